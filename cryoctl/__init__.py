@@ -1,0 +1,21 @@
+"""Dose-gated, rehearsable, crash-surviving experiments on cryo electron microscopes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryoctl.runfile.reader import open_run
+
+__all__ = ["open_run"]
+
+_WHERE = {"open_run": "cryoctl.runfile.reader"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: importing cryoctl alone loads nothing heavy."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'cryoctl' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_WHERE[name]), name)

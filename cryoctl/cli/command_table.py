@@ -1,0 +1,34 @@
+"""Which commands there are, in the order of the help, and the module that each is loaded from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """`module` has a `typer.Typer` named `app` with a command of this name; `help` is what the overview says."""
+
+    module: str
+    section: str
+    help: str
+
+
+_RUN, _DATA, _LOOK_UP = "Run an experiment", "Work with its data", "Look up"
+
+COMMANDS: dict[str, Entry] = {
+    "rehearse": Entry("runs", _RUN, "Predict duration, dose and counts on simulators; writes nothing."),
+    "run": Entry("runs", _RUN, "Run a recipe (on simulators, or on --instrument FILE)."),
+    "status": Entry("operate", _RUN, "Where a run is, from another shell."),
+    "tell": Entry("operate", _RUN, "Pause, go on, skip, stop after, abort, note."),
+    "replay": Entry("replays", _RUN, "Play a recipe on recorded data."),
+    "show": Entry("show", _DATA, "Summary and picture of a run, or one line a run of a folder."),
+    "check": Entry("check", _DATA, "Integrity of a run file; exit code 1 if something is wrong."),
+    "reconstruct": Entry("reconstruct", _DATA, "Volume of each element: MLEM, OSEM, SIRT or WBP."),
+    "measure": Entry("measure", _DATA, "Elongation and Fourier shell correlation of a volume."),
+    "recipes": Entry("lookup", _LOOK_UP, "Bundled recipes; `recipes copy NAME` writes one here to edit."),
+    "protocols": Entry("lookup", _LOOK_UP, "Installed protocols."),
+    "graph": Entry("lookup", _LOOK_UP, "States of a protocol as a Mermaid diagram."),
+    "schema": Entry("lookup", _LOOK_UP, "JSON Schema of a protocol's recipes, for editors."),
+    "devices": Entry("devices", _LOOK_UP, "Devices and limits of an instrument file, drivers installed."),
+    "faults": Entry("devices", _LOOK_UP, "Faults that --faults can inject into simulated devices."),
+}

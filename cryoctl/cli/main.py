@@ -1,0 +1,84 @@
+"""Entry point of `cryoctl`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from cryoctl.cli.failure import begun_run, explain, refusal
+from cryoctl.cli.lazy_group import LazyGroup
+from cryoctl.cli.output import prepare_streams, put, put_json, say
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        put(f"cryoctl {version('cryoctl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def overview(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Dose-limited, rehearsable, crash-surviving experiments on cryo electron microscopes.
+
+    A first result, without a microscope: cryoctl run edx-tomography
+    """
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Carry out one command line and return its exit code; never raises for what a person can do."""
+    try:
+        if not arguments:
+            arguments = ["--help"]
+        answer = typer.main.get_command(app)(args=list(arguments), prog_name="cryoctl", standalone_mode=False)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 5
+    except BaseException as error:
+        exit_code, message = explain(error)
+        say(f"cryoctl: {message}")
+        if _wants_json(arguments):
+            put_json(refusal(exit_code, message))
+        elif exit_code > 2 and (run_file := begun_run()) is not None:
+            put(str(run_file))
+        return exit_code
+    code = answer if isinstance(answer, int) else 0
+    return 3 if code == 130 else code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def main() -> None:
+    """`cryoctl` as installed."""
+    prepare_streams()
+    if not sys.warnoptions and not os.environ.get("CRYOCTL_DEBUG"):
+        warnings.simplefilter("ignore")  # those of libraries tell an operator nothing
+    code = call(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, OSError, ValueError, AttributeError):
+        code = code or 0
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""`measure elongation` and `measure fsc`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cryoctl.cli import options
+from cryoctl.cli.output import put, put_json, say
+from cryoctl.errors import BadInput
+
+app = typer.Typer(rich_markup_mode=None)
+
+KINDS = ("elongation", "fsc")
+
+
+@app.command("measure")
+def measure(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="elongation or fsc.")],
+    data: Annotated[Path, typer.Argument(metavar="RUN|STACK", help="Run file, or a volume: .npy .tif .mrc HDF5.")],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Reconstruction of the run; default: the last made.")
+    ] = "",
+    pixel_size: Annotated[
+        str, typer.Option("--pixel-size", metavar="Q", help="Voxel size with its unit, like 10nm.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write .json or .csv.")] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure volumes offline, also such as are not ours.
+
+    elongation: FWHM along the beam (z) over across (y) of a wire along x. fsc: Fourier shell correlation of half data;
+    of a stack, its shape is [2, z, y, x].
+    """
+    if what not in KINDS:
+        raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")
+    from cryoctl.launch.measure import measure_elongation, measure_fsc, write_measured
+
+    size = pixel_size_of(pixel_size)
+    if what == "elongation":
+        measured = measure_elongation(data, name=name, pixel_size_m=size)
+    else:
+        measured = measure_fsc(data, name=name, pixel_size_m=size, tell=(lambda text: None) if quiet else say)
+    if out is not None:
+        write_measured(out, measured)
+    if json:
+        put_json({"exit_code": 0, **measured})
+        return
+    for line in lines_of(measured):
+        put(line)
+
+
+def pixel_size_of(text: str) -> float | None:
+    """`10nm`, `10 nm` or `1e-8` (m); None for nothing. Raises BadInput for anything else, and for 0 or less."""
+    if not text:
+        return None
+    from cryoctl.units import dimension_of, parse_quantity
+
+    dimension = dimension_of("pixel_size_m")
+    assert dimension is not None
+    try:
+        value: float | str = float(text)
+    except ValueError:
+        value = text
+    try:
+        size = parse_quantity(value, dimension)
+    except BadInput as problem:
+        raise BadInput(f"--pixel-size: {problem}") from None
+    if not size > 0:
+        raise BadInput(f"--pixel-size: found {text[:40]!r}, it must be above 0; like 10nm")
+    return size
+
+
+def lines_of(measured: Mapping[str, Any]) -> list[str]:
+    """A line an element, then what could not be measured."""
+    lines: list[str] = []
+    for element, one in (measured.get("elongation") or {}).items():
+        lines.append(
+            f"{element:<8} elongation {one['ratio']:.3f} +- {one['ratio_sigma']:.3f}  "
+            f"along beam {one['along_beam_m'] * 1e9:.1f} nm, across {one['across_m'] * 1e9:.1f} nm"
+        )
+    for element, one in (measured.get("fsc") or {}).items():
+        shell = one["shell"]
+        axes = ", ".join(f"{axis} {one[axis]['resolution_m'] * 1e9:.1f}" for axis in ("x", "y", "z"))
+        limit = " (limited by the voxel)" if shell["limited_by_voxel"] else ""
+        lines.append(f"{element:<8} resolution {shell['resolution_m'] * 1e9:.1f} nm{limit}; {axes} nm")
+    lines += [f"{element:<8} {sentence}" for element, sentence in (measured.get("shortfalls") or {}).items()]
+    return lines

@@ -1,0 +1,136 @@
+"""What a scan does to the specimen: time with the beam on, and the rectangles that receive dose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from cryoctl.dose.ledger import Deposit
+from cryoctl.interfaces.beam import Scan, ScanTiming
+from cryoctl.units.constants import dose_e_per_a2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanCost:
+    """Seconds: `duration_s` as the clock runs, `field_s` beam on the field, `strip_s` beam on the overscan strip."""
+
+    duration_s: float
+    field_s: float
+    strip_s: float
+
+    @property
+    def beam_on_s(self) -> float:
+        return self.field_s + self.strip_s
+
+
+def scan_cost(scan: Scan, timing: ScanTiming) -> ScanCost:
+    """Time of a whole scan, all scan frames; settling takes as long as scanning as many pixels."""
+    rows, columns = scan.shape
+    lines = rows * scan.scans
+    settle_s = timing.settle_px * scan.dwell_s
+    line_s = settle_s + columns * scan.dwell_s + timing.flyback_s
+    on_strip_s = timing.latency_s if timing.blanks_flyback else settle_s + timing.flyback_s
+    return ScanCost(duration_s=lines * line_s, field_s=lines * columns * scan.dwell_s, strip_s=lines * on_strip_s)
+
+
+def extent_m(scan: Scan, timing: ScanTiming) -> tuple[float, float]:
+    """Beam-normal width and height of the field with a strip on both sides, as a permit bounds it (m)."""
+    rows, columns = scan.shape
+    return ((columns + 2 * timing.settle_px) * scan.pixel_size_m, rows * scan.pixel_size_m)
+
+
+def footprint(
+    scan: Scan,
+    timing: ScanTiming,
+    *,
+    x_m: float,
+    y_m: float,
+    tilt_deg: float,
+    current_a: float,
+    size: tuple[float, float] = (1.0, 1.0),
+) -> tuple[Deposit, ...]:
+    """Rectangles on the specimen plane charged by a scan centred at (x_m, y_m) of the specimen's frame.
+
+    Args:
+        scan, timing: what is scanned, and how the generator treats the ends of lines.
+        tilt_deg: stretches the footprint by 1/cos across the axis; the fluence stays beam-normal.
+        current_a: the current to charge (upper bound).
+        size: of what is scanned along and across the lines, over what was asked for: less than 1 where pixels may be
+            smaller than calibrated, or where the specimen drifts with the slow scan; the charge then lies denser.
+
+    Returns:
+        The field, and the overscan strip before its first column.
+    """
+    rows, columns = scan.shape
+    cost = scan_cost(scan, timing)
+    stretch = 1.0 / math.cos(math.radians(tilt_deg))
+    width_m, height_m = columns * scan.pixel_size_m * size[0], rows * scan.pixel_size_m * size[1]
+    field = Deposit(
+        x_m=x_m,
+        y_m=y_m,
+        width_m=width_m,
+        height_m=height_m * stretch,
+        rotation_deg=scan.rotation_deg,
+        dose_e_per_a2=dose_e_per_a2(current_a, cost.field_s, width_m * height_m),
+    )
+    strip_m = timing.settle_px * scan.pixel_size_m * size[0]
+    if strip_m <= 0 or cost.strip_s <= 0:
+        return (field,)
+    offset_m = (width_m + strip_m) / 2
+    angle = math.radians(scan.rotation_deg)
+    strip = Deposit(
+        x_m=x_m - offset_m * math.cos(angle),
+        y_m=y_m - offset_m * math.sin(angle) * stretch,
+        width_m=strip_m,
+        height_m=height_m * stretch,
+        rotation_deg=scan.rotation_deg,
+        dose_e_per_a2=dose_e_per_a2(current_a, cost.strip_s, strip_m * height_m),
+    )
+    return (field, strip)
+
+
+def partial_footprint(
+    scan: Scan,
+    timing: ScanTiming,
+    *,
+    x_m: float,
+    y_m: float,
+    tilt_deg: float,
+    current_a: float,
+    beam_on_s: float,
+    extra_s: float,
+    size: tuple[float, float] = (1.0, 1.0),
+) -> tuple[Deposit, ...]:
+    """Rectangles charged by a scan that was stopped after `beam_on_s` of beam (field and strip together).
+
+    Whole scan frames are charged everywhere; of the frame under way, the lines done and one more. `extra_s` (the
+    blanker's latency) is charged over the whole field: where the beam stood meanwhile is not known.
+    """
+    rows, columns = scan.shape
+    line_on_s = scan_cost(scan, timing).beam_on_s / (rows * scan.scans)
+    lines = min(rows * scan.scans, math.ceil(beam_on_s / line_on_s - 1e-9) + 1)
+    whole, rest = divmod(lines, rows)
+
+    def part(scans: int, part_rows: int, centre_rows: float) -> tuple[Deposit, ...]:
+        piece = replace(scan, shape=(part_rows, columns), scans=scans)
+        angle = math.radians(scan.rotation_deg)
+        along_m = centre_rows * scan.pixel_size_m
+        return footprint(
+            piece,
+            timing,
+            x_m=x_m - along_m * math.sin(angle),
+            y_m=y_m + along_m * math.cos(angle) / math.cos(math.radians(tilt_deg)),
+            tilt_deg=tilt_deg,
+            current_a=current_a,
+            size=size,
+        )
+
+    field = footprint(scan, timing, x_m=x_m, y_m=y_m, tilt_deg=tilt_deg, current_a=current_a, size=size)[0]
+    area_m2 = rows * columns * scan.pixel_size_m**2
+    late = replace(field, dose_e_per_a2=dose_e_per_a2(current_a, extra_s, area_m2))
+    deposits: tuple[Deposit, ...] = ()
+    if whole:
+        deposits += part(whole, rows, 0.0)
+    if rest:
+        deposits += part(1, rest, (rest - rows) / 2)
+    return (*deposits, late)

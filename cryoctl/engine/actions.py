@@ -1,0 +1,202 @@
+"""What each kind of step means on the instrument; exposures have a desk of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from cryoctl.clock import now_s
+from cryoctl.engine.compute import compute
+from cryoctl.engine.exposures import ExposureDesk
+from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.recorder import Recorder
+from cryoctl.errors import BadInput, ReadBackMismatch, RunFileError, StepLost
+from cryoctl.interfaces.beam import Optics
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.edx import EdxDetector
+from cryoctl.interfaces.image_detector import ImageDetector
+from cryoctl.steps import (
+    Afford,
+    Checkpoint,
+    Command,
+    Compute,
+    Computed,
+    Conclude,
+    CurrentMeasured,
+    EndTarget,
+    Expose,
+    Insert,
+    MeasureCurrent,
+    MoveStage,
+    Note,
+    OpticsSet,
+    ReadSensors,
+    Retract,
+    Sensors,
+    SetTemperature,
+    StageAt,
+    Step,
+    UseOptics,
+    Wait,
+    Waited,
+)
+
+WAIT_SLICE_S = 1.0
+"""Long waits are divided: a pause or an interlock acts within this."""
+
+
+class Actions:
+    """Carries out one step at a time.
+
+    Args:
+        between: awaited between the slices of long steps (pause, interlocks).
+    """
+
+    def __init__(
+        self,
+        devices: DeviceSet,
+        optics: Mapping[str, Optics],
+        desk: ExposureDesk,
+        shelf: FrameShelf,
+        recorder: Recorder,
+        monitors: Monitors,
+        operator: OperatorDesk,
+        between: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._devices = devices
+        self._optics = optics
+        self._desk = desk
+        self._shelf = shelf
+        self._recorder = recorder
+        self._monitors = monitors
+        self._operator = operator
+        self._between = between
+        self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
+            Afford: self._afford,
+            Checkpoint: self._checkpoint,
+            Compute: self._compute,
+            Conclude: self._conclude,
+            EndTarget: self._end_target,
+            Expose: desk.expose,
+            Insert: self._insert,
+            MeasureCurrent: self._measure_current,
+            MoveStage: self._move_stage,
+            Note: self._note,
+            ReadSensors: self._read_sensors,
+            Retract: self._retract,
+            SetTemperature: self._set_temperature,
+            UseOptics: self._use_optics,
+            Wait: self._wait,
+        }
+
+    async def carry_out(self, step: Step[Any]) -> Any:
+        action = self._table.get(type(step))
+        if action is None:
+            raise BadInput(f"step: this instrument can't carry out {type(step).__name__}")
+        return await action(step)
+
+    async def _afford(self, step: Afford) -> Any:
+        return self._desk.afford(step)
+
+    async def _checkpoint(self, step: Checkpoint) -> Command:
+        self._recorder.event("progress", step.label, step.label, data={"progress": step.progress})
+        return Command(command=self._operator.collect(), time_s=self._recorder.time_s)
+
+    async def _compute(self, step: Compute) -> Computed:
+        arrays = tuple(self._shelf.image(reference) for reference in step.frames)
+        try:
+            values = await compute(step.function, arrays, step.arguments)
+        except RunFileError:
+            raise  # there is no such function
+        except Exception as error:
+            raise StepLost(f"{step.function}: it could not be told from these pictures ({str(error)[:150]})") from error
+        await asyncio.sleep(step.duration_s)
+        return Computed(values=values)
+
+    async def _conclude(self, step: Conclude) -> None:
+        self._recorder.record("conclusion", {"name": step.name, "values": step.values})
+
+    async def _end_target(self, step: EndTarget) -> None:
+        self._recorder.record("target", {"name": step.name, "outcome": step.outcome, "reason": step.reason})
+        level = "info" if step.outcome == "completed" else "warning"
+        self._recorder.event(
+            "target",
+            step.name,
+            f"target {step.name}: {step.outcome} {step.reason}".strip(),
+            level,
+            data={"outcome": step.outcome, "reason": step.reason},
+        )
+
+    def _detector(self, name: str) -> ImageDetector | EdxDetector:
+        if name in self._devices.image_detectors:
+            return self._devices.image_detectors[name]
+        if self._devices.edx is not None and name in ("edx", self._devices.edx.name):
+            return self._devices.edx
+        known = ", ".join([*self._devices.image_detectors, *(["edx"] if self._devices.edx else [])])
+        raise BadInput(f"detector: {name!r} is not in the instrument file; it has {known}")
+
+    async def _insert(self, step: Insert) -> None:
+        detector = self._detector(step.detector)
+        await detector.insert()
+        if not await detector.is_inserted():
+            raise ReadBackMismatch(f"{detector.name}: told to go in, reads back out")
+
+    async def _retract(self, step: Retract) -> None:
+        detector = self._detector(step.detector)
+        await detector.retract()
+        if await detector.is_inserted():
+            raise ReadBackMismatch(f"{detector.name}: told to go out, reads back in")
+
+    async def _measure_current(self, step: MeasureCurrent) -> CurrentMeasured:
+        reading = await self._devices.beam.measure_current()
+        self._desk.learn_current(reading)
+        self._monitors.keep("beam_current", reading.current_a, force=True)
+        return CurrentMeasured(current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=self._recorder.time_s)
+
+    async def _move_stage(self, step: MoveStage) -> StageAt:
+        at = await self._devices.stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg)
+        return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
+
+    async def _note(self, step: Note) -> None:
+        self._recorder.event("note", step.name, step.message, step.level)
+
+    async def _read_sensors(self, step: ReadSensors) -> Sensors:
+        readings = await self._monitors.sample()
+        temperature = readings.temperature_k if readings.temperature_valid else float("nan")
+        return Sensors(
+            temperature_k=temperature,
+            nitrogen=readings.nitrogen,
+            pressure_pa=readings.pressure_pa,
+            time_s=self._recorder.time_s,
+        )
+
+    async def _set_temperature(self, step: SetTemperature) -> None:
+        if self._devices.holder is None:
+            raise BadInput("temperature: the instrument file has no holder that could be set")
+        await self._devices.holder.set_temperature(step.temperature_k)
+
+    async def _use_optics(self, step: UseOptics) -> OpticsSet:
+        if step.name not in self._optics:
+            raise BadInput(f"optics: no preset {step.name!r}; the instrument file has {', '.join(self._optics)}")
+        wanted = self._optics[step.name]
+        if step.beam_current_a is not None:
+            wanted = dataclasses.replace(wanted, beam_current_a=step.beam_current_a)
+        self._desk.current.forget()
+        read_back = await self._devices.beam.apply(wanted)
+        if read_back != wanted:
+            raise ReadBackMismatch(
+                f"{self._devices.beam.name}: optics {wanted.name!r} were set but read back otherwise"
+            )
+        self._desk.current.use(read_back)
+        return OpticsSet(name=read_back.name, voltage_v=read_back.voltage_v, beam_current_a=read_back.beam_current_a)
+
+    async def _wait(self, step: Wait) -> Waited:
+        end = now_s() + step.duration_s
+        while (left := end - now_s()) > 0:
+            await asyncio.sleep(min(left, WAIT_SLICE_S))
+            await self._between()
+        return Waited(time_s=self._recorder.time_s)

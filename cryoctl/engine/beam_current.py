@@ -1,0 +1,88 @@
+"""The beam current as it is known, and what has to be charged again when it turns out to have been higher."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cryoctl.clock import now_s
+from cryoctl.dose.current import KnownCurrent, nominal
+from cryoctl.dose.ledger import Deposit
+from cryoctl.errors import DeviceError, StepLost
+from cryoctl.interfaces.beam import CurrentReading, Optics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charged:
+    """An exposure as it stands in the ledger, made at no more than `upper_current_a`."""
+
+    exposure: int
+    kind: str
+    position_sigma_m: float
+    upper_current_a: float
+    row: dict[str, Any]
+    deposits: tuple[Deposit, ...]
+
+    def more(self, factor: float) -> tuple[Deposit, ...]:
+        """What to add so that it was `factor` times as much."""
+        return tuple(replace(one, dose_e_per_a2=one.dose_e_per_a2 * (factor - 1)) for one in self.deposits)
+
+
+class BeamCurrent:
+    """Of the optics in use: measured since they were set, or nominal with a wide bound.
+
+    Args:
+        counted: False where dose is unknown (a replay of data without currents): nothing is checked.
+    """
+
+    def __init__(self, drift_rel_per_s: float, *, counted: bool = True) -> None:
+        self._counted = counted
+        self._drift_rel_per_s = drift_rel_per_s
+        self._optics: Optics | None = None
+        self._known: KnownCurrent | None = None
+        self._since: list[Charged] = []
+
+    def forget(self) -> None:
+        """The optics are about to change, by more than a drift: nothing is known until they are read back."""
+        self._optics = self._known = None
+        self._since.clear()
+
+    def use(self, optics: Optics) -> None:
+        self.forget()
+        self._optics = optics
+
+    def now(self) -> KnownCurrent:
+        if self._optics is None:
+            raise StepLost("optics: no preset is in use; a protocol starts with UseOptics")
+        return self._known or nominal(self._optics.beam_current_a, now_s())
+
+    def note(self, charged: Charged) -> None:
+        """An exposure since the last measurement."""
+        self._since.append(charged)
+
+    def learn(self, reading: CurrentReading) -> list[tuple[Charged, float]]:
+        """Take a measurement.
+
+        Returns:
+            Exposures that were charged for less current than has now been found, beyond both uncertainties, and the
+            factor for each.
+
+        Raises:
+            DeviceError: no current; what can't be measured can't be counted.
+        """
+        if self._counted and not (0 < reading.current_a < math.inf and 0 <= reading.sigma_rel < 0.5):
+            raise DeviceError(
+                f"beam: the Faraday cup reads {reading.current_a:g} A (sigma {reading.sigma_rel:g}); "
+                "see if the gun emits and the valves are open"
+            )
+        before = None if self._optics is None else self.now()
+        self._known = KnownCurrent(
+            current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=now_s(), measured=True
+        )
+        least_a = reading.current_a * (1 - 2 * reading.sigma_rel)
+        since, self._since = self._since, []
+        if before is None or not self._counted or least_a <= before.upper_a(now_s(), self._drift_rel_per_s):
+            return []
+        upper_a = self._known.upper_a(now_s(), self._drift_rel_per_s)
+        return [(one, upper_a / one.upper_current_a) for one in since if upper_a > one.upper_current_a]

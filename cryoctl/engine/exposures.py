@@ -1,0 +1,385 @@
+"""The one door through which a beam reaches the specimen: gate, write-ahead, exposure, frame, done record.
+
+The order is: intent on disk, beam, frame durable, done record. A crash can over-count dose, never under-count it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cryoctl.clock import now_s
+from cryoctl.dose.current import KnownCurrent
+from cryoctl.dose.footprint import footprint, partial_footprint
+from cryoctl.dose.ledger import Deposit
+from cryoctl.dose.permits import DoseGate, Plan
+from cryoctl.engine.beam_current import BeamCurrent, Charged
+from cryoctl.engine.beam_time import BeamFound, irradiate, stop_beam
+from cryoctl.engine.exposure_row import check_belief, planned_row, scan_of
+from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.patience import outlive
+from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.taking import Taking
+from cryoctl.errors import DeviceError, Refused, StepLost
+from cryoctl.interfaces.beam import CurrentReading, ExposureReport, Scan
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.stage import StagePosition
+from cryoctl.steps import Afford, Affordable, Expose, Exposed, FrameRef
+from cryoctl.steps.codec import plain
+from cryoctl.streaming.sink import Picture
+
+STREAMS = {
+    "record": "image",
+    "search": "search",
+    "view": "search",
+    "focus": "focus",
+    "wobble": "focus",
+    "track": "track",
+}
+"""Where the picture of an exposure of each kind is kept; shower and spectrum keep none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Underway:
+    """One exposure from its intent to its done record."""
+
+    step: Expose
+    exposure: int
+    at: StagePosition
+    scan: Scan
+    plan: Plan
+    current: KnownCurrent
+    permit: Permit
+    row: dict[str, Any]
+    taking: Taking
+    stop: asyncio.Event
+
+
+class ExposureDesk:
+    """Carries out `Expose` and answers `Afford`."""
+
+    def __init__(
+        self, devices: DeviceSet, gate: DoseGate, recorder: Recorder, shelf: FrameShelf, monitors: Monitors
+    ) -> None:
+        self._devices = devices
+        self._gate = gate
+        self._recorder = recorder
+        self._shelf = shelf
+        self._monitors = monitors
+        self._count = 0
+        self._stop: asyncio.Event | None = None
+        self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
+        self.state = ""
+        """The protocol's state, for the exposure table."""
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    @property
+    def beam_time(self) -> bool:
+        """From an intent to its done record: not to be cancelled, only to be asked to `stop`."""
+        return self._stop is not None
+
+    def stop(self) -> None:
+        """Ask the exposure under way to end; it is over when `expose` returns."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def learn_current(self, reading: CurrentReading) -> None:
+        """Take a measurement of the current; exposures made with more than was thought are charged again.
+
+        Raises:
+            DeviceError: there is no current.
+        """
+        again = self.current.learn(reading)
+        for charged, factor in again:
+            more = charged.more(factor)
+            self._gate.ledger.charge(charged.kind, more, charged.position_sigma_m)
+            dose = charged.row["dose_e_per_a2"] * factor
+            row = {**charged.row, "dose_e_per_a2": dose, "charge_c": charged.row["charge_c"] * factor}
+            deposits = [plain(one) for one in (*charged.deposits, *more)]
+            self._recorder.record("exposed", {"exposure": charged.exposure, "row": row, "deposits": deposits})
+        if again:
+            self._recorder.event(
+                "fault",
+                "beam current",
+                f"the beam current rose beyond its stated drift: {len(again)} exposures since the last measurement "
+                f"are charged up to {max(factor for _, factor in again):.3g} times as much",
+                "warning",
+            )
+
+    def afford(self, step: Afford) -> Affordable:
+        """Gate the exposures together, as if all had been made at `tilt_deg`.
+
+        Raises:
+            DoseRefused: the dose of one of them can't be counted.
+        """
+        if not self._gate.dose_known:
+            return Affordable(fits=True, peak_e_per_a2=math.nan, limit_e_per_a2=self._gate.ledger.limit_e_per_a2)
+        deposits: list[Deposit] = []
+        limit = self._gate.ledger.limit_e_per_a2
+        peak = sigma_m = 0.0
+        for wanted in step.exposures:
+            plan = self._plan(wanted, scan_of(wanted, step.tilt_deg), step.tilt_deg, self.current.now())
+            deposits += plan.deposits
+            sigma_m = max(sigma_m, wanted.position_sigma_m)
+            peak = self._gate.peak_after((*deposits, *plan.reserved), sigma_m)
+            if not self._gate.fits(peak):
+                return Affordable(fits=False, peak_e_per_a2=peak, limit_e_per_a2=limit)
+        return Affordable(fits=True, peak_e_per_a2=peak, limit_e_per_a2=limit)
+
+    def _plan(self, step: Expose, scan: Scan, tilt_deg: float, current: KnownCurrent) -> Plan:
+        return self._gate.plan(
+            scan,
+            x_m=step.x_m,
+            y_m=step.y_m,
+            tilt_deg=tilt_deg,
+            current=current,
+            now_s=now_s(),
+            drift_m_per_s=step.drift_bound_m_per_s,
+        )
+
+    async def expose(self, step: Expose) -> Exposed:
+        """See `Expose` for what it gives and raises. Cancelled, it asks the beam to stop and ends when it has."""
+        at = await self._devices.stage.position()
+        check_belief(step, at)
+        scan = scan_of(step, at.tilt_deg)
+        self._plan(step, scan, at.tilt_deg, self.current.now())  # what can't be counted moves nothing
+        stop = asyncio.Event()
+        taking = Taking(self._devices, step, stop)
+        await self._devices.beam.shift_image(step.shift_x_m, step.shift_y_m)
+        await self._devices.beam.focus(step.defocus_m)
+        await taking.arm(scan)
+        readings = await self._monitors.sample(force=True)
+        # From here to the beam nothing is awaited, so that no cancellation falls between gate, intent and beam.
+        current = self.current.now()
+        self._monitors.keep("beam_current", current.current_a, force=True)
+        plan = self._plan(step, scan, at.tilt_deg, current)
+        exposure = self._count
+        permit = self._gate.issue(
+            plan,
+            scan,
+            exposure=exposure,
+            kind=step.kind,
+            shift_x_m=step.shift_x_m,
+            shift_y_m=step.shift_y_m,
+            position_sigma_m=step.position_sigma_m,
+            now_s=now_s(),
+        )
+        self._count += 1
+        row = planned_row(step, at, plan, current.current_a, self.state, self._recorder.time_s)
+        row |= {"bias_v": readings.bias_v, "bias_a": readings.bias_a, "temperature_k": readings.temperature_k}
+        intent = {"exposure": exposure, "row": row, "deposits": [plain(rectangle) for rectangle in plan.deposits]}
+        self._recorder.record("intent", intent, sync=True)
+        underway = _Underway(
+            step=step,
+            exposure=exposure,
+            at=at,
+            scan=scan,
+            plan=plan,
+            current=current,
+            permit=permit,
+            row=row,
+            taking=taking,
+            stop=stop,
+        )
+        self._stop = stop
+        try:
+            irradiating = asyncio.create_task(self._irradiate(underway))
+            cancelled = await outlive(irradiating, stop.set)
+        finally:
+            self._stop = None
+        if cancelled:
+            irradiating.exception()
+            raise asyncio.CancelledError
+        return irradiating.result()
+
+    async def _irradiate(self, one: _Underway) -> Exposed:
+        opened_s = now_s()
+        beam = self._devices.beam
+        try:
+            report = await irradiate(beam, one.permit, one.scan, one.taking.scan_frame_done, one.stop)
+            told = 0 <= report.beam_on_s < math.inf or not self._gate.dose_known
+            if not (told and report.ended in ("complete", "stopped")):
+                raise DeviceError(f"{beam.name}: the exposure ended by a fault ({report.detail or report.ended})")
+        except BaseException as error:
+            failed_s = now_s()
+            found = await stop_beam(beam)
+            if isinstance(error, Refused) and found is BeamFound.BLANKED:
+                one.row |= {"duration_s": 0.0, "charge_c": 0.0}
+                self._settle(one, (), "partial", "measured")
+            else:
+                # The beam may have stayed until the second way of stopping it closed, or as long as it really took.
+                late_s = max(now_s() - failed_s, now_s() - opened_s - one.plan.duration_s)
+                extra = self._gate.run_on(one.plan, late_s)
+                self._settle(one, (*one.plan.deposits, *extra), "charged-in-full", "intended")
+            raise
+        return self._finish(one, report)
+
+    def _finish(self, one: _Underway, report: ExposureReport) -> Exposed:
+        """The beam is off: keep the frame, charge what was exposed, tell it."""
+        step, taking = one.step, one.taking
+        complete = report.ended == "complete"
+        one.row |= {
+            "duration_s": report.ended_s - report.started_s,
+            "charge_c": one.plan.upper_current_a * report.beam_on_s,
+        }
+        reference: FrameRef | None = None
+        failure: Exception | None = taking.error
+        whole = min(report.scans_done, len(taking.scans), len(taking.shifts_px))
+        keep = bool(step.detector) and whole > 0 and not taking.problem and failure is None and step.kind in STREAMS
+        if keep:
+            try:
+                reference = self._keep(one, whole)
+            except Exception as error:  # a full disk: the dose is charged all the same
+                failure = error
+        dose = self._settle(one, self._received(one, report), "settled" if complete else "partial", "measured")
+        if failure is not None:
+            raise failure
+        if reference is not None:
+            self._tell_frame(one, reference, whole, dose)
+        if taking.problem:
+            raise StepLost(
+                f"{step.kind} exposure {one.exposure}: no frame came ({taking.problem}); the dose is charged"
+            )
+        return Exposed(
+            exposure=one.exposure,
+            outcome="done" if complete else "partial",
+            frame=reference,
+            dose_e_per_a2=dose,
+            started_s=one.row["time_s"],
+            duration_s=one.row["duration_s"],
+            scans_done=report.scans_done,
+            drift_x_m=taking.corrected_m[0],
+            drift_y_m=taking.corrected_m[1],
+            edx_counts=sum(len(events.channel) for events in taking.edx),
+        )
+
+    def _received(self, one: _Underway, report: ExposureReport) -> tuple[Deposit, ...]:
+        """Rectangles to charge: as planned, the lines that were scanned, or more where the beam was on for longer."""
+        plan, step = one.plan, one.step
+        if not self._gate.dose_known:
+            return plan.deposits
+        deposits = self._as_it_drifted(one)
+        if report.ended != "complete":
+            deposits = partial_footprint(
+                one.scan,
+                self._gate.timing,
+                x_m=step.x_m,
+                y_m=step.y_m,
+                tilt_deg=one.at.tilt_deg,
+                current_a=plan.upper_current_a,
+                beam_on_s=report.beam_on_s,
+                extra_s=self._devices.beam.capabilities.blanker_latency_s,
+                size=plan.size,
+            )
+        over_s = report.beam_on_s - plan.beam_on_s
+        if over_s > 1e-6 * plan.beam_on_s:
+            deposits = (*deposits, dataclasses.replace(plan.reserved[0], dose_e_per_a2=plan.rate_e_per_a2_s * over_s))
+        # Reading and registering between scan frames take time in which the current drifts on.
+        grown = one.current.upper_a(now_s(), self._gate.drift_rel_per_s) / plan.upper_current_a
+        if grown > 1:
+            deposits = tuple(dataclasses.replace(d, dose_e_per_a2=d.dose_e_per_a2 * grown) for d in deposits)
+        return deposits
+
+    def _as_it_drifted(self, one: _Underway) -> tuple[Deposit, ...]:
+        """The plan bounds how far the drift packs the lines; where scan frames were registered it is known."""
+        plan, step, scan, taking = one.plan, one.step, one.scan, one.taking
+        intervals = len(taking.shifts_px) - 1
+        if intervals < 1 or not math.isfinite(taking.sigma_px):
+            return plan.deposits
+        height_m = scan.shape[0] * scan.pixel_size_m
+        seen = taking.corrected_m[1] / height_m / intervals
+        unsure = taking.sigma_px / scan.shape[0] / intervals  # it holds what the specimen changed as well: ample
+        size = self._gate.size(seen + unsure)
+        if size[1] < plan.size[1] and seen - unsure < 1 - plan.size[1]:
+            return plan.deposits
+        return footprint(
+            scan,
+            self._gate.timing,
+            x_m=step.x_m,
+            y_m=step.y_m,
+            tilt_deg=one.at.tilt_deg,
+            current_a=plan.upper_current_a,
+            size=size,
+        )
+
+    def _keep(self, one: _Underway, whole: int) -> FrameRef:
+        taking, stream = one.taking, STREAMS[one.step.kind]
+        reference = self._shelf.keep(stream, taking.scans[:whole], taking.edx, taking.shifts_px, one.exposure)
+        one.row |= {"stream": stream, "frame": reference.index if one.step.kind == "record" else -1}
+        return reference
+
+    def _tell_frame(self, one: _Underway, reference: FrameRef, whole: int, dose: float) -> None:
+        step, taking = one.step, one.taking
+        picture = Picture(
+            stream=reference.stream,
+            index=reference.index,
+            exposure=one.exposure,
+            target=step.target,
+            tilt_deg=one.at.tilt_deg,
+            time_s=one.row["time_s"],
+            dose_e_per_a2=dose,
+            sha256=self._shelf.sha256(reference),
+            scans=np.stack(taking.scans[:whole]),
+            shifts_px=tuple(taking.shifts_px[:whole]),
+            edx=tuple(taking.edx[:whole]),
+        )
+        self._recorder.picture(picture)
+        if step.kind == "record":
+            self._recorder.event(
+                "frame",
+                step.target,
+                f"frame {reference.index} at {one.at.tilt_deg:.2f} deg",
+                data={"frame": reference.index, "exposure": one.exposure, "sha256": picture.sha256},
+            )
+
+    def _settle(self, one: _Underway, deposits: tuple[Deposit, ...], outcome: str, source: str) -> float:
+        """Charge the ledger, then write the done record; returns the dose at the exposure's place."""
+        step, ledger = one.step, self._gate.ledger
+        ledger.charge(step.kind, deposits, step.position_sigma_m)
+        dose, cumulative, said = math.nan, math.nan, "dose unknown"
+        if self._gate.dose_known:
+            dose = math.fsum(one.dose_e_per_a2 for one in deposits if one.covers(step.x_m, step.y_m))
+            cumulative, said = ledger.at(step.x_m, step.y_m), f"{dose:.4g} e-/A^2"
+        row: Mapping[str, Any] = {
+            **one.row,
+            "dose_e_per_a2": dose,
+            "cumulative_dose_e_per_a2": cumulative,
+            "outcome": outcome,
+            "dose_source": source,
+        }
+        self.current.note(
+            Charged(
+                exposure=one.exposure,
+                kind=step.kind,
+                position_sigma_m=step.position_sigma_m,
+                upper_current_a=one.plan.upper_current_a,
+                row=dict(row),
+                deposits=deposits,
+            )
+        )
+        told = {"exposure": one.exposure, "row": row, "deposits": [plain(rectangle) for rectangle in deposits]}
+        self._recorder.record("exposed", told, sync=True)
+        self._recorder.event(
+            "exposure",
+            step.kind,
+            f"{step.kind} exposure {one.exposure} of {step.target or step.area}: {said}, {outcome}",
+            data={
+                "exposure": one.exposure,
+                "kind": step.kind,
+                "dose_e_per_a2": dose,
+                "outcome": outcome,
+                "peak_e_per_a2": ledger.peak_e_per_a2 if self._gate.dose_known else math.nan,
+            },
+        )
+        return dose

@@ -1,0 +1,216 @@
+"""The end of a run: net counts, alignment and first results from the durable frames, handed to the writer as arrays.
+
+It reads journal and segments, never what the runner still has in memory, so that `recover` can do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.analysis.scan_frames import registered_image
+from cryoctl.engine.edx_counts import EdxCounts, count_elements
+from cryoctl.engine.results import (
+    Quoted,
+    alignment_of,
+    amount_results,
+    conclusions_of,
+    half_data_results,
+    shape_results,
+    truth_results,
+)
+from cryoctl.errors import CryoctlError
+from cryoctl.interfaces.truth import MapGrid, TruthSource, VolumeGrid
+from cryoctl.reconstruction.align_series import align
+from cryoctl.runfile.exposure_table import number as journaled
+from cryoctl.runfile.fold import RunFold
+from cryoctl.runfile.journal import Record, read_journal
+from cryoctl.runfile.parts import PartsReader, RunParts
+from cryoctl.runfile.writer import pack
+
+Volume = npt.NDArray[np.float32]
+Image = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Finished:
+    """What the summary tells beside what stands in the file: counts by element, and what could not be analysed."""
+
+    counts: dict[str, float] = field(default_factory=dict[str, float])
+    results: dict[str, Any] = field(default_factory=dict[str, Any])
+    shortfalls: list[str] = field(default_factory=list[str])
+
+
+def finish(
+    run_file: Path,
+    parts_folder: Path,
+    head: Mapping[str, Any],
+    truth: TruthSource | None,
+    grid: MapGrid,
+    live: Mapping[str, Mapping[str, Volume]],
+) -> Finished:
+    """Analyse what was recorded and pack the run file.
+
+    An analysis that can't be done (too few tilts, nothing in the field) is told in `shortfalls`; the file is packed
+    with what there is.
+
+    Args:
+        live: volumes float32 [z, y, x] by target and element.
+    """
+    finished = Finished()
+    extras: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+
+    def truth_told() -> dict[str, Any]:
+        if truth is not None:
+            told.update(truth.truth(grid, _box(head, live)))
+        return {f"simulation/{path}": value for path, value in told.items()}
+
+    def measured() -> dict[str, Any]:
+        parts = RunParts(parts_folder)
+        reader = PartsReader(parts, RunFold.of(read_journal(parts.journal)))
+        try:
+            series = _series(reader, reader.fold, head)
+        finally:
+            reader.close()
+        extras: dict[str, Any] = {}
+        if series.counts is not None:
+            found = series.counts
+            finished.counts = {element: float(found.fit.net_counts[element]) for element in head["edx"]["elements"]}
+            extras |= {f"edx/maps/{element}": stack for element, stack in found.net.items()}
+        return extras | _results(finished, series, live, head, told)
+
+    analyses: dict[str, Callable[[], dict[str, Any]]] = {
+        "truth": truth_told,
+        "live volumes": lambda: _volumes(live, _pixel_m(head)),
+        "analysis": measured,
+    }
+    for name, analyse in analyses.items():
+        try:
+            extras |= analyse()
+        except Exception as error:  # whatever an analysis meets, the file is packed with what there is
+            finished.shortfalls.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    pack(run_file, parts_folder, extras)
+    return finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """All record frames: one image, tilt, target and dose (e-/m2, dead time taken off) each, and what was counted."""
+
+    images: list[Image]
+    tilts_deg: list[float]
+    targets: list[str]
+    dose_e_per_m2: list[float]
+    counts: EdxCounts | None
+
+
+def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Series:
+    records = fold.frame_records("image")
+    rows = [fold.exposures[int(record["exposure"])].row for record in records]
+    images = [registered_image(reader.read_frame(record), record["shifts_px"]) for record in records]
+    counts = None
+    if head.get("edx") and records:
+        rows_, columns = images[0].shape
+        counts = count_elements(reader, records, (int(rows_), int(columns)), head)
+    return _Series(
+        images,
+        [float(row["tilt_deg"]) for row in rows],
+        [str(row["target"]) for row in rows],
+        [journaled(row["dose_e_per_a2"]) * 1e20 * _live(record) for row, record in zip(rows, records, strict=True)],
+        counts,
+    )
+
+
+def _live(record: Record) -> float:
+    """Share of the time in which the X-ray detector could count."""
+    edx: Mapping[str, Any] = record.get("edx") or {}
+    live, real = (sum(journaled(one) for one in edx.get(name, ())) for name in ("live_time_s", "real_time_s"))
+    return live / real if live > 0 and real > 0 else 1.0
+
+
+def _results(
+    finished: Finished,
+    series: _Series,
+    live: Mapping[str, Mapping[str, Volume]],
+    head: Mapping[str, Any],
+    told: Mapping[str, Any],
+) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    voxel_m = _pixel_m(head)
+    for number, target in enumerate(dict.fromkeys(series.targets)):
+        chosen = [k for k, name in enumerate(series.targets) if name == target]
+        suffix = "" if number == 0 else f"_{target}"
+        angles = [series.tilts_deg[k] for k in chosen]
+        volumes = live.get(target, {})
+        quoted = Quoted()
+        shape_results(quoted, volumes, voxel_m)
+        if series.counts is not None:
+            amount_results(
+                quoted,
+                volumes,
+                series.counts,
+                chosen,
+                dose_e_per_m2=float(np.mean([series.dose_e_per_m2[k] for k in chosen])),
+                solid_angle_sr=float(head["edx"]["solid_angle_sr"]),
+                beam_energy_ev=float(head["voltage_v"]),
+                voxel_size_m=voxel_m,
+            )
+        try:
+            found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))
+            extras |= alignment_of(found, f"reconstruction/alignment{suffix}", chosen)
+            if series.counts is not None:
+                half_data_results(quoted, series.counts, chosen, angles, found, voxel_m)
+        except CryoctlError as error:
+            finished.shortfalls.append(f"alignment of {target}: {error.message}")
+        if number == 0:
+            truth_results(quoted, volumes, told)
+        finished.shortfalls += [f"{target}: {sentence}" for sentence in quoted.missing]
+        finished.results |= {f"{name}{suffix}": values for name, values in quoted.results.items()}
+    extras |= conclusions_of(finished.results)
+    return extras
+
+
+def _pixel_m(head: Mapping[str, Any]) -> float:
+    return float(head["image"].get("pixel_size_m", 1e-8)) if head.get("image") else 1e-8
+
+
+def _axis(head: Mapping[str, Any]) -> float | None:
+    axis = float((head.get("image") or {}).get("tilt_axis_deg", 0.0))
+    return axis if np.isfinite(axis) else None
+
+
+def _volumes(live: Mapping[str, Mapping[str, Volume]], voxel_m: float) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    for number, (target, volumes) in enumerate(live.items()):
+        name = "live" if number == 0 else f"live_{target}"
+        for element, volume in volumes.items():
+            base = f"reconstruction/{name}/{element}"
+            extras[f"{base}/volume"] = volume
+            extras[f"{base}/voxel_size_m"] = voxel_m
+            extras[f"{base}/algorithm"] = "osem-live"
+            extras[f"{base}/iterations"] = 0
+            extras[f"{base}/stop_rule"] = "a fixed number of passes a tilt, each followed by a slight smoothing"
+    return extras
+
+
+def _box(head: Mapping[str, Any], live: Mapping[str, Mapping[str, Volume]]) -> VolumeGrid | None:
+    """Where the record area's volume lies: the grid of the reconstruction, around the first target."""
+    image = head.get("image") or {}
+    area = (head.get("areas") or {}).get("record")
+    if not image.get("shape") or area is None:
+        return None
+    rows, columns = image["shape"]
+    first = next(iter(live.values()), {})
+    depth = next((volume.shape[0] for volume in first.values()), rows)
+    return VolumeGrid(
+        shape=(int(depth), int(rows), int(columns)),
+        voxel_size_m=float(image["pixel_size_m"]),
+        x_m=float(area["x_m"]),
+        y_m=float(area["y_m"]),
+    )

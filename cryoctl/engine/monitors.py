@@ -1,0 +1,116 @@
+"""Samples what surrounds the specimen, by itself: on change, at exposures, at least once a minute of run time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+from cryoctl.engine.recorder import Recorder
+from cryoctl.errors import DeviceError
+from cryoctl.interfaces.device_set import DeviceSet
+
+UNITS = {
+    "temperature": "K",
+    "nitrogen": "1",
+    "pressure": "Pa",
+    "beam_current": "A",
+    "bias_voltage": "V",
+    "bias_current": "A",
+}
+ANSWER_LIMIT_S = 5.0
+"""A device that is silent for longer counts as lost."""
+_SILENT = (DeviceError, TimeoutError)
+_LONGEST_SILENCE_S = 60.0
+_CHANGE_REL = {"temperature": 2e-4, "nitrogen": 5e-3, "pressure": 0.05, "beam_current": 1e-4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """The latest of everything; NaN where there is no such sensor."""
+
+    time_s: float
+    temperature_k: float = math.nan
+    temperature_valid: bool = True
+    nitrogen: float = math.nan
+    pressure_pa: float = math.nan
+    valves_open: bool = True
+    bias_v: float = math.nan
+    bias_a: float = math.nan
+    lost: tuple[str, ...] = ()
+    """Devices that did not answer."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    value: float = math.nan
+    time_s: float = -math.inf
+
+
+@dataclass(slots=True)
+class Monitors:
+    """Reads holder, source and valves; a sample is journaled where it changed or has been silent for a minute."""
+
+    devices: DeviceSet
+    recorder: Recorder
+    latest: Readings = field(default_factory=lambda: Readings(time_s=0.0))
+    _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
+
+    async def sample(self, *, force: bool = False) -> Readings:
+        """Read everything now; `force` journals each value (at exposures)."""
+        lost: list[str] = []
+        temperature, valid, nitrogen, pressure = math.nan, True, math.nan, math.nan
+        holder = self.devices.holder
+        if holder is not None:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    reading = await holder.temperature()
+                    temperature, valid = reading.temperature_k, reading.valid
+                    nitrogen = await holder.nitrogen()
+                    pressure = await holder.pressure()
+            except _SILENT:
+                lost.append(holder.name)
+        voltage, current = math.nan, math.nan
+        if self.devices.bias is not None:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    bias = await self.devices.bias.read()
+                voltage, current = bias.voltage_v, bias.current_a
+            except _SILENT:
+                lost.append(self.devices.bias.name)
+        valves = True
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                valves = await self.devices.beam.valves_open()
+        except _SILENT:
+            lost.append(self.devices.beam.name)
+        self.latest = Readings(
+            time_s=self.recorder.time_s,
+            temperature_k=temperature,
+            temperature_valid=valid,
+            nitrogen=nitrogen,
+            pressure_pa=pressure,
+            valves_open=valves,
+            bias_v=voltage,
+            bias_a=current,
+            lost=tuple(lost),
+        )
+        self.keep("temperature", temperature if valid else math.nan, force)
+        self.keep("nitrogen", nitrogen, force)
+        self.keep("pressure", pressure, force)
+        self.keep("bias_voltage", voltage, force)
+        self.keep("bias_current", current, force)
+        return self.latest
+
+    def keep(self, name: str, value: float, force: bool = False) -> None:
+        """Journal one value if it is worth it."""
+        if math.isnan(value):
+            return
+        kept = self._kept.setdefault(name, _Kept())
+        now = self.recorder.time_s
+        change = abs(value - kept.value)
+        changed = not change <= _CHANGE_REL.get(name, 1e-3) * abs(kept.value)
+        silent = now - kept.time_s >= _LONGEST_SILENCE_S
+        if (force or changed or silent) and now > kept.time_s:
+            kept.value, kept.time_s = value, now
+            self.recorder.record("monitor", {"name": name, "unit": UNITS[name], "value": value})

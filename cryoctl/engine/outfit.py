@@ -1,0 +1,29 @@
+"""Everything one run needs, put together by `launch` and handed to the runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cryoctl.dose.ledger import DoseLedger
+from cryoctl.engine.exposures import ExposureDesk
+from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.recorder import Recorder
+from cryoctl.interfaces.beam import Optics
+from cryoctl.interfaces.device_set import DeviceSet
+
+
+@dataclass(slots=True, kw_only=True)
+class Outfit:
+    devices: DeviceSet
+    optics: Mapping[str, Optics]
+    ledger: DoseLedger
+    recorder: Recorder
+    monitors: Monitors
+    operator: OperatorDesk
+    desk: ExposureDesk
+    shelf: FrameShelf
+    on_state: tuple[Callable[[str, int], None], ...] = ()
+    """Called with each state and how often it was entered; simulators schedule faults by it."""

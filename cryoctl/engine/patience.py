@@ -1,0 +1,57 @@
+"""Waiting for what may never answer, and for what must not be interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from cryoctl.clock import now_s
+
+T = TypeVar("T")
+
+
+async def within(action: Coroutine[Any, Any, T], limit_s: float) -> T:
+    """Await `action` for at most `limit_s`, however often this task is cancelled meanwhile.
+
+    An action that is late is cancelled but not waited for: a device that hangs can't hang who asks it.
+
+    Raises:
+        TimeoutError: no answer within the limit.
+    """
+    task = asyncio.create_task(action)
+    deadline_s = now_s() + limit_s
+    while not task.done() and (left_s := deadline_s - now_s()) > 0:
+        try:
+            await asyncio.wait((task,), timeout=left_s)
+        except asyncio.CancelledError:
+            continue
+    if not task.done():
+        abandon(task)
+        raise TimeoutError(f"no answer within {limit_s:g} s")
+    if task.cancelled():
+        raise TimeoutError("it was cancelled before it answered")
+    return task.result()
+
+
+async def outlive(task: asyncio.Task[Any], on_cancel: Callable[[], None] = lambda: None) -> bool:
+    """Wait for a task to its end, however often this one is cancelled meanwhile; returns whether it was."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            cancelled = True
+            on_cancel()
+    return cancelled
+
+
+def abandon(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that nobody awaits any more, and don't complain about how it ends."""
+    task.add_done_callback(_look_away)
+    task.cancel()
+
+
+def _look_away(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

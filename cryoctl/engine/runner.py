@@ -1,0 +1,297 @@
+"""The runner: plays a protocol on an instrument; everything that must never be forgotten stands here.
+
+Before each step: the operator, the interlocks, the journal. After it: the journal again, and the result reaches the
+protocol only as the journal's codec gives it back. However the run ends, the safe state comes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryoctl.engine.actions import Actions
+from cryoctl.engine.boundary import Aborted, Boundary, Secured
+from cryoctl.engine.ending import Ending, EndReason, RunStatus
+from cryoctl.engine.exposures import ExposureDesk
+from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.interlocks import build
+from cryoctl.engine.machine import ProtocolMachine, StatusMachine
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.outfit import Outfit
+from cryoctl.engine.patience import abandon, outlive
+from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.safe_state import BLANK, dangers, reach_safe_state, unconfirmed
+from cryoctl.errors import CryoctlError, DeviceTimeout, DoseRefused, InterlockRefused, StepLost
+from cryoctl.protocol import Protocol, Steps
+from cryoctl.steps import Compute, Expose, Step, Wait
+from cryoctl.steps.codec import decode, encode, fingerprint
+
+_THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
+"""Trigger that an uncaught one of these fires, where the chart has it."""
+
+STEP_LIMIT_S = 900.0
+"""No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
+STOP_LIMIT_S = 10.0
+"""A step that was told to end has ended by then, or is left behind."""
+
+
+class Runner:
+    """One run of one protocol.
+
+    Args:
+        outfit: everything a run needs (devices, stores, sinks, gate), connected by `launch`.
+        until: name of a state at whose entry the run ends in good order, or empty.
+    """
+
+    def __init__(self, protocol: Protocol, outfit: Outfit, until: str = "") -> None:
+        self._protocol = protocol
+        self._outfit = outfit
+        self._until = until
+        self._machine = ProtocolMachine(protocol)
+        self._recorder: Recorder = outfit.recorder
+        self._monitors: Monitors = outfit.monitors
+        self._operator: OperatorDesk = outfit.operator
+        self._desk: ExposureDesk = outfit.desk
+        self._shelf: FrameShelf = outfit.shelf
+        self._status = StatusMachine(self._tell_status)
+        self._boundary = Boundary(
+            self._operator, self._monitors, build(protocol.interlock_limits()), self._recorder, self._status
+        )
+        self._key = 0
+        self._visits: dict[str, int] = {}
+        self.untold: list[str] = []
+        """What could not be recorded on the way to the safe state."""
+        self._actions = Actions(
+            outfit.devices,
+            outfit.optics,
+            self._desk,
+            self._shelf,
+            self._recorder,
+            self._monitors,
+            self._operator,
+            self._boundary.cross,
+        )
+
+    @property
+    def interlocks_met(self) -> list[dict[str, Any]]:
+        """Those of the run so far, as the summary has them."""
+        return self._boundary.met
+
+    async def run(self, prepared: Callable[[], None] = lambda: None) -> Ending:
+        """Play the protocol to an end and reach the safe state.
+
+        Never raises for what an experiment can meet, an error of the software included. A cancellation of this task is
+        taken as an abort, so that the beam is blanked and the file whole before the process goes.
+
+        Args:
+            prepared: called once the devices answered, before the first step.
+        """
+        playing = asyncio.create_task(self._played(prepared))
+        await outlive(playing, lambda: self._operator.take("abort", "the process was told to stop"))
+        try:
+            ending = playing.result()
+        except BaseException as error:  # Ctrl-C in Python itself, or the loop's own end
+            ending = Ending(EndReason.OPERATOR, f"the process was told to stop ({type(error).__name__})")
+        securing = asyncio.create_task(self._secure(ending))
+        await outlive(securing)
+        return securing.result()
+
+    async def _played(self, prepared: Callable[[], None]) -> Ending:
+        self._operator.open()
+        self._operator.on_command = self._tell_command
+        try:
+            self._status.fire("prepare")
+            await self._monitors.sample(force=True)
+            prepared()
+            self._status.fire("start")
+            return await self._play_chart()
+        except Aborted:
+            return Ending(EndReason.OPERATOR, f"ended by the operator ({self._operator.abort_source})")
+        except Secured as tripped:
+            return Ending(EndReason.INTERLOCK, str(tripped))
+        except CryoctlError as error:
+            return self._faulted(error.message)
+        except OSError as error:
+            return self._faulted(f"disk or file: {error.strerror or error}; the run ends here, safe")
+        except Exception as error:
+            told = f"cryoctl met an error of its own ({type(error).__name__}: {str(error)[:150]}); the run ends here"
+            return self._faulted(told, {"traceback": "".join(traceback.format_exception(error))})
+
+    def _faulted(self, message: str, data: dict[str, Any] | None = None) -> Ending:
+        self._try_to(lambda: self._recorder.event("fault", self._machine.state, message, "error", data))
+        return Ending(EndReason.DEVICE, message)
+
+    def _try_to(self, tell: Callable[[], None]) -> None:
+        """Telling must not stand in the way of safety: a full disk takes no words any more."""
+        try:
+            tell()
+        except Exception as error:
+            self.untold.append(f"{type(error).__name__}: {error}")
+
+    async def _play_chart(self) -> Ending:
+        while not self._machine.ended:
+            state = self._machine.state
+            if self._until and state == self._until:
+                return Ending(EndReason.CONDITION, f"stopped on entering {state}, as asked by --until")
+            self._enter(state)
+            trigger = await self._play_state(getattr(self._protocol, state)())
+            if isinstance(trigger, Ending):
+                return trigger
+            self._machine.fire(trigger)
+        reason = EndReason(self._protocol.chart.finals[self._machine.state])
+        self._enter(self._machine.state)
+        return Ending(reason, self._protocol.closing_message(self._machine.state))
+
+    def _enter(self, state: str) -> None:
+        visit = self._visits[state] = self._visits.get(state, 0) + 1
+        label = self._protocol.chart.labels.get(state, state.replace("_", " "))
+        self._desk.state = state
+        self._recorder.record("state", {"state": state, "label": label})
+        self._recorder.event("state", state, label, data={"visit": visit})
+        for hook in self._outfit.on_state:
+            hook(state, visit)
+
+    async def _play_state(self, generator: Steps) -> str | Ending:
+        result: Any = None
+        error: CryoctlError | None = None
+        while True:
+            try:
+                step = generator.send(result) if error is None else generator.throw(error)
+            except StopIteration as finished:
+                return finished.value
+            except (StepLost, DoseRefused, InterlockRefused) as uncaught:
+                return self._uncaught(uncaught)
+            result, error = None, None
+            try:
+                result = await self._carry_out(step)
+            except (StepLost, DoseRefused, InterlockRefused) as thrown:
+                error = thrown
+            except BaseException:
+                with contextlib.suppress(Exception):  # a protocol that yields in `finally` must not hide the reason
+                    generator.close()
+                raise
+
+    def _uncaught(self, error: CryoctlError) -> str | Ending:
+        for kind, trigger in _THROWN.items():
+            if isinstance(error, kind):
+                if self._machine.can(trigger):
+                    return trigger
+                reason = {
+                    "lost": EndReason.TARGET_LOST,
+                    "dose_spent": EndReason.DOSE,
+                    "interlocked": EndReason.INTERLOCK,
+                }[trigger]
+                return Ending(reason, error.message)
+        raise error
+
+    async def _carry_out(self, step: Step[Any]) -> Any:
+        await self._boundary.cross()
+        key = str(self._key)
+        self._key += 1
+        asked = encode(step)
+        assert asked is not None
+        self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
+        try:
+            result = encode(await self._abortable(step))
+        except (StepLost, DoseRefused, InterlockRefused) as error:
+            outcome = "lost" if isinstance(error, StepLost) else "refused"
+            told = {"type": type(error).__name__, "message": error.message}
+            self._recorder.record("result", {"key": key, "outcome": outcome, "result": None, "error": told})
+            self._recorder.event("decision", type(step).__name__, error.message, "warning")
+            raise
+        self._recorder.record("result", {"key": key, "outcome": "done", "result": result, "error": None})
+        return decode(result)
+
+    async def _abortable(self, step: Step[Any]) -> Any:
+        """Carry the step out, within its time; an abort stops it, and during an exposure an urgent interlock."""
+        exposes = isinstance(step, Expose)
+        doing = asyncio.create_task(self._actions.carry_out(step))
+        aborting = asyncio.create_task(self._operator.until_abort())
+        watching = asyncio.create_task(self._boundary.alarm()) if exposes else None
+        limit_s = None if isinstance(step, Expose | Wait | Compute) else STEP_LIMIT_S
+        try:
+            await asyncio.wait(
+                (doing, aborting) if watching is None else (doing, aborting, watching),
+                timeout=limit_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            late = not doing.done() and not aborting.done() and watching is None
+            if not doing.done():
+                await self._stop(doing)
+        finally:
+            aborting.cancel()
+            if watching is not None:
+                watching.cancel()
+        alarmed = watching is not None and watching.done() and not watching.cancelled()
+        if self._operator.aborted or alarmed or late:
+            self._look_at(doing, step)
+        if self._operator.aborted:
+            raise Aborted
+        if watching is not None and alarmed:
+            raise self._boundary.end_by(*watching.result())
+        if late:
+            raise DeviceTimeout(f"{type(step).__name__}: no device answered within {STEP_LIMIT_S:g} s")
+        return doing.result()
+
+    async def _stop(self, doing: asyncio.Task[Any]) -> None:
+        """Exposures are asked and end by themselves, within their own limits; anything else is cancelled."""
+        if self._desk.beam_time:
+            self._desk.stop()
+            await asyncio.wait((doing,))
+            return
+        doing.cancel()
+        await asyncio.wait((doing,), timeout=STOP_LIMIT_S)
+        if not doing.done():
+            abandon(doing)
+
+    def _look_at(self, doing: asyncio.Task[Any], step: Step[Any]) -> None:
+        """A step was stopped: a fault on the way is told, and the run ends all the same."""
+        error = doing.exception() if doing.done() and not doing.cancelled() else None
+        if error is not None and not isinstance(error, Aborted | Secured):
+            self._try_to(lambda: self._recorder.event("fault", type(step).__name__, str(error)[:300], "warning"))
+
+    async def _secure(self, ending: Ending) -> Ending:
+        self._try_to(lambda: self._status.fire("secure"))
+        alarm = ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK)
+        actions = await reach_safe_state(self._outfit.devices, alarm=alarm)
+        failed = unconfirmed(actions)
+        for action in failed:
+            message = f"safe state: could not {action.name}: {action.detail}"
+            self._try_to(lambda name=action.name, text=message: self._recorder.event("fault", name, text, "error"))
+        if dangerous := dangers(actions):
+            worst = dangerous[0]
+            ending = Ending(
+                EndReason.UNCONFIRMED,
+                f"SAFE STATE NOT CONFIRMED: could not {worst.name} ({worst.detail}); go to the microscope",
+            )
+        elif any(action.name == BLANK for action in failed) and ending.reason is not EndReason.DEVICE:
+            ending = Ending(EndReason.DEVICE, f"the blanker failed ({failed[0].detail}); the column valves were closed")
+        with contextlib.suppress(Exception):
+            await self._monitors.sample(force=True)
+        level = "info" if ending.exit_code == 0 else "warning"
+        self._try_to(lambda: self._recorder.event("end", ending.reason.value, ending.message, level))
+        told = {
+            "status": ending.status.value,
+            "end_reason": ending.reason.value,
+            "exit_code": ending.exit_code,
+            "message": ending.message,
+        }
+        self._try_to(lambda: self._recorder.record("end", told, sync=True))
+        self._try_to(lambda: self._status.fire(ending.status.value))
+        return ending
+
+    def _tell_status(self, status: RunStatus) -> None:
+        self._recorder.record("status", {"status": status.value})
+
+    def _tell_command(self, command: str, source: str, text: str) -> None:
+        self._recorder.record("command", {"command": command, "source": source, "text": text})
+        self._recorder.event("operator", command, f"operator ({source}): {command} {text}".strip())
+
+
+def states_of(protocol: Protocol) -> Sequence[str]:
+    """All states of a chart, the final ones last."""
+    return (*protocol.chart.states, *protocol.chart.finals)

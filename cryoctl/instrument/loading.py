@@ -1,0 +1,90 @@
+"""Instrument files: read, overridden, held against the installed drivers and against what a protocol needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cryoctl import registry
+from cryoctl.errors import BadInput, InstrumentError
+from cryoctl.instrument.model import DeviceEntry, InstrumentFile
+from cryoctl.recipe.canonical import to_yaml
+from cryoctl.recipe.loading import check_version
+from cryoctl.recipe.overrides import Override, apply_override
+from cryoctl.recipe.source import Source, read_source
+from cryoctl.recipe.strict_yaml import Plain, decode, read_document
+from cryoctl.recipe.validation import validate_data
+from cryoctl.recipe.wording import Path, nearest, sentence
+from cryoctl.units import quoted
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A checked instrument file. `text` is the file, `data` what it holds with the overrides in it."""
+
+    file: InstrumentFile
+    data: dict[str, Plain]
+    text: str
+    origin: str
+
+    def yaml(self) -> str:
+        """Canonical YAML, overrides included, for the run file."""
+        return to_yaml(self.data)
+
+    def devices_of(self, kind: str) -> dict[str, DeviceEntry]:
+        return {name: entry for name, entry in self.file.devices.items() if entry.kind == kind}
+
+    def require_kinds(self, requires: Iterable[str], protocol: str) -> None:
+        """InstrumentError where a kind of device that the protocol needs is not there."""
+        missing = sorted(set(requires) - set(self.file.kinds))
+        if missing:
+            text = f"{self.origin}: the protocol {quoted(protocol)} needs {', '.join(missing)}"
+            have = ", ".join(self.file.kinds)
+            raise sentence(f"{text}; the instrument has {have}: add it under devices", InstrumentError)
+
+
+def load_instrument(source: Source, overrides: Iterable[Override] = (), check_drivers: bool = True) -> Instrument:
+    """By path or bundled name; raises InstrumentError or FileProblem. `overrides` have no `instrument.` prefix."""
+    data, origin = read_source(source, "cryoctl.instruments")
+    return parse_instrument(data, origin, overrides, check_drivers)
+
+
+def parse_instrument(
+    source: str | bytes, origin: str = "instrument", overrides: Iterable[Override] = (), check_drivers: bool = True
+) -> Instrument:
+    """The same from text; raises InstrumentError only."""
+    text = decode(source, origin, InstrumentError)
+    document = read_document(text, origin, InstrumentError)
+    assert isinstance(document.data, dict)
+    data = copy.deepcopy(document.data)
+    check_version(data, document, InstrumentError)
+    set_paths = {apply_override(data, override, InstrumentError) for override in overrides}
+
+    def place(path: Path) -> str:
+        if any(path[:end] in set_paths for end in range(1, len(path) + 1)):
+            return "--set"
+        return document.place(path)
+
+    file = validate_data(InstrumentFile, data, place, InstrumentError)
+    if check_drivers:
+        for name, entry in file.devices.items():
+            _check_driver(name, entry, place(("devices", name)))
+    return Instrument(file, data, text, origin)
+
+
+def _check_driver(name: str, entry: DeviceEntry, place: str) -> None:
+    known = registry.names("cryoctl.devices")
+    if entry.driver not in known:
+        text = f"devices.{name} ({place}): the driver {quoted(entry.driver)} is not installed"
+        raise sentence(f"{text}: {nearest(entry.driver, known)}", InstrumentError)
+    factory: Any = registry.find("cryoctl.devices", entry.driver)
+    kind = getattr(factory, "kind", None)
+    if kind != entry.kind:
+        text = f"devices.{name} ({place}): kind is {entry.kind}, its driver {quoted(entry.driver)} drives a {kind}"
+        raise sentence(f"{text}: change one of them", InstrumentError)
+    try:
+        factory.check(entry.settings)
+    except BadInput as problem:
+        raise sentence(f"devices.{name} ({place}): {problem}", InstrumentError) from None

@@ -1,0 +1,197 @@
+"""What an instrument file holds: devices and their drivers, optics presets, areas, limits, calibrations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from cryoctl.calibration import KINDS, Calibration, CalibrationSet
+from cryoctl.errors import CalibrationError
+from cryoctl.interfaces.beam import Optics
+from cryoctl.units import (
+    Amperes,
+    Degrees,
+    DoseRatePerA2,
+    Kelvin,
+    Metres,
+    Radians,
+    StrictModel,
+    Volts,
+    parse_quantity,
+    quoted,
+    suffix_dimension,
+)
+
+DeviceKind = Literal["stage", "beam", "image_detector", "edx", "holder", "bias", "needle"]
+SEVERAL: frozenset[str] = frozenset({"image_detector"})
+"""Kinds of which an instrument may have more than one."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
+"""Names reach file names and HDF5 paths on every platform: letters, digits, - and _ only."""
+
+Positive = Field(gt=0)
+
+
+class DeviceEntry(StrictModel):
+    kind: DeviceKind
+    """What the device is."""
+    driver: str
+    """Name of an entry point of the group cryoctl.devices (`cryoctl devices`)."""
+    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """The driver's own settings; the driver checks them."""
+
+
+class OpticsPreset(StrictModel):
+    """One complete state of the column, applied as a whole while the beam is blanked."""
+
+    voltage_v: Annotated[Volts, Field(gt=0, le=1.5e6)]
+    mode: Literal["stem", "tem", "diffraction"] = "stem"
+    spot: Annotated[int, Field(ge=1, le=20)] = 6
+    condenser_aperture_m: Annotated[Metres, Positive] = 50e-6
+    objective_aperture_m: Annotated[Metres, Positive] | None = None
+    """null: out."""
+    camera_length_m: Annotated[Metres, Positive] = 0.1
+    convergence_rad: Annotated[Radians, Field(gt=0, le=0.2)] = 0.01
+    scan_rotation_deg: Annotated[Degrees, Field(ge=-360, le=360)] = 0.0
+    """Chosen so that the fast scan axis lies along the tilt axis."""
+    dynamic_focus: bool = True
+    beam_current_a: Annotated[Amperes, Positive] = 2e-10
+    """Nominal; the current that counts is measured."""
+    field_m: Annotated[Metres, Positive] | None = None
+    """Width of the field of view that the preset is used at, where it is fixed."""
+
+    def optics(self, name: str) -> Optics:
+        return Optics(name=name, **self.model_dump(exclude={"field_m"}))
+
+
+class Area(StrictModel):
+    """A low-dose area, its centre relative to the record area; x lies along the tilt axis."""
+
+    kind: Literal["search", "view", "focus", "track", "record"]
+    optics: Name | None = None
+    """Name of an optics preset; null: that of the record area."""
+    x_m: Metres = 0.0
+    y_m: Metres = 0.0
+    width_m: Annotated[Metres, Positive]
+    height_m: Annotated[Metres, Positive]
+
+
+class Limits(StrictModel):
+    """What the operator allows on this instrument, within what its devices allow; null: the device's own limit."""
+
+    tilt_min_deg: Degrees | None = None
+    tilt_max_deg: Degrees | None = None
+    xy_m: Annotated[Metres, Positive] | None = None
+    z_m: Annotated[Metres, Positive] | None = None
+    image_shift_m: Annotated[Metres, Positive] | None = None
+    dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Positive] | None = None
+    beam_current_a: Annotated[Amperes, Positive] | None = None
+    temperature_k: Annotated[Kelvin, Positive] | None = None
+    bias_v: Annotated[Volts, Field(ge=0)] | None = None
+    bias_a: Annotated[Amperes, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _tilts_in_order(self) -> Limits:
+        low, high = self.tilt_min_deg, self.tilt_max_deg
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"tilt_min_deg is {low:g}, not below tilt_max_deg {high:g}: exchange them")
+        return self
+
+
+class CalibrationEntry(StrictModel):
+    """`value` and `uncertainty` (a bound at two sigma) are numbers or quantities in the kind's unit."""
+
+    kind: str | None = None
+    """Only where the entry's name is not the kind itself."""
+    value: float | str | list[float | str] | list[list[float | str]]
+    uncertainty: float | str
+    date: str
+    """ISO, like 2026-11-20 or 2026-11-20T10:00+01:00."""
+    expires: str | None = None
+    """ISO; null: never."""
+    method: str = ""
+
+    def calibration(self, name: str) -> Calibration:
+        kind = self.kind or name
+        if kind not in KINDS:
+            raise CalibrationError(f"has no known kind: add kind, one of {', '.join(KINDS)}")
+        unit = KINDS[kind][0]
+        return Calibration(
+            name=name,
+            kind=kind,
+            value=tuple(_number(v, unit) for v in _flat(self.value)),
+            uncertainty=_number(self.uncertainty, unit),
+            unit=unit,
+            date=self.date,
+            expires=self.expires,
+            method=self.method,
+        )
+
+
+def _flat(value: Any) -> list[float | str]:
+    if not isinstance(value, list):
+        return [value]
+    return [number for one in value for number in _flat(one)]
+
+
+def _number(value: float | str, unit: str) -> float:
+    if unit != "1":
+        return parse_quantity(value, suffix_dimension(f"_{unit}"))
+    if isinstance(value, str):
+        raise CalibrationError(f"found the text {quoted(value)} where a plain number is wanted: remove quotes and unit")
+    return float(value)
+
+
+class InstrumentFile(StrictModel):
+    """The file as written; `schema_version` is checked before."""
+
+    schema_version: Literal[1]
+    name: Name
+    clock: Literal["virtual", "real"]
+    """virtual for simulators: time jumps; real for hardware."""
+    devices: Annotated[dict[Name, DeviceEntry], Field(min_length=1)]
+    optics: Annotated[dict[Name, OpticsPreset], Field(default_factory=dict)]
+    areas: Annotated[dict[Name, Area], Field(default_factory=dict)]
+    limits: Limits = Limits()
+    calibrations: Annotated[dict[Name, CalibrationEntry], Field(default_factory=dict)]
+
+    @field_validator("devices")
+    @classmethod
+    def _one_of_a_kind(cls, devices: dict[str, DeviceEntry]) -> dict[str, DeviceEntry]:
+        first: dict[str, str] = {}
+        for name, entry in devices.items():
+            if entry.kind in first and entry.kind not in SEVERAL:
+                raise ValueError(
+                    f"{quoted(first[entry.kind])} and {quoted(name)} are both {entry.kind}: one is allowed, remove one"
+                )
+            first[entry.kind] = name
+        return devices
+
+    @field_validator("calibrations")
+    @classmethod
+    def _sound(cls, calibrations: dict[str, CalibrationEntry]) -> dict[str, CalibrationEntry]:
+        for name, entry in calibrations.items():
+            try:
+                entry.calibration(name)
+            except (CalibrationError, ValueError) as problem:
+                raise ValueError(f"{quoted(name)}: {problem}") from None
+        return calibrations
+
+    @model_validator(mode="after")
+    def _known_optics(self) -> InstrumentFile:
+        for name, area in self.areas.items():
+            if area.optics is not None and area.optics not in self.optics:
+                known = ", ".join(self.optics) or "none"
+                raise ValueError(
+                    f"area {quoted(name)} uses the optics {quoted(area.optics)}: presets are {known[:120]}"
+                )
+        return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of device that are there, sorted."""
+        return tuple(sorted({entry.kind for entry in self.devices.values()}))
+
+    def calibration_set(self) -> CalibrationSet:
+        return CalibrationSet.of(entry.calibration(name) for name, entry in self.calibrations.items())

@@ -1,0 +1,35 @@
+"""Devices answer, or the run does not begin."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from cryoctl.errors import DeviceError
+from cryoctl.interfaces.device_set import DeviceSet
+
+
+async def connect_all(devices: DeviceSet) -> None:
+    """All at once; every failure is told in one sentence, once.
+
+    Raises:
+        BadInput: a device can't be used as it was asked for.
+        DeviceError: one does not answer.
+    """
+    answers = await asyncio.gather(*(device.connect() for device in devices), return_exceptions=True)
+    failures = [answer for answer in answers if isinstance(answer, BaseException)]
+    if not failures:
+        return
+    await close_all(devices)
+    for failure in failures:
+        if not isinstance(failure, DeviceError):
+            raise failure
+    told = list(dict.fromkeys(str(failure) for failure in failures))
+    raise failures[0] if len(told) == 1 else DeviceError("; ".join(told))
+
+
+async def close_all(devices: DeviceSet) -> None:
+    """One that can't be closed keeps none of the others open."""
+    for device in devices:
+        with contextlib.suppress(Exception):
+            await device.close()

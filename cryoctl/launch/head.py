@@ -1,0 +1,117 @@
+"""The journal's first record: everything that a run is made of."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cryoctl.analysis.lines import line_energy_ev
+from cryoctl.dose.ledger import DoseLedger
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.launch.paths import RunPaths
+from cryoctl.launch.prepare import Furnished, Prepared
+from cryoctl.launch.prior import EarlierDose
+from cryoctl.recipe.canonical import to_yaml
+from cryoctl.steps.codec import plain
+
+FORMAT_VERSION = 1
+_TOLD = ("cryoctl", "numpy", "scipy", "h5py", "numba", "pydantic", "transitions", "scikit-image", "xraydb")
+
+
+def journal_head(
+    prepared: Prepared, furnished: Furnished, paths: RunPaths, ledger: DoseLedger, earlier: EarlierDose
+) -> dict[str, Any]:
+    """Plain values, as the run file's readers expect them."""
+    described = plain(furnished.protocol.describe())
+    edx = None
+    if furnished.devices.edx is not None and described.get("edx"):
+        detector = furnished.devices.edx.capabilities
+        elements = list(described["edx"]["elements"])
+        edx = {
+            "n_channels": detector.n_channels,
+            "energy_offset_ev": detector.energy_offset_ev,
+            "energy_scale_ev": detector.energy_scale_ev,
+            "solid_angle_sr": detector.solid_angle_sr,
+            "elements": elements,
+            "lines_ev": {element: line_energy_ev(element) for element in elements},
+            "window_ev": described["edx"]["window_ev"],
+            "dense": described["edx"]["dense"],
+        }
+    voltages = [optics.voltage_v for optics in furnished.facts.optics.values()]
+    limit = ledger.limit_e_per_a2
+    return {
+        "format_version": FORMAT_VERSION,
+        "run": paths.run_file.stem,
+        "title": described.get("title", furnished.protocol.name),
+        "protocol": furnished.protocol.name,
+        "recipe": to_yaml(resolved_recipe(prepared)),
+        "recipe_source": prepared.raw.text,
+        "instrument": prepared.instrument.yaml(),
+        "simulation": plain(prepared.raw.simulation),
+        "software": software(),
+        "seed": prepared.seed,
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "specimen": described.get("specimen", ""),
+        "operator": prepared.request.operator,
+        "dose": {
+            "grid": plain(ledger.grid),
+            "limit_e_per_a2": limit if math.isfinite(limit) else None,
+            "prior": ", ".join(earlier.names) or None,
+            "prior_sigma_m": earlier.position_sigma_m,
+            "known": furnished.devices.dose_known,
+        },
+        "areas": described.get("areas", {}),
+        "targets": described.get("targets", []),
+        "planned": described.get("planned", {}),
+        "planned_peak_e_per_a2": described.get("planned_peak_e_per_a2"),
+        "edx": edx,
+        "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
+        "voltage_v": voltages[0] if voltages else math.nan,
+        "durable": furnished.devices.durable,
+        "simulated": furnished.devices.truth is not None,
+        "facts": plain(furnished.facts),
+        "devices": devices_told(furnished.devices),
+        "replay_of": furnished.replay_of,
+    }
+
+
+def devices_told(devices: DeviceSet) -> dict[str, Any]:
+    """By name: kind and everything that the device says of its limits, so that a replay needs no driver."""
+    told: dict[str, Any] = {
+        devices.stage.name: {
+            "kind": "stage",
+            "limits": plain(devices.stage.limits),
+            "speed_m_per_s": devices.stage.speed_m_per_s,
+            "tilt_speed_deg_per_s": devices.stage.tilt_speed_deg_per_s,
+        },
+        devices.beam.name: {"kind": "beam", "capabilities": plain(devices.beam.capabilities)},
+    }
+    for name, detector in devices.image_detectors.items():
+        told[name] = {"kind": "image_detector", "capabilities": plain(detector.capabilities)}
+    for kind, device in (("edx", devices.edx), ("holder", devices.holder), ("bias", devices.bias)):
+        if device is not None:
+            told[device.name] = {"kind": kind, "capabilities": plain(device.capabilities)}
+    return told
+
+
+def resolved_recipe(prepared: Prepared) -> dict[str, Any]:
+    """The recipe with every default spelt out: what a resume compares and what a reader can run again."""
+    resolved: dict[str, Any] = {"schema_version": 1, "protocol": prepared.raw.protocol}
+    resolved |= prepared.parameters.model_dump(mode="json")
+    if prepared.raw.simulation:
+        resolved["simulation"] = dict(prepared.raw.simulation)
+    return resolved
+
+
+def software() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": sys.platform}
+    for name in _TOLD:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,228 @@
+"""Everything that can be found before anything starts: recipe, instrument, protocol, faults, prior dose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from cryoctl.analysis.lines import check_elements
+from cryoctl.calibration import CalibrationSet
+from cryoctl.errors import FileProblem, RecipeError
+from cryoctl.instrument import Instrument, load_instrument
+from cryoctl.interfaces.beam import Optics
+from cryoctl.interfaces.context import DeviceContext, DeviceFactory
+from cryoctl.interfaces.device import Device
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.launch.request import RunRequest
+from cryoctl.protocol import CalibratedValue, InstrumentFacts, Protocol
+from cryoctl.recipe.loading import RawRecipe, load_recipe
+from cryoctl.recipe.strict_yaml import read_document
+from cryoctl.recipe.validation import validate
+from cryoctl.registry import find
+
+DEFAULT_INSTRUMENT = "simulated"
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """A checked request; nothing was written, no device was connected."""
+
+    request: RunRequest
+    name: str
+    seed: int
+    raw: RawRecipe
+    protocol_class: type[Protocol]
+    parameters: Any
+    instrument: Instrument
+    faults: tuple[Mapping[str, Any], ...]
+
+    @property
+    def virtual(self) -> bool:
+        return self.instrument.file.clock == "virtual"
+
+
+@dataclass(slots=True, kw_only=True)
+class Furnished:
+    """Devices built for one world, what they allow, and the protocol that knows it."""
+
+    devices: DeviceSet
+    context: DeviceContext
+    facts: InstrumentFacts
+    protocol: Protocol
+    warnings: tuple[str, ...]
+    tilt_axis_deg: float = 0.0
+    """In-plane angle of the tilt axis from image +x; NaN where it has to be found from the images."""
+    replay_of: str = ""
+    """Name of the recorded data, empty where devices are what they say."""
+
+
+def prepare(request: RunRequest) -> Prepared:
+    """Read and check recipe, instrument file and faults.
+
+    Raises:
+        BadInput: one sentence; nothing was written.
+    """
+    raw = load_recipe(request.recipe, request.overrides)
+    protocol_class = cast(type[Protocol], find("cryoctl.protocols", raw.protocol))
+    parameters = validate(protocol_class.Parameters, raw)
+    instrument = load_instrument(request.instrument or raw.instrument or DEFAULT_INSTRUMENT, raw.instrument_overrides)
+    if raw.simulation and instrument.file.clock != "virtual":
+        raise RecipeError("simulation: this instrument is real; fields of the simulation can be set on simulators only")
+    seed = request.seed if request.seed is not None else 0
+    return Prepared(
+        request=request,
+        name=recipe_name(request.recipe),
+        seed=seed,
+        raw=raw,
+        protocol_class=protocol_class,
+        parameters=parameters,
+        instrument=instrument,
+        faults=read_faults(request.faults),
+    )
+
+
+def recipe_name(recipe: str) -> str:
+    path = Path(recipe)
+    return path.stem if path.suffix.lower() in (".yaml", ".yml", ".py") else path.name
+
+
+def read_faults(path: Path | None) -> tuple[Mapping[str, Any], ...]:
+    """The entries of a --faults file, a YAML list. Raises `FileProblem` or `RecipeError`."""
+    if path is None:
+        return ()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileProblem(f"--faults {path}: can't be read ({error.strerror}); give a YAML list of faults") from error
+    entries = cast(list[Any], read_document(data, path.name, RecipeError, top="list").data)
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise RecipeError(f"--faults {path.name}: entry {number + 1} is no mapping; write device, fault and at")
+    return tuple(cast(list[Mapping[str, Any]], entries))
+
+
+def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool = True) -> Furnished:
+    """Build the devices (nothing is opened) and the protocol, and let it look at what they allow.
+
+    Raises:
+        InstrumentError, RecipeError: one sentence; nothing was written.
+    """
+    context = DeviceContext(
+        seed=prepared.seed,
+        world_file=world_file,
+        simulation=prepared.raw.simulation,
+        faults=prepared.faults,
+        hidden_draws=hidden_draws,
+    )
+    specimen = getattr(prepared.parameters, "specimen", None)
+    if specimen is not None:
+        context.shared["specimen"] = {key: value for key, value in specimen.model_dump().items() if value}
+    devices = build_devices(prepared.instrument, context, prepared.protocol_class.requires, prepared.raw.protocol)
+    if devices.truth is not None:
+        devices.truth.check()
+    facts = gather_facts(prepared.instrument, devices)
+    check_wanted_elements(prepared.parameters, facts)
+    _check_detectors(prepared.parameters, devices)
+    warnings = prepared.protocol_class.check(prepared.parameters, facts)
+    protocol = prepared.protocol_class(prepared.parameters, facts)
+    return Furnished(devices=devices, context=context, facts=facts, protocol=protocol, warnings=tuple(warnings))
+
+
+def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
+    """Raises `RecipeError` for an element without a line that this beam and this detector can give."""
+    elements = getattr(getattr(parameters, "edx", None), "elements", None)
+    if elements is not None:
+        voltage = max((optics.voltage_v for optics in facts.optics.values()), default=200e3)
+        check_elements(elements, voltage, facts.edx_max_energy_ev or None)
+
+
+def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
+    kinds = {"image": tuple(devices.image_detectors), "edx": () if devices.edx is None else (devices.edx.name,)}
+    for field, there in kinds.items():
+        wanted = getattr(getattr(parameters, field, None), "detector", None)
+        if wanted is not None and wanted not in there and (field, wanted) != ("edx", "edx"):
+            known = ", ".join(there) or "none"
+            raise RecipeError(f"{field}.detector: found {wanted!r}, the instrument file has {known}: name one of them")
+
+
+def build_devices(
+    instrument: Instrument, context: DeviceContext, requires: tuple[str, ...], protocol: str
+) -> DeviceSet:
+    """One device an entry of the instrument file; `InstrumentError` where a kind that the protocol needs is missing."""
+    instrument.require_kinds(("stage", "beam", *requires), protocol)
+    by_kind: dict[str, dict[str, Device]] = {}
+    for name, entry in instrument.file.devices.items():
+        factory = cast(DeviceFactory, find("cryoctl.devices", entry.driver))
+        by_kind.setdefault(entry.kind, {})[name] = factory(name, entry.settings, context)
+
+    def only(kind: str) -> Any:
+        return next(iter(by_kind.get(kind, {}).values()), None)
+
+    world = context.shared.get("world")
+    return DeviceSet(
+        stage=only("stage"),
+        beam=only("beam"),
+        image_detectors=cast(Any, by_kind.get("image_detector", {})),
+        edx=only("edx"),
+        holder=only("holder"),
+        bias=only("bias"),
+        needle=only("needle"),
+        truth=world,
+        durable="process" if instrument.file.clock == "virtual" else "power",
+    )
+
+
+def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
+    """What a protocol may know; calibrations that have expired raise `CalibrationError`."""
+    beam = devices.beam.capabilities
+    tilts: dict[str, tuple[float, float]] = {
+        name: detector.capabilities.tilt_limits_deg for name, detector in devices.image_detectors.items()
+    }
+    kinds = ["stage", "beam"]
+    if devices.image_detectors:
+        kinds.append("image_detector")
+    if devices.edx is not None:
+        tilts["edx"] = devices.edx.capabilities.tilt_limits_deg
+        kinds.append("edx")
+    if devices.holder is not None:
+        tilts["holder"] = devices.holder.capabilities.tilt_limits_deg
+        kinds.append("holder")
+    kinds += [kind for kind in ("bias", "needle") if getattr(devices, kind) is not None]
+    edx = devices.edx.capabilities if devices.edx is not None else None
+    return InstrumentFacts(
+        kinds=tuple(kinds),
+        stage=devices.stage.limits,
+        tilt_speed_deg_per_s=devices.stage.tilt_speed_deg_per_s,
+        timing=beam.timing,
+        image_shift_range_m=beam.image_shift_range_m,
+        defocus_range_m=beam.defocus_range_m,
+        dwell_range_s=(beam.min_dwell_s, beam.max_dwell_s),
+        max_scan_px=beam.max_scan_px,
+        current_range_a=beam.current_range_a,
+        tilt_limits_deg=tilts,
+        optics=optics_of(instrument),
+        calibrations=_calibrated(instrument.file.calibration_set()),
+        current_drift_rel_per_s=beam.current_drift_rel_per_s,
+        edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
+        dose_known=devices.dose_known,
+    )
+
+
+def optics_of(instrument: Instrument) -> dict[str, Optics]:
+    """The presets by name."""
+    return {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
+
+
+def _calibrated(calibrations: CalibrationSet) -> dict[str, CalibratedValue]:
+    now = datetime.now(UTC)
+    values: dict[str, CalibratedValue] = {}
+    for name in calibrations.by_name:
+        entry = calibrations.require(name, now)
+        values[name] = CalibratedValue(value=entry.value, sigma=entry.uncertainty / 2, date=entry.date)
+    return values
+
+
+__all__ = ["FileProblem", "Furnished", "Prepared", "furnish", "prepare"]

@@ -1,0 +1,308 @@
+"""`run`: from a request to a packed run file."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.clock import now_s
+from cryoctl.dose.ledger import DoseLedger, grid_over
+from cryoctl.dose.permits import DoseGate
+from cryoctl.dose.unknown import UnknownDose
+from cryoctl.engine.ending import Ending
+from cryoctl.engine.exposures import ExposureDesk
+from cryoctl.engine.finish import finish
+from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.outfit import Outfit
+from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.runner import Runner
+from cryoctl.errors import BadInput
+from cryoctl.launch.connecting import close_all, connect_all
+from cryoctl.launch.head import journal_head
+from cryoctl.launch.own_loop import in_own_loop
+from cryoctl.launch.paths import RunPaths, check_folder, claim
+from cryoctl.launch.preflight import look_ahead
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
+from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
+from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
+from cryoctl.launch.summary import summarise
+from cryoctl.launch.undertaking import Undertaking
+from cryoctl.runfile.event_store import EventStore
+from cryoctl.runfile.frame_store import FrameStore
+from cryoctl.runfile.journal import Journal
+from cryoctl.runfile.lock import RunLock
+from cryoctl.runfile.writer import write_skeleton
+from cryoctl.streaming.event_lines import EventLines
+from cryoctl.streaming.live_reconstruction import LiveFollower, LiveSettings
+from cryoctl.streaming.sink import Sink
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """What one process did for a run, until packing."""
+
+    ending: Ending
+    interlocks: list[dict[str, Any]]
+    duration_s: float
+    ledger: DoseLedger
+    head: dict[str, Any]
+    furnished: Furnished
+
+
+def run(request: RunRequest, followers: Sequence[Follower] = (), on_control: OnControl | None = None) -> RunResult:
+    """Check, run, pack.
+
+    Raises:
+        BadInput: found before anything started; nothing was written.
+        DeviceError: a device did not answer at the start; nothing was written.
+    """
+    began_s = time.perf_counter()
+    prepared = prepare(request)
+    check_folder(request.out)
+    earlier = earlier_dose(request.specimen, request.out)
+    dry = furnish(prepared, request.world)
+    undertaking = Undertaking(
+        prepared=prepared,
+        furnisher=lambda world: furnish(prepared, world),
+        dry=dry,
+        earlier=earlier,
+        outlook=look_ahead(prepared, dry, request.out),
+        virtual=prepared.virtual,
+    )
+    return carry_through(undertaking, followers, on_control, began_s)
+
+
+def carry_through(
+    undertaking: Undertaking, followers: Sequence[Follower], on_control: OnControl | None, began_s: float
+) -> RunResult:
+    """From a checked undertaking to a packed run file and its summary.
+
+    Args:
+        began_s: `time.perf_counter()` at the start, for the wall time.
+
+    Raises:
+        BadInput, DeviceError: as `run`.
+    """
+    prepared, dry = undertaking.prepared, undertaking.dry
+    request, outlook = prepared.request, undertaking.outlook
+    if request.until and request.until not in dry.protocol.chart.states:
+        raise BadInput(
+            f"--until {request.until}: no such state; {dry.protocol.name} has {', '.join(dry.protocol.chart.states)}"
+        )
+    check_room_for_dose(dry.protocol, make_ledger(dry, undertaking.earlier), undertaking.earlier)
+    lines = EventLines(request.events) if request.events is not None else None
+    live: LiveFollower | None = None
+    paths: RunPaths | None = None
+    try:
+        paths = claim(request.out, prepared.name, prepared.seed)
+        live = live_follower(prepared, dry) if undertaking.with_live else None
+        with RunLock(paths.parts.lock):
+            session = in_own_loop(
+                _player(undertaking, paths, followers, lines, live, on_control),
+                virtual=undertaking.virtual,
+                speed=request.speed,
+            )
+            finished = finish(
+                paths.run_file,
+                paths.parts.folder,
+                session.head,
+                session.furnished.devices.truth,
+                session.ledger.grid,
+                volumes_of(live),
+            )
+            if undertaking.after is not None:
+                undertaking.after(paths.run_file, finished)
+    except BaseException:
+        if paths is not None:
+            paths.give_back()
+        if lines is not None:
+            lines.give_back()
+        raise
+    finally:
+        if live is not None:
+            live.close()
+        if lines is not None:
+            lines.close()
+    summary = summarise(
+        paths.run_file,
+        session.ending,
+        finished,
+        outlook,
+        wall_s=time.perf_counter() - began_s,
+        interlocks=session.interlocks,
+    )
+    for follower in followers:
+        try:
+            follower.end(summary)
+        except Exception as error:  # the run is over and its file whole, whatever a display makes of it
+            summary["warnings"].append(f"a follower failed at the end: {type(error).__name__}: {error}")
+    return RunResult(summary=summary, exit_code=session.ending.exit_code, run_file=paths.run_file)
+
+
+def volumes_of(live: LiveFollower | None) -> Mapping[str, Mapping[str, npt.NDArray[np.float32]]]:
+    """Of the live reconstruction, none where it failed: it is no reason to lose the run's own file."""
+    try:
+        return live.volumes() if live is not None else {}
+    except Exception:
+        return {}
+
+
+def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | None:
+    """As the recipe's `live` says; None where it is off or the protocol records no series."""
+    live = getattr(prepared.parameters, "live", None)
+    if live is None or not live.enabled:
+        return None
+    edx = furnished.devices.edx
+    described = furnished.protocol.describe().get("edx")
+    optics = next(iter(furnished.facts.optics.values()))
+    return LiveFollower(
+        LiveSettings(
+            elements=tuple(described["elements"]) if edx is not None and described else (),
+            n_channels=edx.capabilities.n_channels if edx is not None else 1,
+            energy_offset_ev=edx.capabilities.energy_offset_ev if edx is not None else 0.0,
+            energy_scale_ev=edx.capabilities.energy_scale_ev if edx is not None else 1.0,
+            beam_energy_ev=optics.voltage_v,
+            passes=live.passes,
+        )
+    )
+
+
+def build_outfit(
+    furnished: Furnished,
+    ledger: DoseLedger,
+    recorder: Recorder,
+    shelf: FrameShelf,
+    optics: Any,
+) -> Outfit:
+    """Join devices, gate and stores."""
+    devices = furnished.devices
+    beam = devices.beam.capabilities
+    if devices.dose_known:
+        stop_s, drift = beam.second_stop_s, beam.current_drift_rel_per_s
+        pixel_size = furnished.facts.calibrations.get("pixel_size")
+        pixel_rel = 0.0 if pixel_size is None else 2 * pixel_size.sigma / pixel_size.value[0]
+        gate = DoseGate(ledger, beam.timing, second_stop_s=stop_s, drift_rel_per_s=drift, pixel_bound_rel=pixel_rel)
+    else:
+        gate = UnknownDose(ledger, beam.timing)
+    monitors = Monitors(devices=devices, recorder=recorder)
+    operator = OperatorDesk()
+    return Outfit(
+        devices=devices,
+        optics=optics,
+        ledger=ledger,
+        recorder=recorder,
+        monitors=monitors,
+        operator=operator,
+        desk=ExposureDesk(devices, gate, recorder, shelf, monitors),
+        shelf=shelf,
+        on_state=tuple(furnished.context.shared.get("on_state", ())),
+    )
+
+
+def _player(
+    undertaking: Undertaking,
+    paths: RunPaths,
+    followers: Sequence[Follower],
+    lines: EventLines | None,
+    live: LiveFollower | None,
+    on_control: OnControl | None,
+) -> Callable[[], Coroutine[Any, Any, Session]]:
+    """What the loop is given: connect, play, close, whatever happens."""
+
+    async def play() -> Session:
+        furnished = undertaking.furnisher(undertaking.prepared.request.world or paths.parts.world)
+        await connect_all(furnished.devices)
+        try:
+            with ExitStack() as stores:
+                return await _play(undertaking, paths, furnished, followers, lines, live, on_control, stores)
+        finally:
+            await close_all(furnished.devices)
+
+    return play
+
+
+async def _play(
+    undertaking: Undertaking,
+    paths: RunPaths,
+    furnished: Furnished,
+    followers: Sequence[Follower],
+    lines: EventLines | None,
+    live: LiveFollower | None,
+    on_control: OnControl | None,
+    stores: ExitStack,
+) -> Session:
+    prepared, earlier = undertaking.prepared, undertaking.earlier
+    parts, durable = paths.parts, furnished.devices.durable
+    ledger = make_ledger(furnished, earlier)
+    head = journal_head(prepared, furnished, paths, ledger, earlier)
+    if earlier.maps:
+        np.save(parts.prior_dose, ledger.prior)
+    journal = Journal.create(parts.journal, durable)
+    stores.callback(journal.close)
+    frames = FrameStore(parts.frames, durable)
+    stores.callback(frames.close)
+    events = EventStore(parts.edx_events, durable)
+    stores.callback(events.close)
+    journal.append("head", head, t=0.0, sync=True)
+    write_skeleton(paths.run_file, head)
+    start_s = now_s()
+    begun, deaf = _begin(followers, {**head, "run_file": str(paths.run_file), "parts": str(parts.folder)}, undertaking)
+    sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun]
+    recorder = Recorder(journal, sinks, start_s)
+    shelf = FrameShelf(frames, events, recorder)
+    outfit = build_outfit(furnished, ledger, recorder, shelf, furnished.facts.optics)
+    recorder.record("session", {"start_s": 0.0, "reason": "start"})
+    for sentence in deaf:
+        recorder.event("fault", "follower", sentence, "warning")
+    runner = Runner(furnished.protocol, outfit, prepared.request.until)
+
+    def prepared_now() -> None:
+        if on_control is not None:
+            on_control(outfit.operator.ask)
+        for one in undertaking.commands:
+            asyncio.get_running_loop().call_at(start_s + one.time_s, outfit.operator.take, one.command, "replay")
+
+    ending = await runner.run(prepared_now)
+    return Session(
+        ending=ending,
+        interlocks=runner.interlocks_met,
+        duration_s=recorder.time_s,
+        ledger=ledger,
+        head=head,
+        furnished=furnished,
+    )
+
+
+def _begin(
+    followers: Sequence[Follower], head: dict[str, Any], undertaking: Undertaking
+) -> tuple[list[Follower], list[str]]:
+    """Followers that began, and a sentence for each that failed: nobody who only looks on can hinder a run."""
+    begun: list[Follower] = []
+    deaf: list[str] = []
+    for follower in followers:
+        try:
+            follower.begin(head, undertaking.outlook)
+            begun.append(follower)
+        except Exception as error:
+            deaf.append(f"{type(follower).__name__} failed at the start and was dropped: {error}")
+    return begun, deaf
+
+
+def make_ledger(furnished: Furnished, earlier: EarlierDose) -> DoseLedger:
+    """A ledger over all that the protocol can reach and all that earlier runs left."""
+    box = furnished.protocol.covered_area_m()
+    others = earlier.box_m()
+    if others is not None:
+        box = (min(box[0], others[0]), max(box[1], others[1]), min(box[2], others[2]), max(box[3], others[3]))
+    grid = grid_over(box)
+    prior = earlier.on(grid) if earlier.maps else None
+    return DoseLedger(grid, furnished.protocol.dose_limit_e_per_a2(), prior, earlier.position_sigma_m)

@@ -1,0 +1,39 @@
+"""The summary of a run: what stands in its file, and what only this process knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryoctl.engine.ending import Ending
+from cryoctl.engine.finish import Finished
+from cryoctl.launch.request import Outlook
+from cryoctl.runfile.summary import summary_of
+
+
+def summarise(
+    run_file: Path,
+    ending: Ending,
+    finished: Finished,
+    outlook: Outlook,
+    *,
+    wall_s: float,
+    interlocks: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The JSON of contract.md for `run`."""
+    summary = dict(summary_of(run_file))
+    summary |= {
+        "exit_code": ending.exit_code,
+        "wall_s": wall_s,
+        "counts": finished.counts,
+        "interlocks": list(interlocks),
+        "predicted": {
+            "duration_s": outlook.duration_s,
+            "peak": outlook.peak_dose_e_per_a2,
+            "counts": {},
+            "bytes": outlook.bytes,
+        },
+        "warnings": [*outlook.warnings, *finished.shortfalls],
+    }
+    return summary

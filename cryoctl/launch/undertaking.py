@@ -1,0 +1,40 @@
+"""A run or a replay that was checked and can begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoctl.engine.finish import Finished
+from cryoctl.launch.prepare import Furnished, Prepared
+from cryoctl.launch.prior import EarlierDose
+from cryoctl.launch.request import Outlook
+
+Furnisher = Callable[[Path | None], Furnished]
+"""Builds devices and protocol for a world file (None: only to look at what they allow)."""
+After = Callable[[Path, Finished], None]
+"""What is done to the packed file before it is summed up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undertaking:
+    """A run or a replay, checked; `carry_through` does it. `dry` was furnished without a world."""
+
+    prepared: Prepared
+    furnisher: Furnisher
+    dry: Furnished
+    earlier: EarlierDose
+    outlook: Outlook
+    virtual: bool
+    commands: tuple[RecordedCommand, ...] = ()
+    with_live: bool = True
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedCommand:
+    """What an operator asked for in a run that is replayed, at its run time."""
+
+    time_s: float
+    command: str

@@ -1,0 +1,176 @@
+"""/edx: events as recorded, the spectrum image made of them a frame at a time, window counts, times and rates."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.runfile.exposure_table import number
+from cryoctl.runfile.h5 import H5Dataset, H5Group
+from cryoctl.runfile.journal import Record
+from cryoctl.runfile.parts import PartsReader
+from cryoctl.runfile.registered import channels_in_window, dense_spectra, registered_events
+
+_CHUNK_BYTES = 8 << 20
+_EVENT_CHUNK = 1 << 17
+
+
+def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
+    """The EDX of all record frames, frame k is row k of /image; `dense` with the spectrum image."""
+    fold = reader.fold
+    edx: Mapping[str, Any] = fold.head["edx"]
+    records = fold.frame_records("image")
+    n_frames = len(records)
+    n_channels = int(edx["n_channels"])
+    offset_ev, scale_ev = float(edx["energy_offset_ev"]), float(edx["energy_scale_ev"])
+    image = root.group("image")
+    height, width = image.dataset("data/data").shape[1:]
+    shapes = image.value("shape")
+
+    entry = root.group("edx", "NXentry")
+    entry.write("title", str(fold.head.get("title") or ""))
+    entry.write("energy_offset_ev", offset_ev, units="eV")
+    entry.write("energy_scale_ev", scale_ev, units="eV")
+    entry.write("window_ev", float(edx["window_ev"]), units="eV")
+    lines: Mapping[str, Any] = edx["lines_ev"]
+    for element, line_ev in lines.items():
+        entry.group("lines_ev", "NXcollection").write(element, float(line_ev), units="eV")
+    for name in ("tilt_deg", "time_s", "exposure"):
+        entry.link(name, f"/image/{name}")
+    _write_scan_values(entry, records)
+
+    events = _EventColumns(entry, records)
+    cube = None
+    if dense:
+        rows = max(1, min(height, _CHUNK_BYTES // max(1, 2 * width * n_channels)))
+        data = entry.group("data", "NXdata")
+        chunks = (1, rows, width, n_channels)
+        cube = data.create(
+            "data", (n_frames, height, width, n_channels), "u2", chunks=chunks, shuffle=False, interpretation="spectrum"
+        )
+        _write_axes(entry, data, cube.shape, number(image.value("pixel_size_m")), offset_ev, scale_ev)
+    spectra = np.zeros((n_frames, n_channels), dtype=np.uint32)
+    with ThreadPoolExecutor(2) as pool:
+        for frame, record in enumerate(records):
+            scans = reader.read_events(record)
+            events.add(frame, scans)
+            shape = (int(shapes[frame][0]), int(shapes[frame][1]))
+            pixel, channel = registered_events(scans, record["shifts_px"], shape)
+            spectra[frame] = np.bincount(channel[channel < n_channels], minlength=n_channels)
+            if cube is not None:
+                if shape != (height, width):
+                    pixel = pixel // np.uint32(shape[1]) * np.uint32(width) + pixel % np.uint32(shape[1])
+                _write_dense(pool, cube, frame, pixel, channel)
+    entry.write("spectra", spectra, axes="frame, energy")
+    for element, line_ev in lines.items():
+        inside = channels_in_window(n_channels, offset_ev, scale_ev, float(line_ev), float(edx["window_ev"]))
+        counts = spectra[:, inside].sum(axis=1).astype(np.int64)
+        entry.group("window_counts", "NXcollection").write(element, counts)
+    _write_hyperspy_metadata(entry, fold.head, records)
+    if dense:
+        entry.set_attrs(default="data")
+
+
+class _EventColumns:
+    """The columns of /edx/events, filled a frame at a time."""
+
+    def __init__(self, entry: H5Group, records: Sequence[Record]) -> None:
+        total = sum(sum(record["edx"]["counts"]) for record in records if record.get("edx"))
+        group = entry.group("events", "NXcollection")
+        kinds = {"tilt_index": "u4", "scan_frame": "u2", "pixel": "u4", "channel": "u2"}
+        chunk = (min(max(total, 1), _EVENT_CHUNK),)
+        self._columns = {name: group.create(name, (total,), kind, chunks=chunk) for name, kind in kinds.items()}
+        group.set_attrs(order="by tilt_index, then scan_frame, then pixel; pixel is y * columns + x")
+        self._filled = 0
+
+    def add(self, frame: int, scans: Sequence[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]]) -> None:
+        counts = [len(pixel) for pixel, _ in scans]
+        total = sum(counts)
+        if not total:
+            return
+        part = slice(self._filled, self._filled + total)
+        self._columns["tilt_index"][part] = np.full(total, frame, dtype=np.uint32)
+        self._columns["scan_frame"][part] = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
+        self._columns["pixel"][part] = np.concatenate([pixel for pixel, _ in scans])
+        self._columns["channel"][part] = np.concatenate([channel for _, channel in scans])
+        self._filled += total
+
+
+def _write_dense(
+    pool: ThreadPoolExecutor,
+    dense: H5Dataset,
+    frame: int,
+    pixel: npt.NDArray[np.uint32],
+    channel: npt.NDArray[np.uint16],
+) -> None:
+    """One frame, compressed by chunks of rows in two threads: zlib lets go of the interpreter.
+
+    Run lengths suit what is mostly zeros: half the size of the default strategy at the same speed.
+    """
+    _, height, width, n_channels = dense.shape
+    rows = dense.chunks[1] if dense.chunks else height
+    order = np.argsort(pixel, kind="stable")
+    pixel, channel = pixel[order], channel[order]
+
+    def compressed(first_row: int) -> bytes:
+        low, high = np.searchsorted(pixel, [first_row * width, (first_row + rows) * width])
+        inside = pixel[low:high] - np.uint32(first_row * width)
+        spectra = dense_spectra((inside, channel[low:high]), rows * width, n_channels)
+        coder = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+        return coder.compress(spectra.astype("<u2", copy=False).data) + coder.flush()
+
+    firsts = range(0, height, rows)
+    for first_row, data in zip(firsts, pool.map(compressed, firsts), strict=True):
+        dense.write_deflated((frame, first_row, 0, 0), data)
+
+
+def _write_scan_values(entry: H5Group, records: Sequence[Record]) -> None:
+    """Per frame and scan frame; NaN (0 counts) where there was none."""
+    n_scans = max(int(record["scans"]) for record in records)
+    for name, unit in (("live_time_s", "s"), ("real_time_s", "s"), ("input_rate_per_s", "1/s")):
+        values = np.full((len(records), n_scans), np.nan)
+        for frame, record in enumerate(records):
+            if record.get("edx"):
+                found = [number(value) for value in record["edx"][name]]
+                values[frame, : len(found)] = found
+        entry.write(name, values, units=unit)
+    counts = np.zeros((len(records), n_scans), dtype=np.int64)
+    for frame, record in enumerate(records):
+        if record.get("edx"):
+            counts[frame, : len(record["edx"]["counts"])] = record["edx"]["counts"]
+    entry.write("counts", counts)
+    entry.link("shifts_px", "/image/shifts_px")
+
+
+def _write_axes(
+    entry: H5Group, data: H5Group, shape: tuple[int, ...], pixel_size_m: float, offset_ev: float, scale_ev: float
+) -> None:
+    data.set_attrs(signal="data", axes=["frame", "y", "x", "energy"], interpretation="spectrum", tilt_deg_indices=0)
+    data.set_attrs(frame_indices=0, y_indices=1, x_indices=2, energy_indices=3)
+    data.write("frame", np.arange(shape[0], dtype=np.int32))
+    known = np.isfinite(pixel_size_m)
+    for name, size in (("y", shape[1]), ("x", shape[2])):
+        data.write(name, np.arange(size) * (pixel_size_m * 1e9 if known else 1.0), units="nm" if known else "px")
+    data.write("energy", (offset_ev + scale_ev * np.arange(shape[3])) / 1e3, units="keV", long_name="channel start")
+    data.link("tilt_deg", f"{entry.path}/tilt_deg")
+
+
+def _write_hyperspy_metadata(entry: H5Group, head: Mapping[str, Any], records: Sequence[Record]) -> None:
+    """What makes HyperSpy load an EDSTEMSpectrum (its own layout, see `file_writer` of the root)."""
+    metadata = entry.group("auxiliary", "NXcollection").group("hyperspy_metadata", "NXcollection")
+    metadata.group("Signal", "NXcollection").write("signal_type", "EDS_TEM")
+    metadata.group("General", "NXcollection").write("title", str(head.get("title") or ""))
+    tem = metadata.group("Acquisition_instrument", "NXcollection").group("TEM", "NXcollection")
+    voltage_v = number(head.get("voltage_v"))
+    if np.isfinite(voltage_v):
+        tem.write("beam_energy", voltage_v / 1e3)
+    eds = tem.group("Detector", "NXcollection").group("EDS", "NXcollection")
+    eds.write("energy_resolution_MnKa", 130.0)
+    live = [sum(number(value) for value in record["edx"]["live_time_s"]) for record in records if record.get("edx")]
+    if live:
+        eds.write("live_time", float(np.mean(live)))

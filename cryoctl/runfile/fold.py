@@ -1,0 +1,235 @@
+"""Folds a journal into what a run file holds: exposure table, frames, monitors, events, targets, ledger.
+
+The same fold serves the end of a run, `recover`, resume, `check`, and `open_run` on a running or killed run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.dose.rasterise import deposit
+from cryoctl.errors import RunFileError
+from cryoctl.interfaces.truth import MapGrid
+from cryoctl.runfile.exposure_table import number
+from cryoctl.runfile.journal import Record
+from cryoctl.steps.codec import unplain
+
+DoseMap = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class MonitorTrace:
+    """One monitored value over time; times in s."""
+
+    unit: str
+    times_s: list[float] = field(default_factory=list[float])
+    values: list[float] = field(default_factory=list[float])
+
+
+@dataclass(slots=True)
+class FoldedStep:
+    """A step and what came of it; `done_s` NaN and `outcome` empty where the journal ends before."""
+
+    key: str
+    began_s: float
+    step: dict[str, Any]
+    fingerprint: str
+    done_s: float = float("nan")
+    outcome: str = ""
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class FoldedExposure:
+    """What the journal knows of an exposure; `done` is False where it crashed between intent and report."""
+
+    row: dict[str, Any]
+    deposits: list[dict[str, float]]
+    done: bool
+
+
+class RunFold:
+    """State of a run as told by its journal. `feed` takes records one by one, `of` a whole journal."""
+
+    def __init__(self) -> None:
+        self.head: dict[str, Any] = {}
+        self.exposures: dict[int, FoldedExposure] = {}
+        self.frames: dict[str, dict[int, Record]] = {}
+        self.monitors: dict[str, MonitorTrace] = {}
+        self.events: list[dict[str, Any]] = []
+        self.targets: dict[str, dict[str, Any]] = {}
+        self.conclusions: dict[str, dict[str, Any]] = {}
+        self.steps: dict[str, FoldedStep] = {}
+        self.sessions: list[dict[str, Any]] = []
+        self.state = ""
+        self.status = "preparing"
+        self.end: dict[str, Any] | None = None
+        self.time_s = 0.0
+        self.journal_head = ""
+        self.n_records = 0
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> RunFold:
+        fold = cls()
+        for record in records:
+            fold.feed(record)
+        return fold
+
+    def feed(self, record: Record) -> None:
+        """Take the next record."""
+        kind, time_s = record["k"], float(record["t"])
+        if self.n_records == 0 and kind != "head":
+            raise RunFileError(f"journal: its first record is {kind!r}, not a head: this is no journal of a run")
+        take = getattr(self, f"_take_{kind}", None)
+        if take is not None:
+            take(record, time_s)
+        self.n_records += 1
+        self.journal_head = record["sha"]
+        self.time_s = max(self.time_s, time_s)
+
+    @property
+    def grid(self) -> MapGrid:
+        """Grid of the ledger's maps."""
+        grid = self.head["dose"]["grid"]
+        rows, columns = grid["shape"]
+        return MapGrid(
+            shape=(int(rows), int(columns)),
+            pixel_size_m=float(grid["pixel_size_m"]),
+            origin_x_m=float(grid["origin_x_m"]),
+            origin_y_m=float(grid["origin_y_m"]),
+        )
+
+    @property
+    def limit_e_per_a2(self) -> float:
+        """Infinite where the recipe sets none."""
+        limit = self.head["dose"].get("limit_e_per_a2")
+        return float("inf") if limit is None else number(limit)
+
+    @property
+    def position_sigma_m(self) -> float:
+        """The largest bound on how far an exposure may lie from where it is charged."""
+        bounds = (number(exposure.row.get("position_sigma_m")) for exposure in self.exposures.values())
+        return max((bound for bound in bounds if bound == bound), default=0.0)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The exposure table in the order of the exposures; a crashed one is charged in full from its intent."""
+        found: list[dict[str, Any]] = []
+        for index in sorted(self.exposures):
+            exposure = self.exposures[index]
+            row = dict(exposure.row)
+            if not exposure.done:
+                row.update(outcome="charged-in-full", dose_source="intended")
+                row.setdefault("frame", -1)
+                for stream, frames in self.frames.items():
+                    for frame, record in frames.items():
+                        if record["exposure"] == index:
+                            row.update(stream=stream, frame=frame if stream == "image" else -1)
+            found.append(row)
+        return found
+
+    def row_of_exposure(self) -> dict[int, int]:
+        """Exposure number to row of the table."""
+        return {index: row for row, index in enumerate(sorted(self.exposures))}
+
+    def frame_records(self, stream: str) -> list[Record]:
+        """Frames of one stream (image, search, focus, track) in their order; raises where one is missing."""
+        frames = self.frames.get(stream, {})
+        if sorted(frames) != list(range(len(frames))):
+            raise RunFileError(f"journal: the {stream} frames are not numbered 0, 1, 2, ...: one is missing")
+        return [frames[index] for index in range(len(frames))]
+
+    def dose_by_kind(self) -> dict[str, DoseMap]:
+        """Undilated maps [y, x] in e-/A^2, this run only, by kind of exposure."""
+        grid = self.grid
+        maps: dict[str, DoseMap] = {}
+        for index in sorted(self.exposures):
+            exposure = self.exposures[index]
+            dose_map = maps.setdefault(str(exposure.row.get("kind", "")), np.zeros(grid.shape))
+            for rect in exposure.deposits:
+                deposit(
+                    dose_map,
+                    grid,
+                    x_m=rect["x_m"],
+                    y_m=rect["y_m"],
+                    width_m=rect["width_m"],
+                    height_m=rect["height_m"],
+                    rotation_deg=rect.get("rotation_deg", 0.0),
+                    dose_e_per_a2=number(rect["dose_e_per_a2"]),
+                )
+        return maps
+
+    def _take_head(self, record: Record, time_s: float) -> None:
+        self.head = unplain(record)
+
+    def _take_step(self, record: Record, time_s: float) -> None:
+        self.steps[record["key"]] = FoldedStep(record["key"], time_s, record["step"], record["fp"])
+
+    def _take_result(self, record: Record, time_s: float) -> None:
+        step = self.steps.get(record["key"])
+        if step is not None:
+            step.done_s, step.outcome = time_s, record["outcome"]
+            step.result, step.error = record["result"], record["error"]
+
+    def _take_intent(self, record: Record, time_s: float) -> None:
+        row = {"outcome": "charged-in-full", "dose_source": "intended", "frame": -1, **record["row"]}
+        self.exposures[int(record["exposure"])] = FoldedExposure(row, list(record["deposits"]), False)
+
+    def _take_exposed(self, record: Record, time_s: float) -> None:
+        index = int(record["exposure"])
+        before = self.exposures[index].row if index in self.exposures else {}
+        self.exposures[index] = FoldedExposure({**before, **record["row"]}, list(record["deposits"]), True)
+
+    def _take_frame(self, record: Record, time_s: float) -> None:
+        self.frames.setdefault(record["stream"], {})[int(record["index"])] = record
+
+    def _take_monitor(self, record: Record, time_s: float) -> None:
+        trace = self.monitors.setdefault(record["name"], MonitorTrace(record.get("unit", "")))
+        trace.times_s.append(time_s)
+        trace.values.append(number(record["value"]))
+
+    def _take_event(self, record: Record, time_s: float) -> None:
+        self._event(time_s, record["event"], record["level"], record["name"], record["message"], record.get("data"))
+
+    def _take_state(self, record: Record, time_s: float) -> None:
+        self.state = record["state"]
+        self._event(time_s, "state", "info", record["state"], record.get("label") or record["state"])
+
+    def _take_status(self, record: Record, time_s: float) -> None:
+        self.status = record["status"]
+
+    def _take_command(self, record: Record, time_s: float) -> None:
+        told = f"operator ({record.get('source', '')}): {record['command']} {record.get('text', '')}".strip()
+        self._event(time_s, "operator", "info", record["command"], told)
+
+    def _take_target(self, record: Record, time_s: float) -> None:
+        self.targets[record["name"]] = {key: record.get(key, "") for key in ("name", "outcome", "reason")}
+
+    def _take_conclusion(self, record: Record, time_s: float) -> None:
+        self.conclusions.setdefault(record["name"], {}).update(unplain(record["values"]))
+
+    def _take_session(self, record: Record, time_s: float) -> None:
+        if self.sessions:
+            self.sessions[-1].setdefault("end_s", self.time_s)
+        self.sessions.append({"start_s": number(record["start_s"]), "reason": record.get("reason", "")})
+        self.end = None
+
+    def _take_end(self, record: Record, time_s: float) -> None:
+        self.end = {key: record.get(key) for key in ("status", "end_reason", "exit_code", "message")}
+        self.status = record["status"]
+        if self.sessions:
+            self.sessions[-1]["end_s"] = time_s
+
+    def _event(self, time_s: float, event: str, level: str, name: str, message: str, data: Any = None) -> None:
+        """The journal may tell a state or a command twice, by its own record and by an event: one line is enough."""
+        row: dict[str, Any] = {"time_s": time_s, "event": event, "level": level, "name": name, "message": message}
+        row["data"] = data or {}
+        last = self.events[-1] if self.events else {}
+        if event in ("state", "operator") and all(last.get(key) == row[key] for key in ("time_s", "event", "name")):
+            return
+        self.events.append(row)

@@ -1,0 +1,114 @@
+"""A lock that dies with its owner: the operating system drops it when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+from cryoctl.errors import FileProblem
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(fd: int) -> bool:
+        """Windows locks bytes and then nobody can read them: take one far behind the text."""
+        os.lseek(fd, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _take(fd: int) -> bool:
+        """Lock the open file for this process; False where another one holds it."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+
+
+class RunLock:
+    """Exclusive use of one run; a context manager. The file stays behind, only the lock on it means something."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    def acquire(self) -> None:
+        """Raises `FileProblem` where another process has the run."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        for _ in range(5):
+            if _take(fd):
+                break
+            threading.Event().wait(0.01)  # someone may just be looking (`is_locked`)
+        else:
+            os.close(fd)
+            owner = _owner(self.path)
+            raise FileProblem(
+                f"run {self.path.parent.name.removesuffix('.parts')} is in use by process {owner}: wait for its end, "
+                "or use `cryoctl tell` to speak to it"
+            )
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        self._fd = fd
+        _held.add(self)
+
+    def release(self) -> None:
+        """May be called twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> RunLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _take(fd)
+    finally:
+        os.close(fd)
+
+
+def owner_pid(path: Path) -> int | None:
+    """Process that holds the lock, None where nobody does."""
+    if not is_locked(path):
+        return None
+    text = _owner(path)
+    return int(text) if text.isdigit() else None
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip() or "unknown"
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def _drop_in_child() -> None:
+    """A forked child shares the lock and would keep it alive after its parent's death."""
+    for lock in list(_held):
+        lock.release()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_drop_in_child)

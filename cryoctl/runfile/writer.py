@@ -1,0 +1,140 @@
+"""Writes the run file: a skeleton when the run starts, the whole when it ends, reconstructions later.
+
+Equal input gives equal datasets: nothing here knows the time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryoctl.errors import BadInput, FileProblem
+from cryoctl.runfile.edx_group import write_edx
+from cryoctl.runfile.entry_group import write_entry, write_head
+from cryoctl.runfile.h5 import H5Group, change_h5, create_h5, open_h5
+from cryoctl.runfile.parts import PartsReader, RunParts
+from cryoctl.runfile.picture_group import write_pictures
+from cryoctl.runfile.raw_io import open_file, sync_folder
+from cryoctl.runfile.tree import make_groups, put
+
+HYPERSPY_LAYOUT = "hyperspy_nexus_v3"
+_OWN_ENTRIES = ("results", "reconstruction", "simulation")
+
+
+def write_skeleton(path: Path, head: Mapping[str, Any]) -> None:
+    """A valid file of a run that has just begun: /entry with its head, status running."""
+    scratch = _scratch(path)
+    with create_h5(scratch) as root:
+        root.set_attrs(NX_class="NXroot", default="entry", file_writer=HYPERSPY_LAYOUT, creator="cryoctl")
+        write_head(root, head, "running")
+        root.group("entry/dose", "NXcollection")
+    _publish(scratch, path)
+
+
+def pack(path: Path, parts: Path, extras: Mapping[str, Any] | None = None) -> None:
+    """Write the whole run file from its journal and segments and rename it over `path`.
+
+    Args:
+        parts: the `.parts` folder.
+        extras: paths of the file (``edx/maps/Si``, ``reconstruction/live/Si/volume``, ``results/current/verdict``,
+            ``simulation/drift_m``) to arrays, numbers, texts, lists or mappings of such.
+
+    Raises:
+        RunFileError: journal, segments and events do not agree; `path` is as it was.
+        OSError: disk full; `path` is as it was.
+    """
+    scratch = _scratch(path)
+    reader = PartsReader(RunParts(parts))
+    try:
+        with create_h5(scratch) as root:
+            write_run(root, reader, extras or {})
+        _publish(scratch, path, durable=reader.fold.head.get("durable") == "power")
+    finally:
+        reader.close()
+        scratch.unlink(missing_ok=True)
+
+
+def write_run(root: H5Group, reader: PartsReader, extras: Mapping[str, Any], *, dense: bool = True) -> None:
+    """Everything of contract.md into an empty file; the spectrum image with `dense` and where the recipe wants it."""
+    fold = reader.fold
+    root.set_attrs(NX_class="NXroot", file_writer=HYPERSPY_LAYOUT, creator="cryoctl")
+    write_entry(root, fold, fold.dose_by_kind(), reader.prior_dose())
+    for stream in sorted(fold.frames):
+        write_pictures(root, stream, reader)
+    has_edx = bool(fold.head.get("edx")) and any(record.get("edx") for record in fold.frame_records("image"))
+    if has_edx:
+        dense = dense and bool(fold.head["edx"].get("dense", True))
+        write_edx(root, reader, dense=dense)
+    for name in _OWN_ENTRIES:
+        root.group(name, "NXentry")
+    for name in sorted(fold.conclusions):
+        put(root, f"results/{name}", fold.conclusions[name])
+    for place in extras:
+        put(root, place, extras[place])
+    root.set_attrs(default="edx" if has_edx and dense else "image" if "image" in root else "entry")
+
+
+def add_reconstruction(path: Path, name: str, values: Mapping[str, Any]) -> None:
+    """Add /reconstruction/NAME (or replace it) to a finished run file; the file is never seen half written.
+
+    Args:
+        values: paths below it (``Si/volume``) to arrays, numbers or texts; a key that starts with ``/`` is a path of
+            the file (``/reconstruction/alignment/shift_px``).
+
+    Raises:
+        FileProblem: no finished run file.
+    """
+
+    def add(root: H5Group) -> None:
+        group = make_groups(root, f"reconstruction/{name}")
+        for key in list(group):
+            if any(place == key or place.startswith(f"{key}/") for place in values):
+                group.delete(key)
+        for place, value in values.items():
+            put(root, place if place.startswith("/") else f"reconstruction/{name}/{place}", value)
+
+    if "/" in name or not name or name == "alignment":
+        raise BadInput(f"reconstruction: {name!r} can't be its name; use letters, digits and dashes")
+    change_run(path, add)
+
+
+def change_run(path: Path, change: Callable[[H5Group], None]) -> None:
+    """Change a copy of a finished run file and rename it over the original.
+
+    Raises:
+        FileProblem: no finished run file of cryoctl.
+        OSError: disk full; the file is as it was.
+    """
+    with open_h5(path) as root:
+        if "entry/exposures" not in root:
+            raise FileProblem(f"{path} is not a finished run: end it, or use `cryoctl recover` on a killed one")
+    scratch = _scratch(path)
+    try:
+        shutil.copyfile(path, scratch)
+        with change_h5(scratch) as root:
+            change(root)
+        _publish(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _scratch(path: Path) -> Path:
+    """A name on the same disk that nobody takes for a run file; in the run's own folder where it has one."""
+    parts = RunParts.beside(path).folder
+    return (parts if parts.is_dir() else path.parent) / f".packing-{uuid.uuid4().hex}"
+
+
+def _publish(scratch: Path, path: Path, *, durable: bool = False) -> None:
+    if durable:
+        fd = open_file(scratch, write=True)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    os.replace(scratch, path)
+    if durable:
+        sync_folder(path.parent)

@@ -1,0 +1,40 @@
+"""The vocabulary: what a protocol can ask for (steps) and what it is told (results). Frozen plain data, no I/O."""
+
+from __future__ import annotations
+
+from cryoctl.steps.base import FrameRef, Step
+from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
+from cryoctl.steps.compute import Compute, Computed, Conclude
+from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
+from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
+from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
+from cryoctl.steps.stage import MoveStage, StageAt
+
+__all__ = [
+    "Afford",
+    "Affordable",
+    "Checkpoint",
+    "Command",
+    "Compute",
+    "Computed",
+    "Conclude",
+    "CurrentMeasured",
+    "EndTarget",
+    "Expose",
+    "Exposed",
+    "FrameRef",
+    "Insert",
+    "MeasureCurrent",
+    "MoveStage",
+    "Note",
+    "OpticsSet",
+    "ReadSensors",
+    "Retract",
+    "Sensors",
+    "SetTemperature",
+    "StageAt",
+    "Step",
+    "UseOptics",
+    "Wait",
+    "Waited",
+]

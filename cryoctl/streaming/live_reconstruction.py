@@ -1,0 +1,127 @@
+"""Feeds the live reconstruction: each durable tilt becomes counts and expected background of every element.
+
+The elements' windows and templates are fixed by the first tilt's summed spectrum, so that what is stored as `live` is a
+function of the tilts in order and nothing else. Image and events of a tilt are registered alike, by whole pixels; the
+child aligns each tilt by its image, which takes out what that left as well. Several targets are several series, one
+after another, each with a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.analysis.element_maps import EventWeights, event_weights, mlem_input
+from cryoctl.analysis.spectrum_fit import SpectrumFit, fit_spectrum
+from cryoctl.errors import CryoctlError
+from cryoctl.events import Event
+from cryoctl.reconstruction.live_process import LiveProcess
+from cryoctl.streaming.sink import Picture
+
+Volume = npt.NDArray[np.float32]
+
+HAADF = "HAADF"
+"""The image itself is reconstructed beside the elements, under this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSettings:
+    """What is reconstructed while it is acquired; `elements` empty where there is no EDX."""
+
+    elements: tuple[str, ...]
+    n_channels: int
+    energy_offset_ev: float
+    energy_scale_ev: float
+    beam_energy_ev: float
+    passes: int = 2
+
+
+class LiveFollower:
+    """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it."""
+
+    def __init__(self, settings: LiveSettings) -> None:
+        self._settings = settings
+        self._fit: SpectrumFit | None = None
+        self._weights: EventWeights | None = None
+        self._process: LiveProcess | None = None
+        self._target = ""
+        self._shape = (0, 0)
+        self._done: dict[str, dict[str, Volume]] = {}
+        self.failure = ""
+
+    def event(self, event: Event) -> None:
+        """Nothing to do."""
+
+    def picture(self, picture: Picture) -> None:
+        if picture.stream != "image" or self.failure:
+            return
+        shape = (int(picture.scans.shape[1]), int(picture.scans.shape[2]))
+        if self._process is None or picture.target != self._target or shape != self._shape:
+            self._begin(picture.target, shape)
+        assert self._process is not None
+        images: dict[str, npt.NDArray[Any]] = {HAADF: above_offset(picture.registered_sum())}
+        expected: dict[str, npt.NDArray[Any]] = {}
+        try:
+            if self._settings.elements and picture.edx:
+                pixel, channel = picture.registered_events()
+                for name, one in mlem_input(pixel, channel, shape, self._fitted(channel), self._weights).items():
+                    images[name], expected[name] = one.counts, one.background_expectation
+            else:
+                images |= {name: np.zeros(shape, np.float32) for name in self._settings.elements}
+            handed = self._process.add_tilt(picture.tilt_deg, images, expected)
+        except CryoctlError as error:
+            self.failure = error.message
+            return
+        if not handed:
+            self.failure = self._process.failure or "the live reconstruction did not take a tilt"
+
+    def _begin(self, target: str, shape: tuple[int, int]) -> None:
+        self._finish()
+        self._target, self._shape = target, shape
+        names = (HAADF, *self._settings.elements)
+        self._process = LiveProcess(names, shape, passes=self._settings.passes, align_by=HAADF)
+
+    def _fitted(self, channel: npt.NDArray[np.uint16]) -> SpectrumFit:
+        if self._fit is None:
+            spectrum = np.bincount(channel, minlength=self._settings.n_channels)
+            self._fit = fit_spectrum(
+                spectrum,
+                self._settings.elements,
+                offset_ev=self._settings.energy_offset_ev,
+                scale_ev=self._settings.energy_scale_ev,
+                beam_energy_ev=self._settings.beam_energy_ev,
+            )
+            self._weights = event_weights(self._fit)
+        return self._fit
+
+    def volumes(self) -> Mapping[str, Mapping[str, Volume]]:
+        """By target, by element: float32 [z, y, x]; waits for the tilts handed over so far."""
+        self._finish()
+        return self._done
+
+    def _finish(self) -> None:
+        if self._process is None:
+            return
+        found = self._process.volumes()
+        if found:
+            self._done[self._target] = found
+        elif self._process.failure:
+            self.failure = self._process.failure
+        self._process.close()
+        self._process = None
+
+    def close(self) -> None:
+        """End the child; may be called twice."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+def above_offset(image: npt.NDArray[Any]) -> Volume:
+    """An image minus the level of its emptiest twentieth, not below 0: the detector's offset projects nothing."""
+    values = np.asarray(image, dtype=np.float32)
+    return np.maximum(values - np.float32(np.percentile(values, 5)), 0)

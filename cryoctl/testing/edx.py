@@ -1,0 +1,71 @@
+"""Contract of an EDX detector, checked together with the beam that makes its X-rays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cryoctl.errors import DeviceError
+from cryoctl.interfaces.beam import Beam, Scan
+from cryoctl.interfaces.edx import EdxDetector, EdxEvents
+from cryoctl.testing.beam import permit_for
+from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.image_detector import BeamOn
+
+
+class EdxContract(DeviceContract[EdxDetector]):
+    def build_beam(self) -> Beam:
+        """The beam of the same instrument; called after `build`."""
+        raise NotImplementedError
+
+    def scan(self) -> Scan:
+        return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-3, scans=2)
+
+    def test_events_are_whole_and_in_pixel_order(self) -> None:
+        async def check(detector: EdxDetector) -> None:
+            scan = self.scan()
+            async with BeamOn(self.build_beam(), scan) as beam:
+                await detector.insert()
+                await detector.arm(scan)
+                taken: list[EdxEvents] = []
+
+                async def done(index: int) -> tuple[float, float]:
+                    taken.append(await detector.read_scan(index))
+                    return (0.0, 0.0)
+
+                await beam.expose(permit_for(beam, scan, 1.0), scan, done)
+                assert len(taken) == scan.scans
+                for events in taken:
+                    assert events.pixel.dtype == np.uint32
+                    assert events.channel.dtype == np.uint16
+                    assert len(events.pixel) == len(events.channel)
+                    assert np.all(np.diff(events.pixel.astype(np.int64)) >= 0)
+                    assert np.all(events.pixel < math.prod(scan.shape))
+                    assert np.all(events.channel < detector.capabilities.n_channels)
+                    assert 0 <= events.live_time_s <= events.real_time_s
+                    assert events.real_time_s >= math.prod(scan.shape) * scan.dwell_s * 0.9
+                    assert events.input_rate_per_s >= len(events.pixel) / events.real_time_s * 0.99
+
+        self.checked(check)
+
+    def test_events_that_were_not_taken_are_not_invented(self) -> None:
+        async def check(detector: EdxDetector) -> None:
+            await detector.insert()
+            await detector.arm(self.scan())
+            await refused(DeviceError, detector.read_scan(0))
+
+        self.checked(check)
+
+    def test_inserts_and_retracts(self) -> None:
+        async def check(detector: EdxDetector) -> None:
+            await detector.insert()
+            assert await detector.is_inserted()
+            await detector.retract()
+            assert not await detector.is_inserted()
+            can = detector.capabilities
+            assert can.n_channels > 0
+            assert can.energy_scale_ev > 0
+            assert 0 < can.solid_angle_sr < 4 * math.pi
+
+        self.checked(check)

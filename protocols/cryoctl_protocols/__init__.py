@@ -1,0 +1,1 @@
+"""Experiments as state machines that yield steps: pure, without I/O, time or randomness."""

@@ -1,0 +1,80 @@
+"""What all simulated devices share: a link that can be lost, an identity, and the factory that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from cryoctl.clock import now_s
+from cryoctl.errors import ConnectionLost
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.interfaces.device import Device, Identity
+from cryoctl_simulators.settings import Settings, read_settings
+from cryoctl_simulators.world import World
+
+S = TypeVar("S", bound=Settings)
+
+
+class SimulatedDevice(Generic[S]):
+    """Construction only notes the device in the world; `connect` opens the world."""
+
+    kind = "device"
+
+    def __init__(self, name: str, settings: S, world: World) -> None:
+        self._name = name
+        self.settings = settings
+        self.world = world
+        self._connected = False
+        world.add(name, self.kind, settings, self)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def connect(self) -> Identity:
+        self.world.open()
+        self._connected = True
+        self._link()
+        return Identity(maker="cryoctl", model=f"simulated {self.kind}", serial=f"{self.world.file.header['seed']}")
+
+    async def close(self) -> None:
+        self._connected = False
+
+    def _link(self) -> None:
+        """Every verb begins with it.
+
+        Raises:
+            ConnectionLost: not connected, or the link is lost.
+        """
+        if not self._connected:
+            raise ConnectionLost(f"{self._name}: not connected; call connect first")
+        if self.fault("lost-link"):
+            raise ConnectionLost(f"{self._name}: no answer, the link is lost; check cable and server, then resume")
+
+    def fault(self, name: str) -> dict[str, float] | bool:
+        """Parameters of an active fault (True where it has none), False otherwise; uses up a fault without duration."""
+        found = self.world.faults.take(self._name, name)
+        return False if found is None else found or True
+
+    def clock_s(self) -> float:
+        """The device's own clock."""
+        return now_s()
+
+
+class SimulatedFactory(Generic[S]):
+    """The entry point of a simulated device: checks settings first, builds later."""
+
+    def __init__(self, kind: str, model: type[S], device: type[Any]) -> None:
+        self.kind = kind
+        self._model = model
+        self._device = device
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            InstrumentError: a setting that there is not, or a value out of its range.
+        """
+        read_settings(self._model, self.kind, settings)
+
+    def __call__(self, name: str, settings: Mapping[str, Any], context: DeviceContext) -> Device:
+        return self._device(name, read_settings(self._model, name, settings), World.of(context))

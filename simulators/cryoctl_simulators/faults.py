@@ -1,0 +1,207 @@
+"""Scheduled faults: what can go wrong with a simulated device, when it does, and for how long."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryoctl.errors import InstrumentError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultKind:
+    """One entry of the catalogue: `parameters` maps a name to its default, None where it has to be given."""
+
+    device: str
+    fault: str
+    happens: str
+    parameters: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+FAULTS: tuple[FaultKind, ...] = (
+    FaultKind(device="stage", fault="not-at-angle", happens="a tilt ends short of where it was sent, and says so",
+              parameters={"error_deg": 1.0}),
+    FaultKind(device="stage", fault="stall", happens="a move stops half-way and the stage stands still"),
+    FaultKind(device="stage", fault="touch-alarm", happens="the touch alarm stops a move at once and forbids others"),
+    FaultKind(device="stage", fault="lost-link", happens="no answer from the stage"),
+    FaultKind(device="beam", fault="blank-not-acknowledged",
+              happens="the blanker closes but its acknowledgement never comes"),
+    FaultKind(device="beam", fault="reads-open", happens="the blanker does not close and reads back open"),
+    FaultKind(device="beam", fault="current-drift", happens="the beam current drifts faster than stated",
+              parameters={"rel_per_s": 1e-4}),
+    FaultKind(device="beam", fault="current-jump", happens="the beam current jumps", parameters={"rel": 0.1}),
+    FaultKind(device="beam", fault="beam-lost", happens="emission stops: no current, dark pictures"),
+    FaultKind(device="beam", fault="valve-closed", happens="the column valves close by themselves"),
+    FaultKind(device="beam", fault="lost-link", happens="no answer from the column; a scan under way ends by itself"),
+    FaultKind(device="image_detector", fault="frame-missing", happens="a scan frame never comes"),
+    FaultKind(device="image_detector", fault="frame-duplicated", happens="a scan frame comes twice, the next is lost"),
+    FaultKind(device="image_detector", fault="lost-link", happens="no answer from the detector"),
+    FaultKind(device="edx", fault="drop-out", happens="no events arrive although the clocks run"),
+    FaultKind(device="edx", fault="saturation", happens="the input rate swamps the pulse processor",
+              parameters={"input_rate_per_s": 5e6}),
+    FaultKind(device="edx", fault="lost-link", happens="no answer from the detector"),
+    FaultKind(device="holder", fault="temperature-high", happens="the holder reads and is warmer",
+              parameters={"temperature_k": 140.0}),
+    FaultKind(device="holder", fault="sensor-invalid", happens="the temperature sensor reads invalid"),
+    FaultKind(device="holder", fault="nitrogen-low", happens="the dewar is nearly empty", parameters={"level": 0.02}),
+    FaultKind(device="holder", fault="refill-shakes", happens="nitrogen is refilled: the holder shakes and drifts",
+              parameters={"drift_m_per_s": 1e-9}),
+    FaultKind(device="holder", fault="lost-link", happens="no answer from the holder"),
+    FaultKind(device="bias", fault="lost-link", happens="no answer from the source"),
+    FaultKind(device="bias", fault="output-stuck", happens="the output does not switch off"),
+    FaultKind(device="needle", fault="lost-link", happens="no answer from the needle drive"),
+)  # fmt: skip
+_KEYS = ("device", "fault", "at", "for_s")
+_MOMENTS = ("time_s", "exposure", "state", "visit")
+
+
+@dataclass(slots=True)
+class Scheduled:
+    """A fault of this run.
+
+    Without `for_s` it lasts until it has acted once, or to the end of the exposure that set it off; a state of things
+    (current drift, beam lost, nitrogen low ...) set off by a time or a state of the protocol then lasts to the end.
+    """
+
+    device: str
+    fault: str
+    parameters: dict[str, float]
+    time_s: float | None
+    exposure: int | None
+    state: str | None
+    visit: int
+    for_s: float | None
+    began_s: float | None = None
+    spent: bool = False
+
+    def active(self, now_s: float) -> bool:
+        if self.began_s is None and self.time_s is not None and now_s >= self.time_s:
+            self.began_s = self.time_s if self.for_s is not None else now_s
+        if self.began_s is None or self.spent:
+            return False
+        return self.for_s is None or now_s < self.began_s + self.for_s
+
+
+class FaultSchedule:
+    """The faults of a run and what set them off.
+
+    Args:
+        entries: of a `--faults` file.
+        clock: gives the run's time (s).
+
+    Raises:
+        InstrumentError: an entry that could never act, in one sentence.
+    """
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kinds: dict[str, str] = {}
+        self._scheduled = [_read(index, entry) for index, entry in enumerate(entries)]
+        self._visits: dict[str, int] = {}
+
+    def register(self, device: str, kind: str) -> None:
+        """A device of the instrument and its kind, so that faults can name either."""
+        self._kinds[device] = kind
+
+    def check(self) -> None:
+        """Every fault names a device of this instrument, and one that its kind knows.
+
+        Raises:
+            InstrumentError: otherwise.
+        """
+        known = {*self._kinds, *self._kinds.values()}
+        for index, one in enumerate(self._scheduled):
+            kind = self._kinds.get(one.device, one.device)
+            if one.device not in known:
+                raise InstrumentError(
+                    f"faults[{index}].device: {one.device!r} is not in this instrument; it has {', '.join(self._kinds)}"
+                )
+            if not any(entry.device == kind and entry.fault == one.fault for entry in FAULTS):
+                names = ", ".join(entry.fault for entry in FAULTS if entry.device == kind) or "none"
+                raise InstrumentError(f"faults[{index}].fault: a {kind} has no fault {one.fault!r}; it has {names}")
+
+    def note_state(self, state: str, visit: int = 0) -> None:
+        """The engine entered a state of the protocol, the how-manieth time counted from 1 (0: count here)."""
+        count = visit or self._visits.get(state, 0) + 1
+        self._visits[state] = count
+        for one in self._scheduled:
+            if one.state == state and one.visit == count and one.began_s is None:
+                one.began_s = self._clock()
+
+    def note_exposure(self, exposure: int) -> None:
+        """An exposure begins; what was set off by an earlier one and has no duration is over."""
+        for one in self._scheduled:
+            if one.exposure is not None and one.exposure != exposure and one.began_s is not None and one.for_s is None:
+                one.spent = True
+            if one.exposure == exposure and one.began_s is None:
+                one.began_s = self._clock()
+
+    def find(self, device: str, fault: str) -> dict[str, float] | None:
+        """Parameters of a fault that is active now, None where there is none; does not use it up."""
+        one = self._active(device, fault)
+        return None if one is None else one.parameters
+
+    def take(self, device: str, fault: str) -> dict[str, float] | None:
+        """As `find`, and a fault without a duration is thereby over."""
+        one = self._active(device, fault)
+        if one is None:
+            return None
+        if one.for_s is None:
+            one.spent = True
+        return one.parameters
+
+    def _active(self, device: str, fault: str) -> Scheduled | None:
+        if not self._scheduled:
+            return None
+        now, kind = self._clock(), self._kinds.get(device, device)
+        for one in self._scheduled:
+            if one.fault == fault and one.device in (device, kind) and one.active(now):
+                return one
+        return None
+
+
+def _read(index: int, entry: Mapping[str, Any]) -> Scheduled:
+    here = f"faults[{index}]"
+    for key in ("device", "fault", "at"):
+        if key not in entry:
+            raise InstrumentError(f"{here}.{key}: is missing; give device, fault and at: {{time_s | exposure | state}}")
+    name = str(entry["fault"])
+    kinds = [kind for kind in FAULTS if kind.fault == name]
+    if not kinds:
+        known = sorted({kind.fault for kind in FAULTS})
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+        raise InstrumentError(f"{here}.fault: {name!r} is unknown; nearest is {near[0] if near else known[0]}")
+    kind = next((one for one in kinds if one.device == str(entry["device"])), kinds[0])
+    parameters = dict(kind.parameters)
+    for key, value in entry.items():
+        if key in _KEYS:
+            continue
+        if key not in parameters:
+            allowed = ", ".join((*_KEYS, *parameters))
+            raise InstrumentError(f"{here}.{key}: {name} has no such parameter; it has {allowed}")
+        parameters[key] = _number(f"{here}.{key}", value)
+    at = entry["at"]
+    if not isinstance(at, Mapping) or not at or any(key not in _MOMENTS for key in at):
+        raise InstrumentError(f"{here}.at: found {at!r}; give one of time_s, exposure, or state with visit")
+    if len([key for key in at if key != "visit"]) != 1 or ("visit" in at and "state" not in at):
+        raise InstrumentError(f"{here}.at: found {dict(at)!r}; give exactly one of time_s, exposure, state (and visit)")
+    for_s = entry.get("for_s")
+    return Scheduled(
+        device=str(entry["device"]),
+        fault=name,
+        parameters=parameters,
+        time_s=_number(f"{here}.at.time_s", at["time_s"]) if "time_s" in at else None,
+        exposure=int(_number(f"{here}.at.exposure", at["exposure"])) if "exposure" in at else None,
+        state=str(at["state"]) if "state" in at else None,
+        visit=int(_number(f"{here}.at.visit", at.get("visit", 1))),
+        for_s=None if for_s is None else _number(f"{here}.for_s", for_s),
+    )
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InstrumentError(f"{where}: found {value!r}, allowed is a finite number")
+    return float(value)

@@ -1,0 +1,9 @@
+"""Instrument files of simulated microscopes."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+SIMULATED = files(__name__) / "simulated.yaml"
+RECORDED = files(__name__) / "recorded.yaml"
+"""Stands in a replay for the microscope of data that are no run of cryoctl."""

@@ -1,0 +1,1 @@
+"""Devices that answer from recorded data, and the layouts of data that they read."""

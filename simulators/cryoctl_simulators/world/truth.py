@@ -1,0 +1,104 @@
+"""What the world tells afterwards, under the names of the run file's /simulation group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryoctl.interfaces.truth import MapGrid, VolumeGrid
+from cryoctl_simulators.world.dose_truth import KINDS, resample
+from cryoctl_simulators.world.frame_log import image_of
+
+if TYPE_CHECKING:
+    from cryoctl_simulators.world.world import World
+
+
+def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Mapping[str, Any]:
+    """Paths below /simulation to arrays, numbers or texts.
+
+    `dose_map_e_per_a2` holds what earlier runs left in this world, `dose_by_kind` this run's share alone. `shift_m`
+    and `drift_m` have a row (dy, dx) for the first scan frame of each record exposure of this run, whose number is in
+    `record_exposure`; the target is the centre of the volume grid, or the specimen's origin where there is none.
+    """
+    world.open()
+    told: dict[str, Any] = {}
+    total, everything = world.dose.on(dose_grid)
+    told["dose_map_e_per_a2"] = total
+    before = world.file.arrays["before"]
+    for kind, one in everything.items():
+        earlier = before[KINDS.index(kind)]
+        if earlier.any():
+            one = one - resample(np.asarray(earlier, dtype=np.float64), world.dose.grid, dose_grid)
+        if one.any():
+            told[f"dose_by_kind/{kind}"] = one
+    told |= _shifts(world, volume_grid)
+    blanking = world.column.blanking()
+    told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
+    told["blank/open"] = blanking[:, 1].astype(bool)
+    told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
+    told |= {f"hidden/{name}": value for name, value in _hidden(world).items()}
+    told |= {f"final/{name}": value for name, value in _final(world).items()}
+    if volume_grid is not None:
+        told |= world.sample.composition(volume_grid)
+    return told
+
+
+def _shifts(world: World, volume_grid: VolumeGrid | None) -> dict[str, Any]:
+    log = world.frames.of_run()
+    record = log["kind"] == KINDS.index("record")
+    first = record & (log["index"] == 0) & (log["lines"] >= log["rows"] * (1 - 1e-9))
+    x_m, y_m = (volume_grid.x_m, volume_grid.y_m) if volume_grid is not None else (0.0, 0.0)
+    chosen = {name: values[first] for name, values in log.items()}
+    shift = image_of(chosen, x_m, y_m)
+    drift = np.stack([chosen["content_y_m"], chosen["content_x_m"]], axis=1)
+    return {
+        "shift_m": shift,
+        "drift_m": drift - drift[:1] if len(drift) else drift,
+        "record_exposure": chosen["exposure"].astype(np.int64),
+        "true_tilt_deg": chosen["tilt_deg"],
+        "true_current_a": chosen["current_a"],
+    }
+
+
+def _hidden(world: World) -> dict[str, float]:
+    stage, beam = world.stage.hidden, world.column.hidden
+    (a, b), (c, d) = beam.shift_matrix
+    return {
+        "backlash_m": stage.backlash_m,
+        "drift_m_per_s": math.hypot(*stage.drift_m_per_s),
+        "eucentric_error_m": stage.eucentric_error_m,
+        "beam_current_error": beam.current_error,
+        "current_measurement_error": beam.measure_error,
+        "pixel_size_error": beam.pixel_error,
+        "image_shift_xx": a,
+        "image_shift_xy": b,
+        "image_shift_yx": c,
+        "image_shift_yy": d,
+        "defocus_error_m": beam.defocus_error_m,
+    }
+
+
+def _final(world: World) -> dict[str, Any]:
+    """State at the end; an absent device is off, at 0 V, clear."""
+    record = world.file.record
+    bias, needle = record["bias"], record["needle"]
+    present = bool(needle)
+    gap = float(needle["apex_m"][2] + needle["tube_m"][2]) if present else math.nan
+    return {
+        "beam_blanked": bool(record["beam"]["blanked"]),
+        "ion_beam_blanked": True,
+        "bias_v": float(bias.get("voltage_v", 0.0)) if bias.get("output_on") else 0.0,
+        "output_on": bool(bias.get("output_on", False)),
+        "output_mode": "high-impedance" if bias and not bias["output_on"] else ("on" if bias else "absent"),
+        "needle_gap_m": gap,
+        "needle_state": "free" if present else "absent",
+        "needle_attached_to": "",
+        "stage_moving": bool(record["stage"]["moving"]),
+        "valves_open": bool(record["beam"]["valves_open"]),
+        "gas_open_s": 0.0,
+        "collisions": int(needle.get("collisions", 0)),
+        "max_indentation_m": 0.0,
+    }

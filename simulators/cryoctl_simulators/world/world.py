@@ -1,0 +1,238 @@
+"""One `World` holds the truth of an instrument: its devices act on it and see it only through their physics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryoctl.clock import now_s
+from cryoctl.errors import FileProblem
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.interfaces.truth import MapGrid, VolumeGrid
+from cryoctl_simulators.faults import FaultSchedule
+from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
+from cryoctl_simulators.world import column, goniometer
+from cryoctl_simulators.world.cold import ColdHolder
+from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
+from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
+from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
+from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
+from cryoctl_simulators.world.overrides import checked, part
+from cryoctl_simulators.world.pieces import Wire
+from cryoctl_simulators.world.sample import Sample, specimen_fields
+from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
+
+if TYPE_CHECKING:
+    from cryoctl_simulators.world.column import ScanFrame
+
+
+_REHEARSED_SPECIMEN = 987654340
+"""A rehearsal sees a wire of the same kind, never the one that this seed draws. This one is typical: its Si, O, F and
+C are within 1 % of the median of sixty wires, which scatter by 5 % (Si) and 3 %."""
+
+
+class World:
+    """Opened at the first `connect` of a device, then the same for all.
+
+    `context.shared` may hold `start_s` (run time at which a resumed run goes on; 0 for a new run) and `specimen`
+    (the recipe's specimen fields). It gets `world` (this) and an `on_state` listener that sets off faults.
+
+    Args:
+        context: what the device factories were given.
+
+    Raises:
+        RecipeError: a `simulation.` field that there is not.
+        InstrumentError: a fault that could never act.
+    """
+
+    def __init__(self, context: DeviceContext) -> None:
+        self.context = context
+        self.seed = context.seed
+        self.given = checked(context.simulation)
+        self.faults = FaultSchedule(context.faults, self.run_time_s)
+        self.settings: dict[str, Settings] = {}
+        self.devices: dict[str, Any] = {}
+        self._opened = False
+        self._base_s = 0.0
+        context.shared.setdefault("on_state", []).append(self.note_state)
+
+    @classmethod
+    def of(cls, context: DeviceContext) -> World:
+        """The world that all devices of this context share."""
+        found = context.shared.get("world")
+        if found is None:
+            found = context.shared["world"] = cls(context)
+        return found
+
+    def add(self, name: str, kind: str, settings: Settings, device: Any) -> None:
+        """A device of this instrument; its settings hold the sigmas that hidden errors are drawn from."""
+        self.settings[kind] = settings
+        self.devices[name] = device
+        self.faults.register(name, kind)
+
+    def note_state(self, state: str, visit: int = 0) -> None:
+        self.faults.note_state(state, visit)
+
+    @property
+    def start_s(self) -> float:
+        return float(self.context.shared.get("start_s", 0.0))
+
+    def run_time_s(self) -> float:
+        return self.start_s + now_s()
+
+    @property
+    def time_s(self) -> float:
+        """Time of the world (s): goes on from run to run."""
+        return self._base_s + now_s()
+
+    def since_start(self, world_time_s: Any) -> Any:
+        """World time(s) as time of this run (s)."""
+        return world_time_s - self._base_s + self.start_s
+
+    def check(self) -> None:
+        """
+        Raises:
+            InstrumentError: a fault of a device that there is not.
+            RecipeError: a stage or parameter of the specimen that there is not.
+            FileProblem: the world file can't be used, or its specimen is another one.
+        """
+        self.faults.check()
+        Wire.check(specimen_fields(self._specimen_fields()))
+        path = self.context.world_file
+        if path is None:
+            return
+        if path.exists():
+            self._check_same_specimen(path, WorldFile.open(path))
+        elif not path.absolute().parent.is_dir():
+            raise FileProblem(f"world file {path}: there is no such folder; make it or choose another place")
+
+    def open(self) -> None:
+        """Make the world, or go on in the one of the world file.
+
+        Raises:
+            FileProblem: the world file can't be used.
+        """
+        if self._opened:
+            return
+        self.faults.check()
+        stage = self._of("stage", StageSettings)
+        beam = self._of("beam", BeamSettings)
+        path = self.context.world_file
+        if path is not None and path.exists():
+            self.file = WorldFile.open(path)
+            self._check_same_specimen(path, self.file)
+        else:
+            header = self._header(stage, beam)
+            specs = _specs(beam) | Sample.specs(_grid_shape(beam))
+            self.file = WorldFile.create(path, header, specs) if path else WorldFile.in_memory(header, specs)
+        self._furnish(stage, beam)
+        self._opened = True
+
+    def _of(self, kind: str, model: type[Any]) -> Any:
+        return self.settings.get(kind) or model()
+
+    def _specimen_fields(self) -> dict[str, Any]:
+        return {**dict(self.context.shared.get("specimen", {})), **part(self.given, "specimen")}
+
+    def _header(self, stage: StageSettings, beam: BeamSettings) -> dict[str, Any]:
+        hidden = self.context.hidden_draws
+        return {
+            "seed": self.seed,
+            "hidden_draws": hidden,
+            "specimen_seed": self.seed if hidden else _REHEARSED_SPECIMEN,
+            "specimen": self._specimen_fields(),
+            "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
+            "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
+            "dose_pixel_m": beam.dose_pixel_m,
+        }
+
+    def _check_same_specimen(self, path: Path, file: WorldFile) -> None:
+        there, wanted = file.header["specimen"], self._specimen_fields()
+        for name, value in wanted.items():
+            if there.get(name, value) != value:
+                raise FileProblem(
+                    f"world file {path}: its specimen.{name} is {there[name]!r}, the recipe says {value!r}; "
+                    "use the same specimen or another --world"
+                )
+
+    def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
+        file, header = self.file, self.file.header
+        record = file.record
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run"):
+            record.setdefault(name, {})
+        fresh = "time_s" not in record
+        self._base_s = float(record.setdefault("time_s", 0.0)) - now_s()
+        seed = int(header["seed"])
+        drawn = dict(header["stage"])
+        drawn["runout"] = tuple(tuple(one) for one in drawn["runout"])
+        self.stage = Goniometer(stage, HiddenStage(**drawn), record["stage"], seed)
+        self.column = Column(beam, HiddenColumn(**header["beam"]), record["beam"], file.arrays["blanking"], seed)
+        self.cold = ColdHolder(self._of("holder", HolderSettings), record["holder"])
+        self.dose = DoseTruth(file.arrays["dose"], float(header["dose_pixel_m"]), beam.tail_m, beam.tail_fraction)
+        self.frames = FrameLog(file.arrays["frames"], record["run"])
+        tail = (beam.tail_m, beam.tail_fraction)
+        drawn_from = int(header["specimen_seed"])
+        self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
+        if self.start_s == 0.0:
+            self.frames.begin_run()
+            if not fresh:
+                self._remember_prior()
+        if not self.column.record["blanked"]:
+            self._end_of_interrupted_scan()
+        self.commit()
+
+    def _remember_prior(self) -> None:
+        """A second run in this world: what was there before is no dose of this run."""
+        before = self.file.arrays["before"]
+        for index in range(len(KINDS)):
+            if self.dose.maps[index].any():
+                before[index] = self.dose.maps[index]
+
+    def _end_of_interrupted_scan(self) -> None:
+        """The process died with the beam open: the scan generator ended the scan frame by itself."""
+        from cryoctl_simulators.world.exposing import finish_pending
+
+        finish_pending(self)
+
+    def commit(self) -> None:
+        """Store the record; called at each act."""
+        self.file.record["time_s"] = max(self.file.record["time_s"], self.time_s)
+        self.file.commit()
+
+    def specimen_temperature_k(self) -> float:
+        """True temperature (K), a warm holder by a fault included."""
+        true_k = self.cold.temperature_k(self.time_s)
+        warmer = self.faults.find("holder", "temperature-high")
+        return true_k if warmer is None else max(true_k, warmer["temperature_k"])
+
+    def seen(self, frame: ScanFrame) -> None:
+        """A finished scan frame goes to every armed detector."""
+        for device in self.devices.values():
+            record = getattr(device, "record_scan", None)
+            if record is not None:
+                record(frame)
+
+    def truth(self, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Mapping[str, Any]:
+        """See `cryoctl.interfaces.truth.TruthSource`."""
+        from cryoctl_simulators.world.truth import tell
+
+        return tell(self, dose_grid, volume_grid)
+
+
+def _grid_shape(beam: BeamSettings) -> tuple[int, int]:
+    half_x, half_y = (round(extent / beam.dose_pixel_m) for extent in beam.dose_extent_m)
+    return (2 * half_y + 1, 2 * half_x + 1)
+
+
+def _specs(beam: BeamSettings) -> dict[str, ArraySpec]:
+    maps = (len(KINDS), *_grid_shape(beam))
+    return {
+        "dose": (maps, np.dtype(np.float32).str),
+        "before": (maps, np.dtype(np.float32).str),
+        "blanking": BLANK_LOG,
+        "frames": FRAME_LOG,
+    }

@@ -1,0 +1,156 @@
+"""Every fault of the simulated devices in a small run: it ends as contract.md says, safe, with a file that passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cryoctl import open_run
+from cryoctl.launch.request import RunResult
+from cryoctl.runfile.check import check_run
+from cryoctl_simulators.faults import FAULTS
+from tests.runs.small_runs import play, run_file
+
+QUICK = ("temperature.timeout_s=60", "drift.timeout_s=20")
+RECORD = {"state": "record", "visit": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A fault and how a run may end with it: exit code to end reasons."""
+
+    device: str
+    fault: str
+    ends: dict[int, set[str]]
+    at: dict[str, Any] = field(default_factory=lambda: dict(RECORD))
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.device, self.fault, *(f"{key}{value}" for key, value in self.at.items())])
+
+
+GOES_ON = {0: {"completed"}}
+DEVICE = {5: {"device"}}
+INTERLOCK = {4: {"interlock"}}
+TILT = {"state": "tilt", "visit": 2}
+
+CASES = (
+    Case(device="stage", fault="not-at-angle", ends=GOES_ON | DEVICE, at=TILT),
+    Case(device="stage", fault="stall", ends=DEVICE, at=TILT),
+    Case(device="stage", fault="touch-alarm", ends=DEVICE, at=TILT),
+    Case(device="stage", fault="lost-link", ends=DEVICE | INTERLOCK, at=TILT, more={"for_s": 600}),
+    Case(device="beam", fault="blank-not-acknowledged", ends=DEVICE),
+    Case(device="beam", fault="reads-open", ends=DEVICE),
+    Case(device="beam", fault="current-drift", ends=GOES_ON, more={"for_s": 1000}),
+    Case(device="beam", fault="current-jump", ends=GOES_ON | DEVICE),
+    Case(device="beam", fault="beam-lost", ends=GOES_ON | {4: {"target-lost"}, 5: {"device"}}, more={"for_s": 1000}),
+    Case(device="beam", fault="valve-closed", ends=INTERLOCK),
+    Case(device="beam", fault="lost-link", ends=DEVICE | INTERLOCK, more={"for_s": 2}),
+    Case(device="beam", fault="lost-link", ends={6: {"safe-state-unconfirmed"}}, more={"for_s": 6000}, at=TILT),
+    Case(device="image_detector", fault="frame-missing", ends=GOES_ON | {4: {"target-lost"}}),
+    Case(device="image_detector", fault="frame-duplicated", ends=GOES_ON | {4: {"target-lost"}}),
+    Case(device="image_detector", fault="lost-link", ends=GOES_ON | DEVICE | {4: {"target-lost"}}),
+    Case(device="edx", fault="drop-out", ends=GOES_ON),
+    Case(device="edx", fault="saturation", ends=GOES_ON),
+    Case(device="edx", fault="lost-link", ends=GOES_ON | DEVICE),
+    Case(device="holder", fault="temperature-high", ends=INTERLOCK),
+    Case(device="holder", fault="temperature-high", ends=GOES_ON, more={"for_s": 10}, at=TILT),
+    Case(device="holder", fault="sensor-invalid", ends=GOES_ON, more={"for_s": 10}),
+    Case(device="holder", fault="sensor-invalid", ends=INTERLOCK, more={"for_s": 1000}),
+    Case(device="holder", fault="nitrogen-low", ends=INTERLOCK),
+    Case(device="holder", fault="refill-shakes", ends=GOES_ON),
+    Case(device="holder", fault="lost-link", ends=DEVICE | INTERLOCK, more={"for_s": 600}),
+)
+
+
+def with_faults(folder: Path, *faults: dict[str, Any], sets: tuple[str, ...] = (), **options: Any) -> RunResult:
+    file = folder / "faults.yaml"
+    file.write_text(yaml.safe_dump(list(faults)), encoding="utf-8")
+    return play(folder, *QUICK, *sets, seed=3, faults=file, **options)
+
+
+def final(result: RunResult) -> dict[str, Any]:
+    with open_run(run_file(result)) as run:
+        truth = run.truth.final
+        return {name: truth[name] for name in ("beam_blanked", "valves_open", "stage_moving")}
+
+
+def check(result: RunResult) -> None:
+    report = check_run(run_file(result))
+    assert report.ok, [one for one in report.checks if not one.ok]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{number}-{case.name}" for number, case in enumerate(CASES)])
+def test_fault_ends_as_it_must(case: Case, tmp_path: Path) -> None:
+    result = with_faults(tmp_path, {"device": case.device, "fault": case.fault, "at": case.at, **case.more})
+    summary = result.summary
+    assert result.exit_code in case.ends, summary["message"]
+    assert summary["end_reason"] in case.ends[result.exit_code], summary["message"]
+    assert len(str(summary["message"])) <= 300
+    told = final(result)
+    assert told["beam_blanked"] or not told["valves_open"] or result.exit_code == 6
+    assert not told["stage_moving"]
+    check(result)
+
+
+def test_every_fault_of_these_devices_is_tried() -> None:
+    known = {(one.device, one.fault) for one in FAULTS if one.device not in ("bias", "needle")}
+    assert {(case.device, case.fault) for case in CASES} == known
+
+
+def test_blanking_that_fails_both_ways_ends_with_6(tmp_path: Path) -> None:
+    """The blanker does not close, and then the column answers no more: nobody could close the valve."""
+    result = with_faults(
+        tmp_path,
+        {"device": "beam", "fault": "reads-open", "at": RECORD, "for_s": 1e6},
+        {"device": "beam", "fault": "lost-link", "at": {"state": "record", "visit": 2}, "for_s": 1e6},
+    )
+    assert result.exit_code == 6
+    assert result.summary["end_reason"] == "safe-state-unconfirmed"
+    assert str(result.summary["message"]).isascii()
+    assert run_file(result).exists()
+
+
+def test_dose_of_a_beam_that_does_not_blank_is_counted(tmp_path: Path) -> None:
+    result = with_faults(tmp_path, {"device": "beam", "fault": "reads-open", "at": RECORD})
+    assert result.exit_code == 5
+    assert not final(result)["valves_open"]
+    check(result)  # the dilated ledger nowhere below the truth
+
+
+def test_lost_frame_is_repeated_where_the_recipe_says_so(tmp_path: Path) -> None:
+    fault = {"device": "image_detector", "fault": "frame-missing", "at": RECORD}
+    skipped = with_faults(tmp_path, fault)
+    again = tmp_path / "again"
+    again.mkdir()
+    repeated = with_faults(again, fault, sets=("on_lost=repeat",))
+    assert skipped.summary["frames"] == repeated.summary["frames"] - 1
+    assert repeated.summary["frames"] == 3
+    assert repeated.summary["dose"]["by_kind"]["record"] > skipped.summary["dose"]["by_kind"]["record"] * 0.99
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ({"device": "stage", "fault": "blank-not-acknowledged", "at": {"time_s": 1}}, "stage"),
+        ({"device": "stag", "fault": "stall", "at": {"time_s": 1}}, "stag"),
+        ({"device": "stage", "fault": "stal", "at": {"time_s": 1}}, "stall"),
+        ({"device": "stage", "fault": "stall", "at": {"state": "tilt", "exposure": 2}}, "exactly one"),
+        ({"device": "stage", "fault": "stall"}, "at"),
+        ({"device": "stage", "fault": "stall", "at": {"time_s": "soon"}}, "number"),
+    ],
+)
+def test_fault_that_could_never_act_is_refused(fault: dict[str, Any], named: str, tmp_path: Path) -> None:
+    from cryoctl.errors import BadInput
+
+    out = tmp_path / "out"
+    file = tmp_path / "faults.yaml"
+    file.write_text(yaml.safe_dump([fault]), encoding="utf-8")
+    with pytest.raises(BadInput, match=named):
+        play(out, faults=file)
+    assert not out.exists()

@@ -1,0 +1,309 @@
+"""Operator, interlocks, followers and broken protocols, each where it acts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cryoctl.engine.ending import EndReason
+from cryoctl.errors import BadInput, ConnectionLost, RunFileError
+from cryoctl.steps import Checkpoint, Conclude, Note, Wait
+from tests.unit.engine.bench import Bench, exposure, hanging, throwing
+
+LIMITS = {"temperature_max_k": 120.0, "nitrogen_min": 0.1, "pressure_max_pa": 1e-4, "patience_s": 600.0}
+
+
+def cold(**changes: Any) -> Bench:
+    return Bench(with_holder=True, limits={**LIMITS, **changes})
+
+
+def statuses(bench: Bench) -> list[str]:
+    return [record["status"] for record in bench.memory.of("status")]
+
+
+def yields_numpy() -> Generator[Any, Any, str]:
+    yield from Conclude(name="x", values={"a": np.float64(1.0)})
+    return "ok"
+
+
+def raises() -> Generator[Any, Any, str]:
+    yield from Note(name="n", message="m")
+    raise ZeroDivisionError("a protocol's bug")
+
+
+def yields_in_finally() -> Generator[Any, Any, str]:
+    try:
+        yield from exposure()
+    finally:
+        yield from Note(name="n", message="m")
+
+
+def yields_rubbish() -> Generator[Any, Any, str]:
+    yield 42
+    return "ok"
+
+
+def no_such_way() -> Generator[Any, Any, str]:
+    yield from Note(name="n", message="m")
+    return "nowhere"
+
+
+def no_trigger() -> Generator[Any, Any, Any]:
+    yield from Note(name="n", message="m")
+
+
+def no_generator() -> Any:
+    return None
+
+
+def bad_input() -> Generator[Any, Any, str]:
+    yield from Note(name="n", message="m")
+    raise BadInput("script: something is amiss")
+
+
+SCRIPTS = (
+    yields_numpy,
+    raises,
+    yields_in_finally,
+    yields_rubbish,
+    no_such_way,
+    no_trigger,
+    no_generator,
+    bad_input,
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_a_broken_protocol_ends_safe_with_a_sentence(script: Any) -> None:
+    bench = Bench()
+    ending = bench.play_script(script)
+    assert ending.exit_code in (4, 5)
+    assert 0 < len(ending.message) <= 300
+    assert bench.stage.stopped == 1
+    assert bench.memory.of("end")
+
+
+def test_pause_acts_at_the_boundary_with_the_beam_blanked_and_abort_ends_the_pause() -> None:
+    bench = Bench()
+    seen: list[bool] = []
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(4.0)
+        bench.operator.take("pause", "test")
+        loop = asyncio.get_running_loop()
+
+        def later() -> None:
+            seen.append(bench.beam.open)
+            bench.operator.take("abort", "test")
+
+        # Virtual time stands still while paused: only something from outside, as a signal, can end it.
+        threading.Timer(0.3, lambda: loop.call_soon_threadsafe(later)).start()
+
+    ending = bench.play(exposure(), Wait(duration_s=1e6, reason="long"), beside=beside)
+    assert ending.exit_code == 3
+    assert seen == [False]
+    assert statuses(bench)[-2:] == ["securing", "aborted"]
+
+
+@pytest.mark.parametrize("during", ["wait", "interlock"])
+def test_pause_and_go(during: str) -> None:
+    bench = cold()
+    if during == "interlock":
+        bench.holder.level = 0.05
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(7.0)
+        bench.operator.take("pause", "test")
+        loop = asyncio.get_running_loop()
+        if during == "interlock":
+            await asyncio.sleep(8.0)
+            bench.holder.level = 1.0
+        threading.Timer(0.3, lambda: loop.call_soon_threadsafe(bench.operator.take, "go", "test")).start()
+
+    ending = bench.play(Wait(duration_s=20.0, reason="x"), beside=beside)
+    assert ending.exit_code == 0
+    assert "paused" in statuses(bench)
+
+
+def test_a_refill_is_waited_for_and_the_run_goes_on() -> None:
+    bench = cold()
+    bench.holder.level = 0.02
+
+    async def refill(bench: Bench) -> None:
+        await asyncio.sleep(120.0)
+        bench.holder.level = 1.0
+
+    ending = bench.play(exposure(), beside=refill)
+    assert ending.exit_code == 0
+    (met,) = bench.runner.interlocks_met
+    assert (met["name"], met["outcome"]) == ("nitrogen", "cleared")
+    assert bench.beam.open_s[0][0] >= 120.0
+
+
+def test_patience_has_an_end() -> None:
+    bench = cold(patience_s=60.0)
+    bench.holder.level = 0.02
+    ending = bench.play(exposure())
+    assert (ending.reason, ending.exit_code) == (EndReason.INTERLOCK, 4)
+    assert bench.runner.interlocks_met[0]["outcome"] == "ended the run"
+    assert bench.beam.open_s == []
+
+
+@pytest.mark.parametrize("worse", ["pressure", "link"])
+def test_waiting_for_one_interlock_does_not_hide_a_worse_one(worse: str) -> None:
+    bench = cold()
+    bench.holder.reading = dataclasses.replace(bench.holder.reading, temperature_k=150.0)
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(30.0)
+        if worse == "pressure":
+            bench.holder.pascal = 1.0
+        else:  # its temperature would read as nothing, which trips no limit
+            bench.holder.hooks["temperature"] = throwing(ConnectionLost("holder: gone"))
+
+    ending = bench.play(exposure(), beside=beside)
+    assert ending.reason is EndReason.INTERLOCK
+    assert [met["name"] for met in bench.runner.interlocks_met] == [
+        "temperature",
+        "vacuum" if worse == "pressure" else "link",
+    ]
+    assert all(met["outcome"] == "ended the run" for met in bench.runner.interlocks_met)
+    assert bench.beam.open_s == []
+    assert not bench.beam.valves
+
+
+def test_a_second_interlock_is_looked_at_when_the_first_has_cleared() -> None:
+    bench = cold(patience_s=100.0)
+    bench.holder.reading = dataclasses.replace(bench.holder.reading, valid=False)
+    bench.holder.level = 0.0
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(30.0)
+        bench.holder.reading = dataclasses.replace(bench.holder.reading, valid=True)
+
+    ending = bench.play(exposure(), beside=beside)
+    assert ending.exit_code == 4
+    assert bench.beam.open_s == []
+
+
+def test_a_bad_vacuum_ends_an_exposure_under_way() -> None:
+    bench = cold()
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(12.0)
+        bench.holder.pascal = 1.0
+
+    ending = bench.play(exposure(dwell_s=12e-3), beside=beside)
+    assert ending.reason is EndReason.INTERLOCK
+    opened, closed = bench.beam.open_s[0]
+    assert closed - opened < 20.0
+    assert bench.memory.of("exposed")[0]["row"]["outcome"] == "partial"
+
+
+@pytest.mark.parametrize("hook", [hanging, throwing(ConnectionLost("x"))])
+def test_a_silent_holder_secures_the_run(hook: Any) -> None:
+    bench = cold()
+    bench.holder.hooks["temperature"] = hook
+    ending = bench.play(exposure())
+    assert ending.reason is EndReason.INTERLOCK
+    assert "holder" in ending.message
+    assert bench.beam.open_s == []
+
+
+class Deaf:
+    """A follower that fails at the first event."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def event(self, event: Any) -> None:
+        self.heard += 1
+        raise RuntimeError("follower")
+
+    def picture(self, picture: Any) -> None:
+        raise RuntimeError("follower")
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, str, str]] = []
+
+    def event(self, event: Any) -> None:
+        self.heard.append((event.time_s, event.event, event.name))
+
+    def picture(self, picture: Any) -> None: ...
+
+
+def test_followers_that_fail_are_dropped_and_the_others_hear_everything_in_order() -> None:
+    good = Listening()
+    bad = [Deaf(), Deaf(), Deaf()]
+    bench = Bench(sinks=[bad[0], bad[1], good, bad[2]])
+    assert bench.play(exposure()).exit_code == 0
+    assert [one.heard for one in bad] == [1, 1, 1]
+    told = [(record["event"], record["name"]) for record in bench.memory.of("event")]
+    assert [(event, name) for _, event, name in good.heard] == told
+    assert sum(event == "fault" and name == "Deaf" for event, name in told) == 3
+
+
+def test_an_abort_acts_though_it_cannot_be_written_down() -> None:
+    bench = Bench()
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(3.0)
+        bench.memory.full = "command"
+        with contextlib.suppress(OSError):
+            bench.operator.take("abort", "test")
+
+    ending = bench.play(exposure(), beside=beside)
+    assert ending.exit_code == 3
+    assert sum(end - begin for begin, end in bench.beam.open_s) < 4.0
+
+
+@pytest.mark.parametrize("command", ["pause", "go", "skip", "stop-after", "abort", "ack", "note"])
+@pytest.mark.parametrize("time_s", [0.0, 5.0, 9.9, 10.5])
+def test_every_command_in_every_phase_ends_in_an_orderly_status(command: str, time_s: float) -> None:
+    bench = Bench()
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(time_s)
+        bench.operator.take(command, "test", "text")
+        if command == "pause":
+            threading.Timer(0.05, lambda: bench.operator.ask("go", "test")).start()
+
+    steps = (exposure(), Checkpoint(progress=0.5, label="half"), Wait(duration_s=5.0, reason="x"))
+    ending = bench.play(*steps, beside=beside)
+    assert ending.exit_code == (3 if command == "abort" else 0)
+    assert statuses(bench)[-1] == ("aborted" if command == "abort" else "completed")
+    if command in ("skip", "stop-after") and time_s < 9:
+        assert bench.results[3].command == command
+    assert bench.memory.of("command")[0]["command"] == command
+
+
+def test_a_command_after_the_end_is_no_error() -> None:
+    bench = Bench()
+    bench.play()
+    bench.operator.ask("abort", "late")
+
+
+def test_an_analysis_that_fails_is_a_lost_step_not_a_fault() -> None:
+    from cryoctl.steps import Compute
+
+    bench = Bench()
+    ending = bench.play(Compute(function="analysis.drift:shift", arguments={"reference": [[1.0]], "image": [[1.0]]}))
+    assert ending.reason is EndReason.TARGET_LOST
+
+
+def test_an_analysis_that_does_not_exist_is_told() -> None:
+    from cryoctl.engine.compute import find_function
+
+    with pytest.raises(RunFileError):
+        find_function("os:system")
+    with pytest.raises(RunFileError):
+        find_function("analysis.drift:nothing")

@@ -1,0 +1,141 @@
+"""The ledger charges what physics gives, and its gate is never more generous than the truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryoctl.dose.current import KnownCurrent, nominal
+from cryoctl.dose.footprint import footprint, partial_footprint, scan_cost
+from cryoctl.dose.ledger import Deposit, DoseLedger, dilate, grid_over
+from cryoctl.dose.permits import DoseGate
+from cryoctl.errors import DoseRefused
+from cryoctl.interfaces.beam import Scan, ScanTiming
+
+BLANKING = ScanTiming(settle_px=16, flyback_s=1e-3, blanks_flyback=True, latency_s=2e-6)
+LEAKING = ScanTiming(settle_px=16, flyback_s=1e-3, blanks_flyback=False, latency_s=2e-6)
+SCAN = Scan(shape=(96, 128), pixel_size_m=1e-8, dwell_s=1e-3, scans=8)
+CURRENT_A = 2e-10
+
+
+def electrons(charge_c: float) -> float:
+    return charge_c / 1.602176634e-19
+
+
+@pytest.mark.parametrize("timing", [BLANKING, LEAKING], ids=["blanking", "leaking"])
+@pytest.mark.parametrize("tilt_deg", [0.0, 60.0])
+def test_charge_is_conserved_and_tilt_stretches_but_does_not_thin(timing: ScanTiming, tilt_deg: float) -> None:
+    ledger = DoseLedger(grid_over((-2e-6, 2e-6, -2e-6, 2e-6)), math.inf)
+    deposits = footprint(SCAN, timing, x_m=0.0, y_m=0.0, tilt_deg=tilt_deg, current_a=CURRENT_A)
+    ledger.charge("record", deposits, 0.0)
+    area_a2 = (ledger.grid.pixel_size_m * 1e10) ** 2 * math.cos(math.radians(tilt_deg))
+    sent = electrons(CURRENT_A * scan_cost(SCAN, timing).beam_on_s)
+    assert ledger.total.sum() * area_a2 == pytest.approx(sent, rel=1e-9)
+    per_pixel = electrons(CURRENT_A * SCAN.dwell_s * SCAN.scans) / (SCAN.pixel_size_m * 1e10) ** 2
+    assert ledger.at(0.0, 0.0) == pytest.approx(per_pixel, rel=1e-12)
+
+
+def test_flyback_that_cannot_be_blanked_lands_in_the_strip() -> None:
+    blanked = footprint(SCAN, BLANKING, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A)
+    leaking = footprint(SCAN, LEAKING, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A)
+    assert blanked[0] == leaking[0]
+    assert leaking[1].dose_e_per_a2 > 100 * blanked[1].dose_e_per_a2
+    assert leaking[1].x_m == pytest.approx(-(128 + 16) / 2 * 1e-8)
+
+
+@given(beam_on=st.floats(0.0, 1.0), tilt_deg=st.floats(-70, 70))
+@settings(max_examples=60, deadline=None)
+def test_a_stopped_scan_is_charged_at_least_what_was_scanned_everywhere(beam_on: float, tilt_deg: float) -> None:
+    scan = Scan(shape=(24, 20), pixel_size_m=2e-8, dwell_s=1e-4, scans=3)
+    on_s = beam_on * scan_cost(scan, BLANKING).beam_on_s
+    grid = grid_over((-1e-6, 1e-6, -2e-6, 2e-6))
+    charged = DoseLedger(grid, math.inf)
+    charged.charge(
+        "record",
+        partial_footprint(
+            scan, BLANKING, x_m=0, y_m=0, tilt_deg=tilt_deg, current_a=CURRENT_A, beam_on_s=on_s, extra_s=0.0
+        ),
+        0.0,
+    )
+    full = footprint(scan, BLANKING, x_m=0, y_m=0, tilt_deg=tilt_deg, current_a=CURRENT_A)
+    whole = DoseLedger(grid, math.inf)
+    whole.charge("record", full, 0.0)
+    sent = beam_on * whole.total.sum()
+    assert charged.total.sum() >= sent * (1 - 1e-9)
+    assert np.all(charged.total <= whole.total * (1 + 1e-9) + 1e-12)
+
+
+@given(
+    places=st.lists(st.tuples(st.floats(-3e-7, 3e-7), st.floats(-3e-7, 3e-7)), min_size=1, max_size=5),
+    errors=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=5, max_size=5),
+    sigma_m=st.floats(0, 8e-8),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_gate_is_nowhere_below_a_truth_within_its_bound(
+    places: list[tuple[float, float]], errors: list[tuple[float, float]], sigma_m: float
+) -> None:
+    grid = grid_over((-1.5e-6, 1.5e-6, -1.5e-6, 1.5e-6))
+    ledger, truth = DoseLedger(grid, math.inf), DoseLedger(grid, math.inf)
+    for (x_m, y_m), (ex, ey) in zip(places, errors, strict=False):
+        rectangle = Deposit(x_m=x_m, y_m=y_m, width_m=5e-7, height_m=3e-7, dose_e_per_a2=10.0)
+        ledger.charge("record", [rectangle], sigma_m)
+        moved = Deposit(
+            x_m=x_m + 3 * sigma_m * ex, y_m=y_m + 3 * sigma_m * ey, width_m=5e-7, height_m=3e-7, dose_e_per_a2=10.0
+        )
+        truth.charge("record", [moved], 0.0)
+    probe = Deposit(x_m=0, y_m=0, width_m=1e-6, height_m=1e-6, dose_e_per_a2=1e-9)
+    inside = (slice(50, 100), slice(50, 100))
+    assert ledger.peak_after([probe], 0.0) >= truth.total[inside].max() - 1e-9
+
+
+def test_dilation_covers_the_radius() -> None:
+    spot = np.zeros((41, 41))
+    spot[20, 20] = 5.0
+    grown = dilate(spot, 20e-9, 60e-9)
+    assert grown[20, 23] == 5.0
+    assert grown[23, 17] == 5.0
+    assert grown[20, 26] == 0.0
+
+
+def test_the_gate_refuses_what_would_pass_the_limit_and_counts_the_prior() -> None:
+    grid = grid_over((-1e-6, 1e-6, -1e-6, 1e-6))
+    scan = Scan(shape=(32, 32), pixel_size_m=1e-8, dwell_s=1e-3)
+    current = KnownCurrent(current_a=CURRENT_A, sigma_rel=0.004, time_s=0.0, measured=True)
+    one = electrons(CURRENT_A * 1e-3) / 1e4
+
+    def issue(limit: float, prior: float) -> None:
+        ledger = DoseLedger(grid, limit, np.full(grid.shape, prior))
+        gate = DoseGate(ledger, BLANKING, second_stop_s=0.0, drift_rel_per_s=0.0)
+        plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=current, now_s=0.0)
+        gate.issue(plan, scan, exposure=0, kind="record", shift_x_m=0, shift_y_m=0, position_sigma_m=0, now_s=0.0)
+
+    issue(one * 1.009, 0.0)
+    with pytest.raises(DoseRefused, match=r"dose\.limit_e_per_a2"):
+        issue(one * 1.007, 0.0)
+    with pytest.raises(DoseRefused):
+        issue(one * 1.009, one * 0.01)
+
+
+def test_permits_are_never_the_same() -> None:
+    ledger = DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf)
+    gate = DoseGate(ledger, BLANKING, second_stop_s=0.1, drift_rel_per_s=1e-5)
+    scan = Scan(shape=(32, 32), pixel_size_m=1e-8, dwell_s=1e-3)
+    serials = set()
+    for exposure in range(5):
+        plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=nominal(CURRENT_A, 0.0), now_s=0.0)
+        permit = gate.issue(
+            plan, scan, exposure=exposure, kind="track", shift_x_m=0, shift_y_m=0, position_sigma_m=0, now_s=0.0
+        )
+        serials.add(permit.serial)
+    assert len(serials) == 5
+
+
+def test_current_bound_grows_with_age() -> None:
+    known = KnownCurrent(current_a=1e-10, sigma_rel=0.004, time_s=100.0, measured=True)
+    assert known.upper_a(100.0, 1e-5) == pytest.approx(1.008e-10)
+    assert known.upper_a(1100.0, 1e-5) == pytest.approx(1.008e-10 * 1.01)
+    assert nominal(1e-10, 0.0).upper_a(0.0, 0.0) == pytest.approx(1.2e-10)
