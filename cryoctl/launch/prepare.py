@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from cryoctl.analysis.lines import check_elements
 from cryoctl.calibration import CalibrationSet
-from cryoctl.errors import FileProblem, RecipeError
+from cryoctl.errors import BadInput, FileProblem, RecipeError
 from cryoctl.instrument import Instrument, load_instrument
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
@@ -136,7 +136,10 @@ def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
     elements = getattr(getattr(parameters, "edx", None), "elements", None)
     if elements is not None:
         voltage = max((optics.voltage_v for optics in facts.optics.values()), default=200e3)
-        check_elements(elements, voltage, facts.edx_max_energy_ev or None)
+        try:
+            check_elements(elements, voltage, facts.edx_max_energy_ev or None)
+        except BadInput as error:
+            raise RecipeError(error.message) from error
 
 
 def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
