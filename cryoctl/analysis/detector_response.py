@@ -5,6 +5,7 @@ Templates are counts per channel for one detected count in all, so that a fitted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -92,37 +93,52 @@ def escape_fraction(energy_ev: float) -> float:
 
 def line_template(family: Family, detector: Detector, edges_ev: Float) -> Float:
     """Counts per channel of one count of the family, shape [channel]; `edges_ev` [channel + 1] are channel limits."""
+    return line_templates((family,), detector, edges_ev)[0]
+
+
+def line_templates(families: Sequence[Family], detector: Detector, edges_ev: Float) -> Float:
+    """As `line_template`, of several families at once, shape [family, channel].
+
+    Each peak is a Gaussian with its low-energy tail (a Gaussian convolved with an exponential), sum one over all
+    energies. All peaks are evaluated in one go, each over the channels that it reaches: a fit asks for some hundred
+    sets of templates.
+    """
+    n_channels = len(edges_ev) - 1
+    peaks = [_peaks(family, detector.layers, detector.crystal_m) for family in families]
+    energy, weight, depth = (np.concatenate([one[k] for one in peaks] or [np.zeros(0)]) for k in range(3))
+    family = np.repeat(np.arange(len(peaks)), [len(one[0]) for one in peaks])
+    sigma = detector.fwhm_ev(energy) * SIGMA_PER_FWHM
+    length = detector.tail_slope * np.maximum(energy, 0.0) + 30.0
+    share = np.minimum(detector.tail_fraction * depth, 0.3)
+    reach = np.maximum(7 * sigma, np.where(share > 0, 12 * length, 0.0))
+    first, last = np.searchsorted(edges_ev, energy - reach), np.searchsorted(edges_ev, energy + 7 * sigma)
+    n_edges = last - first
+    peak = np.repeat(np.arange(len(energy)), n_edges)
+    edge = np.arange(len(peak)) + np.repeat(first - (np.cumsum(n_edges) - n_edges), n_edges)
+    z = (edges_ev[edge] - energy[peak]) / sigma[peak]
+    ratio = (sigma / length)[peak]
+    below = ndtr(z) + share[peak] * np.exp(z * ratio + ratio**2 / 2 + log_ndtr(-z - ratio))
+    inside = peak[1:] == peak[:-1]
+    channel = (family[peak] * n_channels + edge)[:-1][inside]
+    counts = (weight[peak[1:]] * np.diff(below))[inside]
+    return np.bincount(channel, counts, minlength=len(peaks) * n_channels).reshape(len(peaks), n_channels)
+
+
+@cache
+def _peaks(family: Family, layers: tuple[tuple[str, float], ...], crystal_m: float) -> tuple[Float, Float, Float]:
+    """Energies (eV) of the family's peaks, escape peaks included; their shares of its counts behind the detector's
+    layers; silicon's absorption there in units of that at 0.3 keV, on which the tail depends."""
     energies = np.asarray(family.energies_ev)
-    weights = np.asarray(family.weights) * detector.efficiency(energies)
+    weights = np.asarray(family.weights) * Detector(layers=layers, crystal_m=crystal_m).efficiency(energies)
     weights = weights / weights.sum()
-    counts = np.zeros(len(edges_ev) - 1)
-    for energy, weight in zip(energies, weights, strict=True):
-        if weight < 5e-4:
-            continue
-        escape = escape_fraction(float(energy))
-        counts += weight * (1 - escape) * _peak(float(energy), detector, edges_ev)
-        if escape > 0:
-            counts += weight * escape * _peak(float(energy) - SI_KA_EV, detector, edges_ev)
-    return counts
-
-
-def _peak(energy_ev: float, detector: Detector, edges_ev: Float) -> Float:
-    """Gaussian with its low-energy tail (a Gaussian convolved with an exponential), sum one over all energies."""
-    sigma = float(detector.fwhm_ev(energy_ev)) * SIGMA_PER_FWHM
-    length = detector.tail_slope * max(energy_ev, 0.0) + 30.0
-    depth = float(attenuation_per_m("Si", energy_ev) / attenuation_per_m("Si", 300.0))
-    share = min(detector.tail_fraction * depth, 0.3)
-    reach = max(7 * sigma, 12 * length if share > 0 else 0.0)
-    first, last = np.searchsorted(edges_ev, [energy_ev - reach, energy_ev + 7 * sigma])
-    z = (edges_ev[first:last] - energy_ev) / sigma
-    gauss = ndtr(z)
-    if share > 0:
-        ratio = sigma / length
-        gauss = gauss + share * np.exp(z * ratio + ratio**2 / 2 + log_ndtr(-z - ratio))
-    counts = np.zeros(len(edges_ev) - 1)
-    if last > first + 1:
-        counts[first : last - 1] = np.diff(gauss)
-    return counts
+    strong = weights >= 5e-4
+    seen = [
+        (float(e), float(w), escape_fraction(float(e))) for e, w in zip(energies[strong], weights[strong], strict=True)
+    ]
+    escaped = [(e - SI_KA_EV, w * escape) for e, w, escape in seen if escape > 0]
+    energy, weight = np.array([(e, w * (1 - escape)) for e, w, escape in seen] + escaped).T
+    depth = attenuation_per_m("Si", energy) / attenuation_per_m("Si", 300.0)
+    return energy, weight, np.asarray(depth, dtype=np.float64)
 
 
 def bremsstrahlung_templates(detector: Detector, edges_ev: Float, beam_energy_ev: float) -> Float:

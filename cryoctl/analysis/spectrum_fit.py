@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
-from cryoctl.analysis.detector_response import Detector, bremsstrahlung_templates, line_template
+from cryoctl.analysis.detector_response import Detector, bremsstrahlung_templates, line_templates
 from cryoctl.analysis.lines import Family, by_subshell, families, family_of, split_name
 from cryoctl.errors import BadInput
 
@@ -141,9 +141,8 @@ class _Calibration:
 
     def design(self, lines: Sequence[Family], n_channels: int, beam_energy_ev: float) -> Float:
         edges = self.offset_ev + self.scale_ev * np.arange(n_channels + 1, dtype=np.float64)
-        columns = [line_template(line, self.detector, edges) for line in lines]
         background = bremsstrahlung_templates(self.detector, edges, beam_energy_ev)
-        return np.column_stack([*columns, *background])
+        return np.vstack([line_templates(lines, self.detector, edges), background]).T
 
 
 def fit_spectrum(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from cryoctl.dose.permits import DoseGate
 from cryoctl.dose.unknown import UnknownDose
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
-from cryoctl.engine.finish import finish
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
@@ -42,8 +41,10 @@ from cryoctl.runfile.journal import Journal
 from cryoctl.runfile.lock import RunLock
 from cryoctl.runfile.writer import write_skeleton
 from cryoctl.streaming.event_lines import EventLines
-from cryoctl.streaming.live_reconstruction import LiveFollower, LiveSettings
 from cryoctl.streaming.sink import Sink
+
+if TYPE_CHECKING:
+    from cryoctl.streaming.live_reconstruction import LiveFollower
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +93,8 @@ def carry_through(
     Raises:
         BadInput, DeviceError: as `run`.
     """
+    from cryoctl.engine.finish import finish  # late: the analyses of the end are slow to import
+
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
     if request.until and request.until not in dry.protocol.chart.states:
@@ -161,6 +164,8 @@ def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | No
     live = getattr(prepared.parameters, "live", None)
     if live is None or not live.enabled:
         return None
+    from cryoctl.streaming.live_reconstruction import LiveFollower, LiveSettings
+
     edx = furnished.devices.edx
     described = furnished.protocol.describe().get("edx")
     optics = next(iter(furnished.facts.optics.values()))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoctl.engine.ending import Ending
-from cryoctl.engine.finish import Finished
 from cryoctl.launch.request import Outlook
 from cryoctl.runfile.summary import summary_of
+
+if TYPE_CHECKING:
+    from cryoctl.engine.finish import Finished
 
 
 def summarise(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryoctl.engine.finish import Finished
 from cryoctl.launch.prepare import Furnished, Prepared
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.request import Outlook
 
+if TYPE_CHECKING:
+    from cryoctl.engine.finish import Finished
+
 Furnisher = Callable[[Path | None], Furnished]
 """Builds devices and protocol for a world file (None: only to look at what they allow)."""
-After = Callable[[Path, Finished], None]
+After = Callable[[Path, "Finished"], None]
 """What is done to the packed file before it is summed up."""
 
 

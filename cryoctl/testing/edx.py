@@ -45,7 +45,9 @@ class EdxContract(DeviceContract[EdxDetector]):
                     assert np.all(events.channel < detector.capabilities.n_channels)
                     assert 0 <= events.live_time_s <= events.real_time_s
                     assert events.real_time_s >= math.prod(scan.shape) * scan.dwell_s * 0.9
-                    assert events.input_rate_per_s >= len(events.pixel) / events.real_time_s * 0.99
+                    # The rate is an average of the processor's; what was counted scatters about it.
+                    fewest = len(events.pixel) - 5 * math.sqrt(len(events.pixel)) - 5
+                    assert events.input_rate_per_s * events.real_time_s >= fewest
 
         self.checked(check)
 

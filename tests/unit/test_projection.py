@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -72,18 +70,6 @@ def test_damage_is_looked_up_where_the_beam_crosses_the_plane() -> None:
         edge = 30 * VOXEL * np.cos(np.radians(tilt)) / VOXEL
         assert ratio[int(30 - edge / 2)] == pytest.approx(0.25, abs=1e-3)
         assert ratio[int(30 + edge / 2)] == pytest.approx(1.0, abs=1e-3)
-
-
-def test_a_series_costs_little() -> None:
-    wire = build_nanowire("plum-pudding", 2)
-    projector, image = Projector(wire), ImageGeometry((96, 128), VOXEL, (1e-9, 2e-9), 0.3)
-    projector.project(0.0, image)
-    start = time.perf_counter()
-    for tilt in range(-60, 61, 15):
-        projector.project(float(tilt), image)
-    each = (time.perf_counter() - start) / 9
-    print(f"projection of 96 x 96 x 128 voxels, 7 elements: {1e3 * each:.1f} ms a tilt")
-    assert each < 0.05
 
 
 def test_haadf_shot_noise_is_poisson_and_gold_is_bright() -> None:

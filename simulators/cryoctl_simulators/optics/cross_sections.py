@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-import xraydb
 from pydantic import Field
 from scipy import constants
 
@@ -112,6 +111,8 @@ def family_cross_section_m2(element: str, family: str, beam_energy_ev: float) ->
 
 
 def _shares(element: str, shell: ShellParameters) -> list[tuple[str, float, float]]:
+    import xraydb
+
     found = [
         (name, float(line.energy), float(line.intensity))
         for name, line in xraydb.xray_lines(element).items()
@@ -131,16 +132,22 @@ def _shares(element: str, shell: ShellParameters) -> list[tuple[str, float, floa
 @lru_cache(maxsize=4096)
 def mass_attenuation_m2_per_kg(element: str, energy_ev: float) -> float:
     """Total X-ray mass attenuation coefficient (Elam, xraydb) in m2/kg."""
+    import xraydb
+
     return float(xraydb.mu_elam(element, max(energy_ev, 100.0))) * 0.1
 
 
 @lru_cache(maxsize=128)
 def atomic_mass_kg(element: str) -> float:
+    import xraydb
+
     return float(xraydb.atomic_mass(element)) * constants.atomic_mass
 
 
 @lru_cache(maxsize=128)
 def atomic_number(element: str) -> int:
+    import xraydb
+
     return int(xraydb.atomic_number(element))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xraydb
 from pydantic import Field
 from scipy.special import erfc, ndtr
 
@@ -57,6 +56,8 @@ def load_detector(overrides: Mapping[str, Any] | None = None, file: Path | None 
 
 @lru_cache(maxsize=4096)
 def _linear_attenuation_per_m(element: str, density_kg_m3: float, energy_ev: float) -> float:
+    import xraydb
+
     return float(xraydb.mu_elam(element, max(energy_ev, 100.0))) * 0.1 * density_kg_m3
 
 

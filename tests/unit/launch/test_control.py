@@ -5,7 +5,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,12 +51,10 @@ def event(kind: str, name: str = "", message: str = "", **data: float | str) -> 
     return Event(event=kind, time_s=12.0, level="info", name=name, message=message, data=data)
 
 
-def test_a_command_reaches_the_run_and_is_acknowledged_within_a_second(server: ControlServer, run: Path) -> None:
+def test_a_command_reaches_the_run_and_is_acknowledged(server: ControlServer, run: Path) -> None:
     heard = Heard()
     server.listen(heard)
-    began = time.perf_counter()
     answer = ask(run, "note", "ice on the left")
-    assert time.perf_counter() - began < 1.0
     assert answer["ok"]
     assert heard == [("note", "tell", "ice on the left")]
 
