@@ -121,7 +121,8 @@ def line_templates(families: Sequence[Family], detector: Detector, edges_ev: Flo
     inside = peak[1:] == peak[:-1]
     channel = (family[peak] * n_channels + edge)[:-1][inside]
     counts = (weight[peak[1:]] * np.diff(below))[inside]
-    return np.bincount(channel, counts, minlength=len(peaks) * n_channels).reshape(len(peaks), n_channels)
+    templates = np.bincount(channel, counts, minlength=len(peaks) * n_channels).astype(np.float64)
+    return templates.reshape(len(peaks), n_channels)
 
 
 @cache

@@ -70,11 +70,14 @@ class BeamSettings(Settings):
     dose_extent_m: tuple[Positive, Positive] = (12e-6, 6e-6)
 
 
-class ImageDetectorSettings(Settings):
-    type: Literal["stem", "camera"] = "stem"
+class ScanDetectorSettings(Settings):
     max_shape: tuple[int, int] = (4096, 4096)
     tilt_limits_deg: Interval = (-80.0, 80.0)
     insert_s: NotNegative = 3.0
+
+
+class ImageDetectorSettings(ScanDetectorSettings):
+    type: Literal["stem", "camera"] = "stem"
     gain_counts_per_electron: Positive = 12.0
     offset_counts: NotNegative = 400.0
     noise_counts: NotNegative = 5.0
@@ -88,16 +91,14 @@ class CameraSettings(ImageDetectorSettings):
     inner_angle_rad: Positive = 0.01
 
 
-class EdxSettings(Settings):
+class EdxSettings(ScanDetectorSettings):
     n_channels: Annotated[int, Field(ge=64, le=65535)] = 1024
     energy_offset_ev: float = 0.0
     energy_scale_ev: Positive = 10.0
     solid_angle_sr: Annotated[float, Field(gt=0, le=4)] = 0.7
-    tilt_limits_deg: Interval = (-80.0, 80.0)
     max_input_rate_per_s: Positive = 2e5
     pulse_s: Positive = 1.1e-6
     fwhm_mn_ev: Positive = 130.0
-    insert_s: NotNegative = 3.0
 
 
 class HolderSettings(Settings):

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from cryoctl.errors import DeviceError, OutOfRange
-from cryoctl.interfaces.beam import Scan
 from cryoctl.interfaces.edx import EdxCapabilities, EdxEvents
-from cryoctl_simulators.devices.simulated_device import SimulatedDevice, SimulatedFactory
+from cryoctl_simulators.devices.scan_detector import SimulatedScanDetector
+from cryoctl_simulators.devices.simulated_device import SimulatedFactory
 from cryoctl_simulators.settings import EdxSettings
-from cryoctl_simulators.world import World
 from cryoctl_simulators.world.column import ScanFrame
 from cryoctl_simulators.world.noise import generator
 
-_MAX_SHAPE = (4096, 4096)
 
-
-class SimulatedEdx(SimulatedDevice[EdxSettings]):
+class SimulatedEdx(SimulatedScanDetector[EdxSettings, EdxEvents]):
     kind = "edx"
-
-    def __init__(self, name: str, settings: EdxSettings, world: World) -> None:
-        super().__init__(name, settings, world)
-        self._inserted = False
-        self._armed: Scan | None = None
-        self._scans: dict[int, EdxEvents] = {}
+    frame_called = "events of scan frame"
 
     @property
     def capabilities(self) -> EdxCapabilities:
@@ -38,46 +27,9 @@ class SimulatedEdx(SimulatedDevice[EdxSettings]):
             insert_s=one.insert_s,
         )
 
-    async def insert(self) -> None:
-        self._link()
-        if not self._inserted:
-            await asyncio.sleep(self.settings.insert_s)
-        self._inserted = True
-
-    async def retract(self) -> None:
-        self._link()
-        if self._inserted:
-            await asyncio.sleep(self.settings.insert_s)
-        self._inserted = False
-        self._armed = None
-
-    async def is_inserted(self) -> bool:
-        self._link()
-        return self._inserted
-
-    async def arm(self, scan: Scan) -> None:
-        self._link()
-        if not (0 < scan.shape[0] <= _MAX_SHAPE[0] and 0 < scan.shape[1] <= _MAX_SHAPE[1]):
-            raise OutOfRange(f"{self.name}: a scan of {scan.shape} is beyond {_MAX_SHAPE}; not armed")
-        if not self._inserted:
-            raise DeviceError(f"{self.name}: is retracted; insert it before arming")
-        self._armed = scan
-        self._scans = {}
-
-    async def read_scan(self, index: int) -> EdxEvents:
-        self._link()
-        events = self._scans.get(index)
-        if events is None:
-            raise DeviceError(f"{self.name}: events of scan frame {index} never came; look at the scan's trigger line")
-        return events
-
-    async def make_safe(self) -> None:
-        self._link()
-        self._armed = None
-
     def record_scan(self, frame: ScanFrame) -> None:
         """The beam finished a scan frame; noise is keyed by exposure and scan frame."""
-        if self._armed is None or self._armed.shape != frame.shape:
+        if not self.follows(frame):
             return
         one = self.settings
         real_s = frame.shape[0] * frame.shape[1] * frame.dwell_s
@@ -93,7 +45,7 @@ class SimulatedEdx(SimulatedDevice[EdxSettings]):
             left = (1 / (1 + rate * one.pulse_s)) * real_s / live_s
             kept = rng.random(len(pixel)) < left
             pixel, channel, live_s = pixel[kept], channel[kept], live_s * left
-        self._scans[frame.index] = EdxEvents(
+        self._taken[frame.index] = EdxEvents(
             pixel=pixel, channel=channel, live_time_s=live_s, real_time_s=real_s, input_rate_per_s=rate
         )
 

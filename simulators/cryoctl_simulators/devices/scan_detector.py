@@ -1,0 +1,71 @@
+"""Detectors that follow the beam's scan: inserted, armed, and read a scan frame at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, Generic, TypeVar
+
+from cryoctl.errors import DeviceError, OutOfRange
+from cryoctl.interfaces.beam import Scan
+from cryoctl_simulators.devices.simulated_device import SimulatedDevice
+from cryoctl_simulators.settings import ScanDetectorSettings
+from cryoctl_simulators.world import World
+from cryoctl_simulators.world.column import ScanFrame
+
+S = TypeVar("S", bound=ScanDetectorSettings)
+Taken = TypeVar("Taken")
+
+
+class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
+    """What image and EDX detectors share; `_taken` holds the scan frames recorded since it was armed."""
+
+    frame_called: ClassVar[str] = "scan frame"
+
+    def __init__(self, name: str, settings: S, world: World) -> None:
+        super().__init__(name, settings, world)
+        self._inserted = False
+        self._armed: Scan | None = None
+        self._taken: dict[int, Taken] = {}
+
+    async def insert(self) -> None:
+        self._link()
+        if not self._inserted:
+            await asyncio.sleep(self.settings.insert_s)
+        self._inserted = True
+
+    async def retract(self) -> None:
+        self._link()
+        if self._inserted:
+            await asyncio.sleep(self.settings.insert_s)
+        self._inserted = False
+        self._armed = None
+
+    async def is_inserted(self) -> bool:
+        self._link()
+        return self._inserted
+
+    async def arm(self, scan: Scan) -> None:
+        self._link()
+        rows, columns = scan.shape
+        most = self.settings.max_shape
+        if not (0 < rows <= most[0] and 0 < columns <= most[1]):
+            raise OutOfRange(f"{self.name}: {rows} x {columns} is beyond {most[0]} x {most[1]}; not armed")
+        if not self._inserted:
+            raise DeviceError(f"{self.name}: is retracted; insert it before arming")
+        self._armed = scan
+        self._taken = {}
+
+    async def read_scan(self, index: int) -> Taken:
+        self._link()
+        taken = self._taken.get(index)
+        if taken is None:
+            raise DeviceError(f"{self.name}: {self.frame_called} {index} never came; look at the scan's trigger line")
+        return taken
+
+    async def make_safe(self) -> None:
+        self._link()
+        self._armed = None
+
+    def follows(self, frame: ScanFrame) -> bool:
+        """Whether it is armed for the scan that the beam makes."""
+        return self._armed is not None and self._armed.shape == frame.shape
