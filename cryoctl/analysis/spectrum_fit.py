@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
 from cryoctl.analysis.detector_response import Detector, bremsstrahlung_templates, line_templates
@@ -253,7 +253,7 @@ def _refine(
         joint = np.hstack([free / norm, slopes]) / np.sqrt(model)[:, None]
         rest = (values[first:last] - model) / np.sqrt(model)
         prior = np.hstack([np.zeros((len(STEPS), free.shape[1])), np.diag(1 / PRIOR_SIGMA)])
-        solution = np.linalg.lstsq(np.vstack([joint, prior]), np.append(rest, -moved / PRIOR_SIGMA), rcond=1e-10)[0]
+        solution = _least_squares(np.vstack([joint, prior]), np.append(rest, -moved / PRIOR_SIGMA))
         step = np.asarray(np.clip(solution[-len(STEPS) :], -PRIOR_SIGMA, PRIOR_SIGMA), dtype=np.float64)
         now = calibration.moved(step)
         moved, step = moved + now.since(calibration), now.since(calibration)
@@ -261,6 +261,14 @@ def _refine(
         if np.all(np.abs(step) < 1e-3 * PRIOR_SIGMA):
             break
     return calibration
+
+
+def _least_squares(design: Float, values: Float) -> Float:
+    """By Cholesky: backgrounds that are nearly alike need the slight ridge, what is wanted of them is their sum."""
+    unit = 1 / np.sqrt((design**2).sum(axis=0))
+    scaled = design * unit
+    gram = scaled.T @ scaled + 1e-11 * np.eye(len(unit))
+    return np.asarray(unit * cho_solve(cho_factor(gram), scaled.T @ values), dtype=np.float64)
 
 
 def _covariance(
