@@ -39,9 +39,8 @@ Image = npt.NDArray[np.float32]
 
 @dataclass(slots=True)
 class Finished:
-    """What the summary tells beside what stands in the file: counts by element, and what could not be analysed."""
+    """What was found, and what the summary tells beside what stands in the file: what could not be analysed."""
 
-    counts: dict[str, float] = field(default_factory=dict[str, float])
     results: dict[str, Any] = field(default_factory=dict[str, Any])
     shortfalls: list[str] = field(default_factory=list[str])
 
@@ -80,9 +79,7 @@ def finish(
             reader.close()
         extras: dict[str, Any] = {}
         if series.counts is not None:
-            found = series.counts
-            finished.counts = {element: float(found.fit.net_counts[element]) for element in head["edx"]["elements"]}
-            extras |= {f"edx/maps/{element}": stack for element, stack in found.net.items()}
+            extras |= {f"edx/maps/{element}": stack for element, stack in series.counts.net.items()}
         return extras | _results(finished, series, live, head, told)
 
     analyses: dict[str, Callable[[], dict[str, Any]]] = {

@@ -28,7 +28,6 @@ def summarise(
     summary |= {
         "exit_code": ending.exit_code,
         "wall_s": wall_s,
-        "counts": finished.counts,
         "interlocks": list(interlocks),
         "predicted": {
             "duration_s": outlook.duration_s,

@@ -101,7 +101,7 @@ def read_recording(run: Run, target: str = "") -> TiltRecording:
 
 def elements_of(run: Run) -> tuple[str, ...]:
     """Elements whose lines the run counted."""
-    return tuple(run.edx.lines_ev) if "edx" in run else ()
+    return run.edx.elements if "edx" in run else ()
 
 
 def _axis(angle_deg: float) -> float | None:

@@ -38,6 +38,7 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
     entry.write("energy_scale_ev", scale_ev, units="eV")
     entry.write("window_ev", float(edx["window_ev"]), units="eV")
     lines: Mapping[str, Any] = edx["lines_ev"]
+    entry.set_attrs(elements=", ".join(edx.get("elements") or lines))
     for element, line_ev in lines.items():
         entry.group("lines_ev", "NXcollection").write(element, float(line_ev), units="eV")
     for name in ("tilt_deg", "time_s", "exposure"):

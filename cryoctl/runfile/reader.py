@@ -74,6 +74,13 @@ class Edx(Node):
         super().__init__(group)
         self._image = image
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Whose lines were counted, in the recipe's order (which HDF5, telling names sorted, doesn't keep)."""
+        order = str(self._group.attr("elements", "")).split(", ")
+        known = list(self._group.group("lines_ev"))
+        return tuple(sorted(known, key=lambda element: order.index(element) if element in order else len(order)))
+
     def scan_events(self, frame: int) -> list[ScanEvents]:
         """(pixel, channel) of each scan frame of a record frame, as recorded."""
         counts = self._group.value("counts")

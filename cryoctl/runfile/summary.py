@@ -61,15 +61,17 @@ def summarise_run(run: Run) -> dict[str, Any]:
 
 
 def element_counts(run: Run) -> dict[str, float]:
-    """Net counts of each element over all frames; those in its window where the run has no maps."""
+    """Net counts of each element over all frames, in the recipe's order; those in its window where the run has no
+    maps."""
     if "edx" not in run:
         return {}
     edx = run.edx
-    if "maps" in edx:
-        maps: Node = edx.maps
-        return {element: float(np.nansum(np.asarray(maps[element], dtype=np.float64))) for element in maps}
-    windows: Node = edx.window_counts
-    return {element: float(np.sum(windows[element])) for element in windows}
+    counted: Node = edx.maps if "maps" in edx else edx.window_counts
+    return {
+        element: float(np.nansum(np.asarray(counted[element], dtype=np.float64)))
+        for element in edx.elements
+        if element in counted
+    }
 
 
 def json_safe(value: Any) -> Any:
