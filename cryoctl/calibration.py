@@ -29,6 +29,9 @@ asked for. pixel_size: true over nominal. tilt_axis: from image +x towards +y. b
 eucentric_offset: height of the eucentric plane above stage z = 0.
 """
 
+RATIOS = ("beam_current", "pixel_size")
+"""Kinds that others are divided by."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
@@ -58,6 +61,10 @@ class Calibration:
         if not all(map(math.isfinite, (*self.value, self.uncertainty))) or self.uncertainty < 0.0:
             raise CalibrationError(
                 f"calibration {quoted(self.name)} has a number that is not finite or an uncertainty below 0"
+            )
+        if self.kind in RATIOS and self.scalar <= 0.0:
+            raise CalibrationError(
+                f"calibration {quoted(self.name)}: found {self.scalar:g}, true over nominal is above 0 and near 1"
             )
         moment(self.date, self.name)
         if self.expires is not None and moment(self.expires, self.name) < moment(self.date, self.name):

@@ -199,7 +199,7 @@ def split_name(name: str) -> tuple[str, str]:
         offer = f"did you mean {near}?" if near else "use a symbol such as Si, O, F, C."
         raise BadInput(f"edx.elements: {str(name)[:40]!r} is not an element symbol; {offer}")
     if symbol in INVISIBLE:
-        raise BadInput(f"edx.elements: {symbol} can't be measured by EDX: {INVISIBLE[symbol]}, and remove it here.")
+        raise BadInput(f"edx.elements: {symbol} can't be measured by EDX: {INVISIBLE[symbol]}; remove it here.")
     if not family:
         return symbol, main_family(symbol)
     if family[0] not in SUBSHELLS or family not in ("K", "L", "M", "Ka", "La", "Ma"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from cryoctl.errors import BadInput, RecipeError
@@ -37,13 +38,18 @@ class RawRecipe:
     set_paths: frozenset[Path] = frozenset()
 
     def place(self, path: Path) -> str:
-        """`my.yaml:12` or `--set` of a value by its path from the recipe's top."""
-        if any(path[:end] in self.set_paths for end in range(1, len(path) + 1)):
-            return "--set"
-        made = (self.document is None or path not in self.document.lines) and path
-        if made and any(one[: len(path)] == path for one in self.set_paths):
-            return "--set"
-        return self.document.place(path) if self.document is not None else self.origin
+        """`my.yaml:12`, `--set`, or both, of a value by its path from the recipe's top."""
+        return place_of(path, self.document, self.set_paths) if self.document is not None else self.origin
+
+
+def place_of(path: Path, document: Document, set_paths: AbstractSet[Path]) -> str:
+    """Where a value comes from: `my.yaml:12`, `--set`, or the file with something inside it from a `--set`."""
+    if any(path[:end] in set_paths for end in range(1, len(path) + 1)):
+        return "--set"
+    changed = any(one[: len(path)] == path for one in set_paths)
+    if changed and path and path not in document.lines:
+        return "--set"
+    return f"{document.place(path)} with --set" if changed else document.place(path)
 
 
 def load_recipe(source: Source, overrides: Iterable[str | Override] = ()) -> RawRecipe:

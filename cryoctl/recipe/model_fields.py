@@ -49,6 +49,20 @@ def fits(model: type[BaseModel], data: Any) -> bool:
 
 def allowed_names(model: type[BaseModel], path: Path, data: Any) -> list[str]:
     """Field names of the models that lie at `path`; empty where the path leads to no model."""
+    annotations, here = _walked(model, path, data)
+    candidates = [m for annotation in annotations for m in models_in(annotation)]
+    fitting = [m for m in candidates if fits(m, here)] or candidates
+    return list(dict.fromkeys(name for m in fitting for name in m.model_fields))
+
+
+def takes_list(model: type[BaseModel], path: Path, data: Any) -> bool:
+    """Whether the field at `path` takes a list (or tuple), perhaps beside other things."""
+    annotations, _ = _walked(model, path, data)
+    return any(elements_of(annotation) for annotation in annotations)
+
+
+def _walked(model: type[BaseModel], path: Path, data: Any) -> tuple[list[Any], Any]:
+    """Annotations that the field at `path` can have, and what the data hold there."""
     annotations: list[Any] = [model]
     here: Any = data
     for key in path:
@@ -60,9 +74,7 @@ def allowed_names(model: type[BaseModel], path: Path, data: Any) -> list[str]:
             step += elements_of(annotation)
         annotations = step
         here = _inner(here, key)
-    candidates = [m for annotation in annotations for m in models_in(annotation)]
-    fitting = [m for m in candidates if fits(m, here)] or candidates
-    return list(dict.fromkeys(name for m in fitting for name in m.model_fields))
+    return annotations, here
 
 
 def _inner(data: Any, key: str | int) -> Any:

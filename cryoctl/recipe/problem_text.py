@@ -30,13 +30,16 @@ _BOUNDS = {
 }
 
 
-def describe(error: Mapping[str, Any], path: Path) -> str:
-    """The part of a sentence after the field's name and place, for any error but an unknown key."""
+def describe(error: Mapping[str, Any], path: Path, *, is_list: bool = False) -> str:
+    """The part of a sentence after the field's name and place, for any error but an unknown key.
+
+    `is_list`: the field takes a list.
+    """
     kind = str(error["type"])
     found: Any = error.get("input")
     context: Mapping[str, Any] = error.get("ctx") or {}
     if kind == "missing":
-        return f"is missing: {_example(path)}"
+        return f"is missing: {_example(path, is_list)}"
     if kind in ("value_error", "assertion_error"):
         return _own_words(context.get("error"), str(error["msg"]))
     if kind in _WANTED:
@@ -49,7 +52,7 @@ def describe(error: Mapping[str, Any], path: Path) -> str:
     if kind in ("literal_error", "enum"):
         return _choice(found, str(context.get("expected", "")))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _tag(kind, context)
+        return _tag(kind, context, found)
     if kind.endswith(("too_short", "too_long")):
         return _length(kind, found, context)
     if kind.startswith("bool"):
@@ -69,10 +72,12 @@ def _own_words(problem: object, message: str) -> str:
     return text.strip().rstrip(".") or "is not allowed"
 
 
-def _example(path: Path) -> str:
+def _example(path: Path, is_list: bool) -> str:
     name = str(path[-1]) if path else ""
     dimension = dimension_of(name)
-    return f"add it, like `{name}: {dimension.example}`" if dimension is not None else "add it"
+    if dimension is None:
+        return "add it"
+    return f"add it, like `{name}: {f'[{dimension.example}]' if is_list else dimension.example}`"
 
 
 def _unit(path: Path) -> str:
@@ -94,20 +99,22 @@ def _with_all(found: str, names: list[str]) -> str:
     return f"{near}; allowed: {every}" if near.startswith("did you") and len(every) < 140 else near
 
 
-def _tag(kind: str, context: Mapping[str, Any]) -> str:
+def _tag(kind: str, context: Mapping[str, Any], found: Any) -> str:
     field = str(context.get("discriminator", "")).strip("'")
     names = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
     if kind == "union_tag_not_found":
         return f"has no {field}: add a line `{field}: ...`"
-    tag = str(context.get("tag", ""))
-    return f"{field} is {quoted(tag)}: {_with_all(tag, names)}"
+    tag = found.get(field) if isinstance(found, Mapping) else context.get("tag")
+    told = quoted(tag) if isinstance(tag, str) else shown(tag)
+    return f"{field} is {told}: {_with_all(str(tag), names)}"
 
 
 def _length(kind: str, found: Any, context: Mapping[str, Any]) -> str:
-    least, most = context.get("min_length"), context.get("max_length")
-    words = f"at least {least}" if kind.endswith("too_short") else f"at most {most}"
-    what = "characters" if kind.startswith("string") else "entries"
-    return f"found {shown(found)}: {words} {what} are wanted"
+    short = kind.endswith("too_short")
+    number = context.get("min_length" if short else "max_length")
+    one, several = ("character", "characters") if kind.startswith("string") else ("entry", "entries")
+    wanted = f"{one} is" if number == 1 else f"{several} are"
+    return f"found {shown(found)}: {'at least' if short else 'at most'} {number} {wanted} wanted"
 
 
 def _switch(found: Any) -> str:

@@ -52,16 +52,17 @@ class _Open:
 
 
 class _Reader:
-    def __init__(self, origin: str, kind: type[BadInput]) -> None:
+    def __init__(self, origin: str, kind: type[BadInput], *, has_lines: bool) -> None:
         self.origin = origin
         self.kind = kind
+        self.has_lines = has_lines
         self.lines: dict[Path, int] = {}
         self.stack: list[_Open] = []
         self.documents = 0
         self.top: Plain = None
 
     def fail(self, line: int | None, text: str) -> BadInput:
-        place = self.origin if line is None else f"{self.origin}:{line}"
+        place = f"{self.origin}:{line}" if line is not None and self.has_lines else self.origin
         return sentence(f"{place}: {text}", self.kind)
 
     def take(self, event: yaml.Event) -> None:
@@ -163,9 +164,12 @@ def read_document(
     kind: type[BadInput] = RecipeError,
     top: Literal["mapping", "list", "any"] = "mapping",
 ) -> Document:
-    """Parse one YAML document; every problem raises `kind` with one sentence that names file and line."""
+    """Parse one YAML document; every problem raises `kind` with one sentence that names file and line.
+
+    With `top="any"` it is a value of the command line, which has no lines.
+    """
     text = decode(source, origin, kind)
-    reader = _Reader(origin, kind)
+    reader = _Reader(origin, kind, has_lines=top != "any")
     try:
         for event in _events(text):
             reader.take(event)
@@ -176,7 +180,10 @@ def read_document(
     data = reader.top
     if data is None and top != "any":
         raise reader.fail(
-            None, "is empty: the first line must be `schema_version: 1`" if top == "mapping" else "is empty"
+            None,
+            "is empty: the first line must be `schema_version: 1`"
+            if top == "mapping"
+            else "is empty: a list (lines that start with `- `) is wanted",
         )
     if top == "mapping" and not isinstance(data, dict):
         raise reader.fail(None, f"found {shown(data)} at the top: lines of `name: value` are wanted")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from cryoctl.errors import BadInput, RecipeError
 from cryoctl.recipe.loading import RESERVED, RawRecipe
-from cryoctl.recipe.model_fields import allowed_names
+from cryoctl.recipe.model_fields import allowed_names, takes_list
 from cryoctl.recipe.problem_text import describe
 from cryoctl.recipe.wording import LONGEST, Path, dotted, nearest, sentence
 
@@ -75,8 +75,9 @@ def validate_data(
             if str(first.path[-1])[:1].isdigit() and first.error.get("input") is None:
                 text = "is not a field: a comma ends a value here, write a decimal point"
         else:
-            text = describe(first.error, first.path)
-        where = f"{dotted(path)} ({place(path)})" if path else place(path)
+            text = describe(first.error, first.path, is_list=takes_list(model, first.path, data))
+        tag = (str(first.error["ctx"]["discriminator"]).strip("'"),) if first.kind == "union_tag_invalid" else ()
+        where = f"{dotted(path)} ({place((*path, *tag))})" if path else place(path)
         count = len(problems) - 1
         more = f" (and {count} more problem{'s' if count > 1 else ''})" if count else ""
         raise sentence(f"{where}: {text[: LONGEST - 20 - len(where) - len(more)]}{more}", kind) from None

@@ -5,6 +5,7 @@ Factors are decimals, so that `20 um` is exactly the float that `2e-5` is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,8 +20,10 @@ _SAME = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u212b": "\u00c5", "\u2212
 
 
 def normal_spelling(unit: str) -> str:
-    """One spelling of a unit: both micro signs `u`, superscripts plain, no spaces, `e` for `e-` and `electrons`."""
-    text = "".join(unit.split()).translate(_SUPERSCRIPTS).translate(_SAME)
+    """One spelling of a unit: both micro signs `u`, superscripts plain, `e` for `e-` and `electrons`, no spaces beside
+    operators. Other spaces stay, so that `n m` is no unit."""
+    text = unit.strip().translate(_SUPERSCRIPTS).translate(_SAME)
+    text = re.sub(r"\s*([/*^()])\s*", r"\1", text)
     text = text.replace("**", "^").replace("^", "")
     for long, short in (("electrons", "e"), ("electron", "e"), ("e-", "e"), ("angstrom", "\u00c5"), ("\u00c5", "Å")):
         if text.lower().startswith(long):
@@ -101,6 +104,11 @@ _DIMENSIONS: tuple[Dimension, ...] = (
         "a number density", "_per_m3", "1/m^3", {"1/m^3": "1", "1/cm^3": "1e6", "1/nm^3": "1e27"}, "5e28 1/m^3",
         largest=1e40, aliases={"/m^3": "1/m^3", "m^-3": "1/m^3", "/cm^3": "1/cm^3", "cm^-3": "1/cm^3"},
     ),
+    _dimension("a drift per angle", "_m_per_s_per_deg", "m/s/deg",
+               {"m/s/deg": "1", "um/s/deg": "1e-6", "nm/s/deg": "1e-9"}, "0.02 nm/s/deg", largest=1e3),
+    _dimension("an angular speed", "_deg_per_s", "deg/s",
+               {"deg/s": "1", "deg/min": str(Decimal(1) / 60), "mrad/s": str(Decimal(_DEGREE) / 1000)}, "2 deg/s",
+               largest=1e5, aliases={"°/s": "deg/s", "°/min": "deg/min"}),
     _dimension(
         "a speed", "_m_per_s", "m/s",
         {**_rate("m", {"s": Decimal(1)}), **_rate("um", factor="1e-6"), **_rate("nm", factor="1e-9"),

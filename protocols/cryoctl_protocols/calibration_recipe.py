@@ -10,6 +10,7 @@ from pydantic import Field
 from cryoctl.errors import RecipeError
 from cryoctl.protocol import Chart, InstrumentFacts, Transition
 from cryoctl.units import Degrees, DosePerA2, Kelvin, Metres, Seconds, StrictModel
+from cryoctl_protocols.dose_plan import UPPER, dwell_s
 from cryoctl_protocols.parameters import Approach, Name, Shape, Specimen
 
 
@@ -91,6 +92,7 @@ def check(parameters: CalibrateParameters, facts: InstrumentFacts) -> tuple[str,
     if parameters.optics not in facts.optics:
         known = ", ".join(sorted(facts.optics)) or "none"
         raise RecipeError(f"optics: found {parameters.optics!r}, the instrument file has {known}: name one of them")
+    _check_picture(parameters, facts)
     size = min(parameters.pictures.shape) * parameters.pictures.pixel_size_m
     rise = 2 * parameters.height_m * math.sin(math.radians(parameters.tilt_deg))
     moves = (("move_m", parameters.move_m), ("image_shift_m", parameters.image_shift_m), ("height_m", rise))
@@ -116,3 +118,38 @@ def check(parameters: CalibrateParameters, facts: InstrumentFacts) -> tuple[str,
                 f"tilt_deg: found {parameters.tilt_deg:g} to either side, the {who} allows {low:g} to {high:g} deg"
             )
     return ()
+
+
+def _check_picture(parameters: CalibrateParameters, facts: InstrumentFacts) -> None:
+    """A picture fits below the limit, the column can give its dose, and the stage reaches the place."""
+    pictures, limit = parameters.pictures, parameters.dose_limit_e_per_a2
+    if pictures.dose_e_per_a2 * UPPER > limit:
+        raise RecipeError(
+            f"dose_limit_e_per_a2: found {limit:.4g} e-/A^2, one picture needs {pictures.dose_e_per_a2 * UPPER:.4g}: "
+            "raise the limit or lower pictures.dose_e_per_a2"
+        )
+    shortest, longest = facts.dwell_range_s
+    current = facts.optics[parameters.optics].beam_current_a
+    dwell = dwell_s(pictures.dose_e_per_a2, pixel_size_m=pictures.pixel_size_m, scans=1, current_a=current)
+    if not shortest <= dwell <= longest:
+        raise RecipeError(
+            f"pictures.dose_e_per_a2: found {pictures.dose_e_per_a2:.4g} e-/A^2, at {current:.3g} A that is a dwell of "
+            f"{dwell:.3g} s, allowed are {shortest:.3g} to {longest:.3g} s: change the dose, the pixel size or "
+            "the optics"
+        )
+    room = parameters.approach.overshoot_m + parameters.move_m
+    for axis, value, (low, high) in (
+        ("x_m", parameters.x_m, facts.stage.x_m),
+        ("y_m", parameters.y_m, facts.stage.y_m),
+    ):
+        if not low + room <= value <= high - room:
+            raise RecipeError(
+                f"{axis}: found {value * 1e6:.4g} um, the stage reaches {(low + room) * 1e6:.4g} to "
+                f"{(high - room) * 1e6:.4g} um: take a place within"
+            )
+    low, high = facts.stage.z_m
+    if not low <= -parameters.height_m <= parameters.height_m <= high:
+        raise RecipeError(
+            f"height_m: found {parameters.height_m * 1e6:.4g} um to either side, the stage allows {low * 1e6:.4g} to "
+            f"{high * 1e6:.4g} um: take less"
+        )

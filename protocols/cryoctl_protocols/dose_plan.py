@@ -9,6 +9,9 @@ from cryoctl.protocol import InstrumentFacts
 from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols.parameters import Dose, EdxTomographyParameters
 
+UPPER = 1.008
+"""The ledger charges the measured current plus two sigma; before a series that is 0.8 % or less."""
+
 
 def planned_doses_e_per_a2(dose: Dose, angles_deg: Sequence[float]) -> tuple[float, ...]:
     """Dose of each tilt in the order of acquisition; the sum is that of the plan whatever the split.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cryoctl.units import (
     Degrees,
@@ -15,11 +16,32 @@ from cryoctl.units import (
     MetresPerSecond,
     Seconds,
     StrictModel,
+    quoted,
 )
 from cryoctl_protocols.tilt_schemes import DoseSymmetric, Tilts
 
-Element = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
-Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+_SYMBOL = r"^[A-Z][a-z]?$"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+
+
+def _symbol(value: Any) -> Any:
+    if isinstance(value, str) and not re.search(_SYMBOL, value):
+        likely = value.strip().capitalize()
+        hint = f"did you mean {quoted(likely)}" if re.search(_SYMBOL, likely) else "like Si"
+        raise ValueError(f"found {quoted(value)}: a chemical symbol is wanted, {hint}")
+    return value
+
+
+def _plain_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.search(_NAME, value):
+        raise ValueError(
+            f"found {quoted(value)}: a name of letters, digits and _ . + - is wanted, a letter or digit first"
+        )
+    return value
+
+
+Element = Annotated[str, BeforeValidator(_symbol), Field(pattern=_SYMBOL)]
+Name = Annotated[str, BeforeValidator(_plain_name), Field(min_length=1, max_length=40, pattern=_NAME)]
 Pixels = Annotated[int, Field(ge=8, strict=True)]
 Shape = tuple[Pixels, Pixels]
 Positive = Annotated[DosePerA2, Field(gt=0.0)]
@@ -41,7 +63,7 @@ class Dose(StrictModel):
     """What is planned for each tilt: a number, or a list in the order of acquisition."""
     split: Literal["equal", "geometry", "explicit"] = "equal"
     """How the sum is spread: as planned (a wire), with 1/cos of the tilt (a film), or by `weights`."""
-    weights: tuple[Annotated[float, Field(ge=0.0)], ...] | None = None
+    weights: tuple[Annotated[float, Field(ge=0.0, le=1e6)], ...] | None = None
     """For `split: explicit`: one weight a tilt, in the order of acquisition."""
 
     @model_validator(mode="after")

@@ -10,11 +10,12 @@ from cryoctl.errors import RecipeError
 from cryoctl.protocol import InstrumentFacts
 from cryoctl_protocols import dose_plan
 from cryoctl_protocols.areas import Area, area_title, check_areas
+from cryoctl_protocols.dose_plan import UPPER
 from cryoctl_protocols.duration_plan import planned_duration_s
 from cryoctl_protocols.parameters import EdxTomographyParameters
 
-UPPER = 1.008
-"""The ledger charges the measured current plus two sigma; before a series that is 0.8 % or less."""
+FIRST_FOCUS_WIDER = 2.0
+"""Steps of the first through-focus series of a target over `focus.step_m`."""
 
 
 def check(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> tuple[str, ...]:
@@ -30,6 +31,7 @@ def check(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> tuple[
     _check_tilts(parameters, facts)
     _check_shapes(parameters, facts)
     check_areas(parameters, facts)
+    _check_focus(parameters, facts)
     _check_targets_in_reach(parameters, facts)
     if not facts.dose_known:
         return ()
@@ -73,11 +75,26 @@ def _check_shapes(parameters: EdxTomographyParameters, facts: InstrumentFacts) -
             )
 
 
+def _check_focus(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> None:
+    reach_m = FIRST_FOCUS_WIDER * parameters.focus.step_m * (parameters.focus.pictures - 1) / 2
+    if parameters.focus.every and reach_m > facts.defocus_range_m:
+        raise RecipeError(
+            f"focus.step_m: found {parameters.focus.step_m * 1e6:.3g} um, with {parameters.focus.pictures} pictures "
+            f"the first series reaches {reach_m * 1e6:.3g} um to either side, the lens allows "
+            f"{facts.defocus_range_m * 1e6:.3g} um: take a smaller step or fewer pictures"
+        )
+
+
 def _check_current(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> None:
     current = dose_plan.record_current_a(parameters, facts)
     low, high = facts.current_range_a
-    if low <= current <= high or parameters.image.dwell_s is None:
+    if low <= current <= high:
         return
+    if parameters.image.dwell_s is None:
+        raise RecipeError(
+            f"optics.record: the preset {parameters.optics.record!r} has {current:.3g} A, allowed are {low:.3g} to "
+            f"{high:.3g} A: change beam_current_a of the preset, or give image.dwell_s"
+        )
     shortest, longest = (parameters.image.dwell_s * current / limit for limit in (high, low))
     raise RecipeError(
         f"image.dwell_s: found {parameters.image.dwell_s:.3g} s, for which the planned dose needs {current:.3g} A, "

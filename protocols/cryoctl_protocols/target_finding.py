@@ -11,6 +11,7 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.placing import Reference, stage_lag_m
 from cryoctl_protocols.prediction import Seen
+from cryoctl_protocols.preflight import FIRST_FOCUS_WIDER
 from cryoctl_protocols.series import TiltSeries
 
 HOME_DEG = 0.0
@@ -182,7 +183,7 @@ class TargetFinding(TiltSeries):
                 return "lost"
             self.bearing.saw(HOME_DEG)
         if self.recipe.focus.every:
-            yield from self.focus_here(2.0)
+            yield from self.focus_here(FIRST_FOCUS_WIDER)
         yield from Note(
             name="reference",
             message=f"{self.target.name}: found at ({self.bearing.x_m * 1e6:.3f}, {self.bearing.y_m * 1e6:.3f}) um",
