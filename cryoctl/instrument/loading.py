@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 from cryoctl import registry
 from cryoctl.errors import BadInput, InstrumentError
 from cryoctl.instrument.model import DeviceEntry, InstrumentFile
 from cryoctl.recipe.canonical import to_yaml
-from cryoctl.recipe.loading import check_version
+from cryoctl.recipe.loading import check_version, place_of
 from cryoctl.recipe.overrides import Override, apply_override
 from cryoctl.recipe.source import Source, read_source
 from cryoctl.recipe.strict_yaml import Plain, decode, read_document
 from cryoctl.recipe.validation import validate_data
 from cryoctl.recipe.wording import Path, nearest, sentence
 from cryoctl.units import quoted
+
+_NAMED = ("devices", "optics", "areas", "calibrations")
+"""Sections whose keys are names that the file gives."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +65,34 @@ def parse_instrument(
     assert isinstance(document.data, dict)
     data = copy.deepcopy(document.data)
     check_version(data, document, InstrumentError)
-    set_paths = {apply_override(data, override, InstrumentError) for override in overrides}
+    set_paths: set[Path] = set()
+    for override in overrides:
+        _check_named(data, override)
+        set_paths.add(apply_override(data, override, InstrumentError))
 
     def place(path: Path) -> str:
-        if any(path[:end] in set_paths for end in range(1, len(path) + 1)):
-            return "--set"
-        return document.place(path)
+        return place_of(path, document, set_paths)
 
     file = validate_data(InstrumentFile, data, place, InstrumentError)
     if check_drivers:
         for name, entry in file.devices.items():
-            _check_driver(name, entry, place(("devices", name)))
+            _check_driver(name, entry, place)
     return Instrument(file, data, text, origin)
 
 
-def _check_driver(name: str, entry: DeviceEntry, place: str) -> None:
+def _check_named(data: Mapping[str, Plain], override: Override) -> None:
+    """A `--set` of a field inside a device, preset, area or calibration that the file does not have is a slip of the
+    pen; a new one is set as a whole."""
+    section, *inner = override.path
+    named = data.get(str(section)) if section in _NAMED else None
+    if isinstance(named, dict) and len(inner) > 1 and str(inner[0]) not in named:
+        name = str(inner[0])
+        text = f"--set {quoted(override.text)}: {section} has no {quoted(name)}: {nearest(name, named)}"
+        raise sentence(text, InstrumentError)
+
+
+def _check_driver(name: str, entry: DeviceEntry, place_of_value: Callable[[Path], str]) -> None:
+    place = place_of_value(("devices", name))
     known = registry.names("cryoctl.devices")
     if entry.driver not in known:
         text = f"devices.{name} ({place}): the driver {quoted(entry.driver)} is not installed"
@@ -84,6 +102,9 @@ def _check_driver(name: str, entry: DeviceEntry, place: str) -> None:
     if kind != entry.kind:
         text = f"devices.{name} ({place}): kind is {entry.kind}, its driver {quoted(entry.driver)} drives a {kind}"
         raise sentence(f"{text}: change one of them", InstrumentError)
+    model: type[BaseModel] | None = getattr(factory, "settings_model", None)
+    if model is not None:
+        validate_data(model, entry.settings, place_of_value, InstrumentError, prefix=("devices", name, "settings"))
     try:
         factory.check(entry.settings)
     except BadInput as problem:

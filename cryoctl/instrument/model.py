@@ -12,8 +12,6 @@ from cryoctl.interfaces.beam import Optics
 from cryoctl.units import (
     Amperes,
     Degrees,
-    DoseRatePerA2,
-    Kelvin,
     Metres,
     Radians,
     StrictModel,
@@ -78,18 +76,17 @@ class Area(StrictModel):
 
 
 class Limits(StrictModel):
-    """What the operator allows on this instrument, within what its devices allow; null: the device's own limit."""
+    """What the operator allows on this instrument, within what its devices allow; null: the device's own limit.
+
+    Recipes are held against it before anything moves.
+    """
 
     tilt_min_deg: Degrees | None = None
     tilt_max_deg: Degrees | None = None
     xy_m: Annotated[Metres, Positive] | None = None
     z_m: Annotated[Metres, Positive] | None = None
     image_shift_m: Annotated[Metres, Positive] | None = None
-    dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Positive] | None = None
     beam_current_a: Annotated[Amperes, Positive] | None = None
-    temperature_k: Annotated[Kelvin, Positive] | None = None
-    bias_v: Annotated[Volts, Field(ge=0)] | None = None
-    bias_a: Annotated[Amperes, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _tilts_in_order(self) -> Limits:

@@ -30,7 +30,9 @@ class DeviceContext:
 class DeviceFactory(Protocol):
     """What an entry point of the group `cryoctl.devices` names.
 
-    `check` looks at the settings before anything is built and raises `InstrumentError`.
+    `check` looks at the settings before anything is built and raises `InstrumentError`. A factory may also have
+    `settings_model`, a pydantic model: settings are then held against it first, so that they take quantities with
+    units, are never coerced, and a wrong one is told with its line and the nearest name.
     """
 
     kind: str

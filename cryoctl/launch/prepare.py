@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,18 +11,21 @@ from typing import Any, cast
 
 from cryoctl.analysis.lines import check_elements
 from cryoctl.calibration import CalibrationSet
-from cryoctl.errors import BadInput, FileProblem, RecipeError
-from cryoctl.instrument import Instrument, load_instrument
+from cryoctl.errors import BadInput, FileProblem, InstrumentError, RecipeError
+from cryoctl.instrument import Instrument, Limits, load_instrument
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.stage import StageLimits
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import CalibratedValue, InstrumentFacts, Protocol
 from cryoctl.recipe.loading import RawRecipe, load_recipe
 from cryoctl.recipe.strict_yaml import read_document
 from cryoctl.recipe.validation import validate
+from cryoctl.recipe.wording import nearest
 from cryoctl.registry import find
+from cryoctl.units import quoted
 
 DEFAULT_INSTRUMENT = "simulated"
 
@@ -68,10 +72,12 @@ def prepare(request: RunRequest) -> Prepared:
     raw = load_recipe(request.recipe, request.overrides)
     protocol_class = cast(type[Protocol], find("cryoctl.protocols", raw.protocol))
     parameters = validate(protocol_class.Parameters, raw)
-    instrument = load_instrument(request.instrument or raw.instrument or DEFAULT_INSTRUMENT, raw.instrument_overrides)
+    instrument = load_instrument(_named_instrument(request, raw), raw.instrument_overrides)
     if raw.simulation and instrument.file.clock != "virtual":
         raise RecipeError("simulation: this instrument is real; fields of the simulation can be set on simulators only")
     seed = request.seed if request.seed is not None else 0
+    faults = read_faults(request.faults)
+    _check_fault_states(faults, protocol_class)
     return Prepared(
         request=request,
         name=recipe_name(request.recipe),
@@ -80,8 +86,12 @@ def prepare(request: RunRequest) -> Prepared:
         protocol_class=protocol_class,
         parameters=parameters,
         instrument=instrument,
-        faults=read_faults(request.faults),
+        faults=faults,
     )
+
+
+def _named_instrument(request: RunRequest, raw: RawRecipe) -> Path | str:
+    return request.instrument if request.instrument is not None else raw.instrument or DEFAULT_INSTRUMENT
 
 
 def recipe_name(recipe: str) -> str:
@@ -102,6 +112,17 @@ def read_faults(path: Path | None) -> tuple[Mapping[str, Any], ...]:
         if not isinstance(entry, dict):
             raise RecipeError(f"--faults {path.name}: entry {number + 1} is no mapping; write device, fault and at")
     return tuple(cast(list[Mapping[str, Any]], entries))
+
+
+def _check_fault_states(faults: Sequence[Mapping[str, Any]], protocol_class: type[Protocol]) -> None:
+    """Raises `RecipeError` for a fault at a state that the protocol does not have: it would never act."""
+    states = protocol_class.chart.states
+    for index, entry in enumerate(faults):
+        at: Any = entry.get("at")
+        state = cast(Mapping[str, Any], at).get("state") if isinstance(at, Mapping) else None
+        if isinstance(state, str) and state not in states:
+            near = nearest(state, states, limit=len(states))
+            raise RecipeError(f"faults[{index}].at.state: {protocol_class.name} has no state {quoted(state)}: {near}")
 
 
 def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool = True) -> Furnished:
@@ -135,7 +156,9 @@ def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
     """Raises `RecipeError` for an element without a line that this beam and this detector can give."""
     elements = getattr(getattr(parameters, "edx", None), "elements", None)
     if elements is not None:
-        voltage = max((optics.voltage_v for optics in facts.optics.values()), default=200e3)
+        record = facts.optics.get(str(getattr(getattr(parameters, "optics", None), "record", "")))
+        there = [record] if record is not None else list(facts.optics.values())
+        voltage = max((optics.voltage_v for optics in there), default=200e3)
         try:
             check_elements(elements, voltage, facts.edx_max_energy_ev or None)
         except BadInput as error:
@@ -143,12 +166,15 @@ def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
 
 
 def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
-    kinds = {"image": tuple(devices.image_detectors), "edx": () if devices.edx is None else (devices.edx.name,)}
+    pictures = tuple(devices.image_detectors)
+    kinds = {"image": pictures, "pictures": pictures, "edx": () if devices.edx is None else (devices.edx.name,)}
     for field, there in kinds.items():
         wanted = getattr(getattr(parameters, field, None), "detector", None)
         if wanted is not None and wanted not in there and (field, wanted) != ("edx", "edx"):
             known = ", ".join(there) or "none"
-            raise RecipeError(f"{field}.detector: found {wanted!r}, the instrument file has {known}: name one of them")
+            raise RecipeError(
+                f"{field}.detector: found {quoted(wanted)}, the instrument file has {known}: name one of them"
+            )
 
 
 def build_devices(
@@ -180,7 +206,7 @@ def build_devices(
 
 def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
     """What a protocol may know; calibrations that have expired raise `CalibrationError`."""
-    beam = devices.beam.capabilities
+    beam, limits = devices.beam.capabilities, instrument.file.limits
     tilts: dict[str, tuple[float, float]] = {
         name: detector.capabilities.tilt_limits_deg for name, detector in devices.image_detectors.items()
     }
@@ -197,16 +223,16 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
     edx = devices.edx.capabilities if devices.edx is not None else None
     return InstrumentFacts(
         kinds=tuple(kinds),
-        stage=devices.stage.limits,
+        stage=allowed_stage(devices.stage.limits, limits),
         tilt_speed_deg_per_s=devices.stage.tilt_speed_deg_per_s,
         timing=beam.timing,
-        image_shift_range_m=beam.image_shift_range_m,
+        image_shift_range_m=min(beam.image_shift_range_m, limits.image_shift_m or math.inf),
         defocus_range_m=beam.defocus_range_m,
         dwell_range_s=(beam.min_dwell_s, beam.max_dwell_s),
         max_scan_px=beam.max_scan_px,
-        current_range_a=beam.current_range_a,
+        current_range_a=(beam.current_range_a[0], min(beam.current_range_a[1], limits.beam_current_a or math.inf)),
         tilt_limits_deg=tilts,
-        optics=optics_of(instrument),
+        optics=optics_of(instrument, beam.voltages_v),
         calibrations=_calibrated(instrument.file.calibration_set()),
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
@@ -214,9 +240,39 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
     )
 
 
-def optics_of(instrument: Instrument) -> dict[str, Optics]:
-    """The presets by name."""
-    return {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
+def allowed_stage(device: StageLimits, operator: Limits) -> StageLimits:
+    """What both the stage and the operator's limits allow."""
+
+    def within(interval: tuple[float, float], low: float | None, high: float | None) -> tuple[float, float]:
+        return (
+            interval[0] if low is None else max(interval[0], low),
+            interval[1] if high is None else min(interval[1], high),
+        )
+
+    sides, height = operator.xy_m, operator.z_m
+    return StageLimits(
+        x_m=within(device.x_m, None if sides is None else -sides, sides),
+        y_m=within(device.y_m, None if sides is None else -sides, sides),
+        z_m=within(device.z_m, None if height is None else -height, height),
+        tilt_deg=within(device.tilt_deg, operator.tilt_min_deg, operator.tilt_max_deg),
+    )
+
+
+def optics_of(instrument: Instrument, voltages_v: tuple[float, ...] = ()) -> dict[str, Optics]:
+    """The presets by name.
+
+    Raises:
+        InstrumentError: a preset of a voltage that is none of the column's `voltages_v` (empty: any).
+    """
+    presets = {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
+    for name, one in presets.items():
+        if voltages_v and one.voltage_v not in voltages_v:
+            offered = ", ".join(f"{voltage / 1e3:g}" for voltage in voltages_v)
+            raise InstrumentError(
+                f"optics.{name}.voltage_v: found {one.voltage_v / 1e3:g} kV, the column is aligned for {offered} kV: "
+                "choose one of them"
+            )
+    return presets
 
 
 def _calibrated(calibrations: CalibrationSet) -> dict[str, CalibratedValue]:

@@ -17,6 +17,7 @@ _REST_A = 1e-6
 
 class SimulatedBias(SimulatedDevice[BiasSettings]):
     kind = "bias"
+    has_own_clock = True
 
     async def connect(self) -> Identity:
         identity = await super().connect()

@@ -19,6 +19,8 @@ class SimulatedDevice(Generic[S]):
     """Construction only notes the device in the world; `connect` opens the world."""
 
     kind = "device"
+    has_own_clock = False
+    """Whether `simulation.clocks.DEVICE.offset_s` acts on it."""
 
     def __init__(self, name: str, settings: S, world: World) -> None:
         self._name = name
@@ -66,7 +68,7 @@ class SimulatedFactory(Generic[S]):
 
     def __init__(self, kind: str, model: type[S], device: type[Any]) -> None:
         self.kind = kind
-        self._model = model
+        self.settings_model = model
         self._device = device
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -74,7 +76,7 @@ class SimulatedFactory(Generic[S]):
         Raises:
             InstrumentError: a setting that there is not, or a value out of its range.
         """
-        read_settings(self._model, self.kind, settings)
+        read_settings(self.settings_model, self.kind, settings)
 
     def __call__(self, name: str, settings: Mapping[str, Any], context: DeviceContext) -> Device:
-        return self._device(name, read_settings(self._model, name, settings), World.of(context))
+        return self._device(name, read_settings(self.settings_model, name, settings), World.of(context))
