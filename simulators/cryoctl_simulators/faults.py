@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryoctl.errors import InstrumentError
+from cryoctl.units import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,8 @@ class FaultSchedule:
         for index, one in enumerate(self._scheduled):
             kind = self._kinds.get(one.device, one.device)
             if one.device not in known:
-                raise InstrumentError(
-                    f"faults[{index}].device: {one.device!r} is not in this instrument; it has {', '.join(self._kinds)}"
-                )
+                near = _near(one.device, known)
+                raise InstrumentError(f"faults[{index}].device: {quoted(one.device)} is not in this instrument; {near}")
             if not any(entry.device == kind and entry.fault == one.fault for entry in FAULTS):
                 names = ", ".join(entry.fault for entry in FAULTS if entry.device == kind) or "none"
                 raise InstrumentError(f"faults[{index}].fault: a {kind} has no fault {one.fault!r}; it has {names}")
@@ -168,40 +168,63 @@ def _read(index: int, entry: Mapping[str, Any]) -> Scheduled:
     for key in ("device", "fault", "at"):
         if key not in entry:
             raise InstrumentError(f"{here}.{key}: is missing; give device, fault and at: {{time_s | exposure | state}}")
-    name = str(entry["fault"])
+    device, name = _text(f"{here}.device", entry["device"]), _text(f"{here}.fault", entry["fault"])
     kinds = [kind for kind in FAULTS if kind.fault == name]
     if not kinds:
-        known = sorted({kind.fault for kind in FAULTS})
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-        raise InstrumentError(f"{here}.fault: {name!r} is unknown; nearest is {near[0] if near else known[0]}")
-    kind = next((one for one in kinds if one.device == str(entry["device"])), kinds[0])
+        raise InstrumentError(
+            f"{here}.fault: {quoted(name)} is unknown; {_near(name, {kind.fault for kind in FAULTS})}"
+        )
+    kind = next((one for one in kinds if one.device == device), kinds[0])
     parameters = dict(kind.parameters)
     for key, value in entry.items():
         if key in _KEYS:
             continue
         if key not in parameters:
-            allowed = ", ".join((*_KEYS, *parameters))
-            raise InstrumentError(f"{here}.{key}: {name} has no such parameter; it has {allowed}")
+            allowed = (*_KEYS, *parameters)
+            raise InstrumentError(f"{here}: {name} has no parameter {quoted(str(key))}; {_near(str(key), allowed)}")
         parameters[key] = _number(f"{here}.{key}", value)
     at = entry["at"]
-    if not isinstance(at, Mapping) or not at or any(key not in _MOMENTS for key in at):
-        raise InstrumentError(f"{here}.at: found {at!r}; give one of time_s, exposure, or state with visit")
+    if not isinstance(at, Mapping) or any(key not in _MOMENTS for key in at):
+        found = quoted(str(dict(at)) if isinstance(at, Mapping) else str(at), 60)[1:-1]
+        raise InstrumentError(f"{here}.at: found {found}; give one of time_s, exposure, or state with visit")
     if len([key for key in at if key != "visit"]) != 1 or ("visit" in at and "state" not in at):
-        raise InstrumentError(f"{here}.at: found {dict(at)!r}; give exactly one of time_s, exposure, state (and visit)")
+        found = quoted(str(dict(at)), 60)[1:-1]
+        raise InstrumentError(f"{here}.at: found {found}; give exactly one of time_s, exposure, state (and visit)")
     for_s = entry.get("for_s")
     return Scheduled(
-        device=str(entry["device"]),
+        device=device,
         fault=name,
         parameters=parameters,
-        time_s=_number(f"{here}.at.time_s", at["time_s"]) if "time_s" in at else None,
-        exposure=int(_number(f"{here}.at.exposure", at["exposure"])) if "exposure" in at else None,
-        state=str(at["state"]) if "state" in at else None,
-        visit=int(_number(f"{here}.at.visit", at.get("visit", 1))),
-        for_s=None if for_s is None else _number(f"{here}.for_s", for_s),
+        time_s=_number(f"{here}.at.time_s", at["time_s"], least=0.0) if "time_s" in at else None,
+        exposure=_count(f"{here}.at.exposure", at["exposure"], least=0) if "exposure" in at else None,
+        state=_text(f"{here}.at.state", at["state"]) if "state" in at else None,
+        visit=_count(f"{here}.at.visit", at.get("visit", 1), least=1),
+        for_s=None if for_s is None else _number(f"{here}.for_s", for_s, least=0.0),
     )
 
 
-def _number(where: str, value: Any) -> float:
+def _near(name: str, known: Iterable[str]) -> str:
+    """The nearest name, else all of them."""
+    there = sorted(set(known))
+    near = difflib.get_close_matches(name[:80], there, n=1)
+    return f"did you mean {near[0]}" if near else f"there are {', '.join(there)}"[:200]
+
+
+def _text(where: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise InstrumentError(f"{where}: found {quoted(str(value))[1:-1]}, allowed is a name: write it as text")
+    return value
+
+
+def _number(where: str, value: Any, least: float = -math.inf) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InstrumentError(f"{where}: found {value!r}, allowed is a finite number")
+        raise InstrumentError(f"{where}: found {quoted(str(value))[1:-1]}, allowed is a finite number")
+    if value < least:
+        raise InstrumentError(f"{where}: found {value:g}, allowed is {least:g} or more")
     return float(value)
+
+
+def _count(where: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InstrumentError(f"{where}: found {quoted(str(value))[1:-1]}, allowed is a whole number from {least} on")
+    return value

@@ -60,7 +60,8 @@ class NanowireParameters(Parameters):
 
 def load_nanowire(overrides: Mapping[str, Any] | None = None, file: Path | None = None) -> NanowireParameters:
     """The packaged nanowire.yaml, or the user's `file`, with `overrides` merged over it."""
-    return load_parameters(NanowireParameters, "cryoctl_simulators.specimens", "nanowire", overrides, file)
+    package, given_as = "cryoctl_simulators.specimens", "simulation.specimen"
+    return load_parameters(NanowireParameters, package, "nanowire", overrides, file, given_as)
 
 
 def build_nanowire(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryoctl.errors import RecipeError
+from cryoctl.units import QuantityError, dimension_of, parse_quantity, quoted
 
 FIELDS: Mapping[str, str] = {
     "beam.current_error": "hidden relative error of the nominal beam current",
@@ -16,10 +17,18 @@ FIELDS: Mapping[str, str] = {
     "stage.drift_m_per_s": "steady thermal drift (m/s)",
     "stage.eucentric_error_m": "height of the specimen above the tilt axis at stage z = 0 (m)",
     "specimen.*": "any parameter of the specimen, such as specimen.stage",
-    "needle.*": "any parameter of the simulated needle",
+    "needle.gap_m": "distance of the needle from the specimen at the start (m)",
     "clocks.DEVICE.offset_s": "offset of a device's own clock (s)",
 }
-_OPEN = ("specimen", "needle", "clocks")
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "beam.current_error": (-0.9, 9.0),
+    "beam.current_drift_rel_per_s": (-0.01, 0.01),
+    "stage.backlash_m": (0.0, 1e-4),
+    "stage.drift_m_per_s": (0.0, 1e-6),
+    "stage.eucentric_error_m": (-3e-4, 3e-4),
+    "needle.gap_m": (0.0, 1e-2),
+}
+"""A number beyond is a slip of the pen: no such microscope could be simulated."""
 
 
 def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -35,20 +44,38 @@ def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names to values.
+    """Dotted names to values; quantities with a unit as numbers.
 
     Raises:
-        RecipeError: a name that the world does not know, or a number that is none.
+        RecipeError: a name that the world does not know, or a number that is none or out of its range.
     """
     flat = flatten(fields)
     for name, value in flat.items():
-        if name not in FIELDS and name.split(".")[0] not in _OPEN:
+        section, *below = name.split(".")
+        if section == "specimen" and below:
+            flat[name] = _plain(name, value)
+            continue
+        if section == "clocks" and len(below) == 2 and below[1] == "offset_s":
+            flat[name] = _number(name, value, FIELDS["clocks.DEVICE.offset_s"])
+        elif name in _RANGES:
+            flat[name] = _number(name, value, FIELDS[name])
+        else:
             near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.3)
             hint = f"nearest is simulation.{near[0]}" if near else "known are " + ", ".join(FIELDS)
-            raise RecipeError(f"simulation.{name}: the simulated world has no such field; {hint}")
-        if name in FIELDS and not _is_number(value):
-            raise RecipeError(f"simulation.{name}: found {value!r}, allowed is a finite number: {FIELDS[name]}")
+            raise RecipeError(f"simulation.{name[:60]}: the simulated world has no such field; {hint}")
     return flat
+
+
+def check_clocks(flat: Mapping[str, Any], own_clocks: Mapping[str, bool]) -> None:
+    """Raises `RecipeError` for a clock of a device that there is not, or that has none of its own (`own_clocks`)."""
+    for name in part(flat, "clocks"):
+        device = name.split(".")[0]
+        if not own_clocks.get(device, False):
+            known = ", ".join(one for one, own in own_clocks.items() if own) or "none"
+            raise RecipeError(
+                f"simulation.clocks.{device[:40]}: no device of this name tells times by a clock of its own, those "
+                f"that do are {known}: name one of them"
+            )
 
 
 def part(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -56,5 +83,23 @@ def part(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name[len(prefix) + 1 :]: value for name, value in flat.items() if name.startswith(f"{prefix}.")}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _plain(name: str, value: Any) -> Any:
+    """A quantity with a unit as a number, anything else as it is."""
+    dimension = dimension_of(name)
+    if not isinstance(value, str) or dimension is None:
+        return value
+    try:
+        return parse_quantity(value, dimension)
+    except QuantityError as problem:
+        raise RecipeError(f"simulation.{name}: {problem}") from None
+
+
+def _number(name: str, value: Any, meaning: str) -> float:
+    value = _plain(name, value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        found = quoted(value) if isinstance(value, str) else quoted(str(value))[1:-1]
+        raise RecipeError(f"simulation.{name}: found {found}, allowed is a finite number: {meaning}")
+    low, high = _RANGES.get(name, (-1e9, 1e9))
+    if not low <= value <= high:
+        raise RecipeError(f"simulation.{name}: found {value:g}, allowed are {low:g} to {high:g}: {meaning}")
+    return float(value)

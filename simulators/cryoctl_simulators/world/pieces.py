@@ -16,11 +16,13 @@ from cryoctl.errors import RecipeError
 from cryoctl_simulators.optics.projection import ImageGeometry, Projector, resample_plane
 from cryoctl_simulators.specimens.composition import Composition
 from cryoctl_simulators.specimens.nanowire import STAGES, NanowireParameters, build_nanowire, load_nanowire
-from cryoctl_simulators.specimens.phases import ELEMENTS
+from cryoctl_simulators.specimens.phases import ELEMENTS, mixture_atoms_per_m3
 from cryoctl_simulators.world.column import ScanFrame
 
 Atoms = npt.NDArray[np.float32]
 STRETCH_M = 2.56e-6
+MOST_VOXELS = 2e7
+"""Of a stretch; a voxel holds four bytes an element."""
 _PIECES = 4
 _COARSENESS = 2
 _OWN = ("name", "stage", "voxel_size_m", "oversampling")
@@ -88,7 +90,16 @@ class Wire:
         Raises:
             RecipeError: a stage or parameter of the specimen that there is not.
         """
-        _parameters({name: value for name, value in fields.items() if name != "name"})
+        parameters, stage = _parameters({name: value for name, value in fields.items() if name != "name"})
+        for mixture in (parameters.sei, {parameters.marks.phase: 1.0}):
+            mixture_atoms_per_m3(mixture)
+        voxel_m = float(fields.get("voxel_size_m", 10e-9))
+        voxels = _voxels_across(parameters, stage, STRETCH_M, voxel_m) ** 2 * STRETCH_M / voxel_m
+        if voxels > MOST_VOXELS:
+            raise RecipeError(
+                f"simulation.specimen: a wire of {parameters.core_diameter_m * 1e9:.4g} nm takes {voxels:.2g} voxels "
+                f"of {voxel_m * 1e9:.3g} nm, allowed are {MOST_VOXELS:.2g}: take larger voxels or a thinner wire"
+            )
 
     def stretch(self, number: int) -> Stretch:
         """
@@ -127,12 +138,17 @@ def _axis_m(composition: Composition, end: int) -> tuple[float, float]:
 
 def _draw(fields: Mapping[str, Any], seed: int, voxel_m: float, voxels_along: int) -> Composition:
     parameters, stage = _parameters(fields)
-    across_m = parameters.core_diameter_m * (1 + 2 * parameters.core_diameter_spread + parameters.core_ellipticity)
-    shell_m = parameters.stages[stage].sei_m + 2 * parameters.marks.diameter_m
-    sloping_m = voxels_along * voxel_m * math.tan(math.radians(parameters.slope_deg))
-    voxels = math.ceil((across_m + 2 * (shell_m + parameters.bend_m) + sloping_m + 4 * voxel_m) / voxel_m / 2) * 2
+    voxels = _voxels_across(parameters, stage, voxels_along * voxel_m, voxel_m)
     shape = (voxels, voxels, voxels_along)
     return build_nanowire(stage, seed, shape, voxel_m, parameters, int(fields.get("oversampling", 1)))
+
+
+def _voxels_across(parameters: NanowireParameters, stage: str, length_m: float, voxel_m: float) -> int:
+    """Of a square that holds the wire of this length with its SEI and marks, bend and slope; even."""
+    across_m = parameters.core_diameter_m * (1 + 2 * parameters.core_diameter_spread + parameters.core_ellipticity)
+    shell_m = parameters.stages[stage].sei_m + 2 * parameters.marks.diameter_m
+    sloping_m = length_m * math.tan(math.radians(parameters.slope_deg))
+    return math.ceil((across_m + 2 * (shell_m + parameters.bend_m) + sloping_m + 4 * voxel_m) / voxel_m / 2) * 2
 
 
 def _parameters(fields: Mapping[str, Any]) -> tuple[NanowireParameters, str]:

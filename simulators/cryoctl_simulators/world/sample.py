@@ -36,7 +36,7 @@ Atoms = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 _CLOSE_PX = 0.05
 _LITTLE_DAMAGE = 0.005
-_DOSE_FIELDS = ("critical_dose_e_per_a2.", "contamination.", "film")
+_DOSE_FIELDS = ("critical_dose_e_per_a2.", "contamination.")
 
 
 @lru_cache(maxsize=1)
@@ -239,7 +239,7 @@ def _drift_px(first: ScanFrame, now: ScanFrame) -> tuple[float, float]:
 
 def specimen_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those that say how the wire is drawn."""
-    return {name: value for name, value in fields.items() if not name.startswith(_DOSE_FIELDS)}
+    return {name: value for name, value in fields.items() if name != "film" and not name.startswith(_DOSE_FIELDS)}
 
 
 def _given_doses(fields: Mapping[str, Any]) -> dict[str, float]:

@@ -21,9 +21,9 @@ from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
-from cryoctl_simulators.world.overrides import checked, part
-from cryoctl_simulators.world.pieces import Wire
-from cryoctl_simulators.world.sample import Sample, specimen_fields
+from cryoctl_simulators.world.overrides import check_clocks, checked, part
+from cryoctl_simulators.world.sample import Sample
+from cryoctl_simulators.world.specimen_check import check_specimen
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ class World:
         """
         Raises:
             InstrumentError: a fault of a device that there is not.
-            RecipeError: a stage or parameter of the specimen that there is not.
+            RecipeError: a stage or parameter of the specimen, or a clock, that there is not.
             FileProblem: the world file can't be used, or its specimen is another one.
         """
         self.faults.check()
-        Wire.check(specimen_fields(self._specimen_fields()))
+        check_clocks(self.given, {name: bool(device.has_own_clock) for name, device in self.devices.items()})
+        check_specimen(self._specimen_fields())
         path = self.context.world_file
         if path is None:
             return

@@ -95,23 +95,31 @@ class WorldFile:
                 if len(head) < len(MAGIC) + 8 or not head.startswith(MAGIC):
                     raise FileProblem(f"world file {path}: this is no world file of format 1; give another --world")
                 (length,) = struct.unpack("<Q", head[len(MAGIC) :])
+                if length > path.stat().st_size:
+                    raise FileProblem(f"world file {path}: cut off within its head; give another --world")
                 described = json.loads(file.read(length))
+                places: dict[str, Any] = described["arrays"]
+                header: dict[str, Any] = described["header"]
             bytes_ = np.memmap(path, dtype=np.uint8, mode="r+")
-        except (OSError, ValueError) as error:
-            raise FileProblem(f"world file {path}: cannot be read ({error}); give another --world") from error
+        except OSError as error:
+            raise FileProblem(f"world file {path}: cannot be read ({error.strerror}); give another --world") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileProblem(f"world file {path}: its head is damaged; give another --world") from error
         first = _slots_at(length)
         start = first + 2 * _SLOT_BYTES
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for name, place in described["arrays"].items():
+        for name, place in places.items():
             dtype = np.dtype(place["dtype"])
             size = int(np.prod(place["shape"], dtype=np.int64)) * dtype.itemsize
             begin = start + place["offset"]
             if begin + size > bytes_.size:
                 raise FileProblem(f"world file {path}: cut off after {bytes_.size} bytes; give another --world")
             arrays[name] = np.asarray(bytes_[begin : begin + size]).view(dtype).reshape(place["shape"])
+        if start > bytes_.size:
+            raise FileProblem(f"world file {path}: cut off after {bytes_.size} bytes; give another --world")
         slots = np.asarray(bytes_[first:start])
         sequence, record = _newest(slots)
-        return cls(described["header"], arrays, record, slots, sequence)
+        return cls(header, arrays, record, slots, sequence)
 
     def commit(self) -> None:
         """Store the record; a kill in the midst of it leaves the previous one."""
