@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,8 +25,7 @@ def devices(
     from cryoctl import registry
     from cryoctl.launch.inventory import drivers, instrument_inventory
 
-    source: str | Path = instrument if instrument in registry.names("cryoctl.instruments") else Path(instrument)
-    inventory = instrument_inventory(source)
+    inventory = instrument_inventory(instrument)
     installed = drivers()
     bundled = list(registry.names("cryoctl.instruments"))
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ def explain(error: BaseException) -> tuple[int, str]:
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:  # a usage error of typer, whichever click it carries
         return 2, one_sentence(_usage(str(usage()), getattr(error, "ctx", None)))
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return 2, "a file or folder: found a name longer than this computer takes; choose a shorter one"
     if isinstance(error, MemoryError):
         return 5, "memory: this computer has too little for it; make the image or the volume smaller"
     where = _log_crash(error)
@@ -60,7 +63,7 @@ def refusal(exit_code: int, message: str) -> dict[str, Any]:
 
 def _usage(text: str, ctx: Any) -> str:
     command = getattr(ctx, "command_path", "") or "cryoctl"
-    text = " ".join(text.split()).rstrip(".")
+    text = " ".join(text.split()).rstrip(".").replace("Value error, ", "")
     return f"{text[:220]} (see `{command} --help`)"
 
 

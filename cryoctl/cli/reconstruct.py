@@ -23,7 +23,13 @@ def reconstruct(
     ] = None,
     algorithm: Annotated[str, typer.Option("--algorithm", metavar="NAME", help="mlem, osem, sirt or wbp.")] = "mlem",
     iterations: Annotated[
-        int | None, typer.Option("--iterations", metavar="N", help="Default: half of the data decide for each element.")
+        int | None,
+        typer.Option(
+            "--iterations",
+            metavar="N",
+            help="Default: half of the data decide for each element.",
+            parser=options.iterations_of,
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="dask scheduler over which slices are spread.")
@@ -35,7 +41,9 @@ def reconstruct(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write here and leave the run file as it is.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Where in its pixel an event is put.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Where in its pixel an event is put.", parser=options.seed_of)
+    ] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,7 +55,6 @@ def reconstruct(
     from cryoctl.launch.reconstruct import Wanted
     from cryoctl.launch.volume_files import reconstruct_run
 
-    options.check_seed(seed)
     wanted = Wanted(
         elements=tuple(element or ()), algorithm=algorithm, iterations=iterations, scheduler=scheduler, seed=seed
     )

@@ -59,6 +59,11 @@ def run(
     requests = [
         request_of(one, instrument, out, seed, set_, until, speed, specimen, world, events, faults) for one in recipe
     ]
+    if len(requests) > 1:
+        from cryoctl.launch.run import check
+
+        for request in requests:
+            check(request)
     results: list[RunResult] = []
     left: list[str] = []
     for position, request in enumerate(requests):
@@ -100,7 +105,7 @@ def rehearse(
 
 def request_of(
     recipe: str,
-    instrument: Path | None,
+    instrument: str | None,
     out: Path,
     seed: int | None,
     overrides: Sequence[str] | None,
@@ -111,9 +116,7 @@ def request_of(
     events: Path | None,
     faults: Path | None,
 ) -> RunRequest:
-    """The options as `launch` takes them; raises BadInput for a seed or speed that can't be."""
-    options.check_seed(seed)
-    options.check_speed(speed)
+    """The options as `launch` takes them."""
     from cryoctl.launch.request import RunRequest
 
     return RunRequest(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.dose.rasterise import deposit
+from cryoctl.errors import RecipeError
 from cryoctl.interfaces.truth import MapGrid
 
 DoseMap = npt.NDArray[np.float64]
@@ -48,9 +49,24 @@ class Deposit:
         )
 
 
+MOST_PIXELS = 20_000_000
+"""Of a ledger; each kind of exposure keeps a map of 8 bytes a pixel."""
+
+
 def grid_over(box_m: tuple[float, float, float, float], pixel_size_m: float = 20e-9) -> MapGrid:
-    """A grid that covers (x_min, x_max, y_min, y_max), pixel centres at whole multiples of the pixel size."""
+    """A grid that covers (x_min, x_max, y_min, y_max), pixel centres at whole multiples of the pixel size.
+
+    Raises:
+        RecipeError: more than `MOST_PIXELS` would be needed.
+    """
     x_min, x_max, y_min, y_max = box_m
+    width_m, height_m = x_max - x_min, y_max - y_min
+    if width_m * height_m > MOST_PIXELS * pixel_size_m**2:
+        raise RecipeError(
+            f"targets, areas: exposures and earlier runs would cover {width_m * 1e6:.4g} x {height_m * 1e6:.4g} um, "
+            f"the dose is kept of up to {MOST_PIXELS * pixel_size_m**2 * 1e12:.4g} um2: make areas or shower smaller, "
+            "or take targets that lie nearer to each other"
+        )
     first_x, last_x = math.floor(x_min / pixel_size_m), math.ceil(x_max / pixel_size_m)
     first_y, last_y = math.floor(y_min / pixel_size_m), math.ceil(y_max / pixel_size_m)
     return MapGrid(

@@ -25,7 +25,7 @@ from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
 from cryoctl.launch.prior import EarlierDose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
-from cryoctl.launch.run import build_outfit, make_ledger
+from cryoctl.launch.run import build_outfit, check_start, make_ledger
 from cryoctl.runfile.event_store import EventPlace, ScanEvents
 from cryoctl.runfile.frame_store import FramePlace
 from cryoctl.streaming.sink import Picture
@@ -111,6 +111,7 @@ def rehearse(request: RunRequest) -> RunResult:
     earlier = earlier_dose(request.specimen, request.out)
     furnished = furnish(prepared, None, hidden_draws=False)
     outlook = look_ahead(prepared, furnished, request.out)
+    check_start(request, furnished, earlier)
     summary = in_own_loop(lambda: _play(prepared, furnished, earlier), virtual=True, speed=None)
     finish = datetime.now().astimezone() + timedelta(seconds=summary["duration_s"])
     summary |= {

@@ -13,13 +13,13 @@ from cryoctl.streaming.sink import Sink
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """`recipe` is a path, a bundled name or a Python file; everything else as the options of contract.md.
+    """`recipe` and `instrument` are a path or a bundled name; everything else as the options of contract.md.
 
-    `overrides` are the --set texts. `seed` None takes the recipe's or 0.
+    `overrides` are the --set texts. `seed` None takes 0.
     """
 
     recipe: str
-    instrument: Path | None = None
+    instrument: Path | str | None = None
     out: Path = Path()
     seed: int | None = None
     overrides: tuple[str, ...] = ()

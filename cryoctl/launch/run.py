@@ -35,6 +35,7 @@ from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.summary import summarise
 from cryoctl.launch.undertaking import Undertaking
+from cryoctl.recipe.wording import nearest
 from cryoctl.runfile.event_store import EventStore
 from cryoctl.runfile.frame_store import FrameStore
 from cryoctl.runfile.journal import Journal
@@ -42,6 +43,7 @@ from cryoctl.runfile.lock import RunLock
 from cryoctl.runfile.writer import write_skeleton
 from cryoctl.streaming.event_lines import EventLines
 from cryoctl.streaming.sink import Sink
+from cryoctl.units import quoted
 
 if TYPE_CHECKING:
     from cryoctl.streaming.live_reconstruction import LiveFollower
@@ -67,11 +69,29 @@ def run(request: RunRequest, followers: Sequence[Follower] = (), on_control: OnC
         DeviceError: a device did not answer at the start; nothing was written.
     """
     began_s = time.perf_counter()
+    return carry_through(undertake(request), followers, on_control, began_s)
+
+
+def check(request: RunRequest) -> None:
+    """Everything that `run` would find before it starts.
+
+    Raises:
+        BadInput: one sentence; nothing was written.
+    """
+    undertaking = undertake(request)
+    check_start(request, undertaking.dry, undertaking.earlier)
+
+
+def undertake(request: RunRequest) -> Undertaking:
+    """
+    Raises:
+        BadInput: nothing was written.
+    """
     prepared = prepare(request)
     check_folder(request.out)
     earlier = earlier_dose(request.specimen, request.out)
     dry = furnish(prepared, request.world)
-    undertaking = Undertaking(
+    return Undertaking(
         prepared=prepared,
         furnisher=lambda world: furnish(prepared, world),
         dry=dry,
@@ -79,7 +99,18 @@ def run(request: RunRequest, followers: Sequence[Follower] = (), on_control: OnC
         outlook=look_ahead(prepared, dry, request.out),
         virtual=prepared.virtual,
     )
-    return carry_through(undertaking, followers, on_control, began_s)
+
+
+def check_start(request: RunRequest, dry: Furnished, earlier: EarlierDose) -> None:
+    """
+    Raises:
+        BadInput: `--until` names no state, or not one exposure fits on what earlier runs left.
+    """
+    states = dry.protocol.chart.states
+    if request.until and request.until not in states:
+        near = nearest(request.until, states, limit=len(states))
+        raise BadInput(f"--until {quoted(request.until)}: {dry.protocol.name} has no such state: {near}")
+    check_room_for_dose(dry.protocol, make_ledger(dry, earlier), earlier)
 
 
 def carry_through(
@@ -97,11 +128,7 @@ def carry_through(
 
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
-    if request.until and request.until not in dry.protocol.chart.states:
-        raise BadInput(
-            f"--until {request.until}: no such state; {dry.protocol.name} has {', '.join(dry.protocol.chart.states)}"
-        )
-    check_room_for_dose(dry.protocol, make_ledger(dry, undertaking.earlier), undertaking.earlier)
+    check_start(request, dry, undertaking.earlier)
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None

@@ -177,7 +177,7 @@ def open_h5(path: Path) -> H5Group:
             return H5Group(h5py.File(path, "r", locking=False))
     except OSError as error:
         what = "is truncated" if "truncated" in str(error) else "is no HDF5 file or is damaged"
-        raise FileProblem(f"{path} {what}: name a whole run file, or use `cryoctl recover` on a killed run") from error
+        raise FileProblem(f"{path} {what}: name a whole run file") from error
 
 
 def create_h5(path: Path) -> H5Group:

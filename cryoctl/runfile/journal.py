@@ -69,7 +69,7 @@ def parse_journal(data: bytes) -> JournalText:
         if not fits:
             raise RunFileError(
                 f"journal: record {number} does not match its checksum or its place in the chain: the file was changed "
-                "or damaged; `cryoctl recover` keeps what stands before it"
+                "or damaged; use another copy of the run"
             )
         records.append(record)
         prev = sha

@@ -228,6 +228,8 @@ def open_run(path: str | Path) -> Run:
         RunFileError: journal and segments contradict themselves.
     """
     path = Path(path)
+    if not path.name:
+        raise FileProblem(f"{path} is no file: name a run file (*.nxs)")
     if path.suffix == ".parts":
         path = path.with_suffix(".nxs")
     parts = RunParts.beside(path)

@@ -111,7 +111,7 @@ def change_run(path: Path, change: Callable[[H5Group], None]) -> None:
     """
     with open_h5(path) as root:
         if "entry/exposures" not in root:
-            raise FileProblem(f"{path} is not a finished run: end it, or use `cryoctl recover` on a killed one")
+            raise FileProblem(f"{path} is not a finished run: end it, or name a finished one")
     scratch = _scratch(path)
     try:
         shutil.copyfile(path, scratch)
