@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry("check", _DATA, "Integrity of a run file; exit code 1 if something is wrong."),
     "reconstruct": Entry("reconstruct", _DATA, "Volume of each element: MLEM, OSEM, SIRT or WBP."),
     "measure": Entry("measure", _DATA, "Elongation and Fourier shell correlation of a volume."),
+    "export": Entry("exports", _DATA, "A run in other formats: HyperSpy, tilt stack, MRC, NeXus, CSV."),
     "recipes": Entry("lookup", _LOOK_UP, "Bundled recipes; `recipes copy NAME` writes one here to edit."),
     "protocols": Entry("lookup", _LOOK_UP, "Installed protocols."),
     "graph": Entry("lookup", _LOOK_UP, "States of a protocol as a Mermaid diagram."),

@@ -51,15 +51,20 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 5
     except BaseException as error:
-        exit_code, message = explain(error)
-        say(f"cryoctl: {message}")
-        if _wants_json(arguments):
-            put_json(refusal(exit_code, message))
-        elif exit_code > 2 and (run_file := begun_run()) is not None:
-            put(str(run_file))
-        return exit_code
+        return _ended(error, arguments)
     code = answer if isinstance(answer, int) else 0
-    return 3 if code == 130 else code
+    return _ended(KeyboardInterrupt(), arguments) if code == 130 else code  # 130: typer's answer to Ctrl-C
+
+
+def _ended(error: BaseException, arguments: Sequence[str]) -> int:
+    """Tell what was raised, in one sentence or one JSON object."""
+    exit_code, message = explain(error)
+    say(f"cryoctl: {message}")
+    if _wants_json(arguments):
+        put_json(refusal(exit_code, message))
+    elif exit_code > 2 and (run_file := begun_run()) is not None:
+        put(str(run_file))
+    return exit_code
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -10,11 +10,13 @@ import typer
 
 from cryoctl.cli import options
 from cryoctl.cli.output import put, put_json, say
-from cryoctl.errors import BadInput
+from cryoctl.errors import BadInput, FileProblem
 
 app = typer.Typer(rich_markup_mode=None)
 
 KINDS = ("elongation", "fsc")
+ENDINGS = (".json", ".csv")
+LARGEST_PIXEL_M = 1e-3
 
 
 @app.command("measure")
@@ -38,6 +40,8 @@ def measure(
     """
     if what not in KINDS:
         raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")
+    if out is not None:
+        check_out(out)
     from cryoctl.launch.measure import measure_elongation, measure_fsc, write_measured
 
     size = pixel_size_of(pixel_size)
@@ -52,6 +56,16 @@ def measure(
         return
     for line in lines_of(measured):
         put(line)
+
+
+def check_out(out: Path) -> None:
+    """Raises BadInput for a file that can't be made, before anything is measured."""
+    if out.suffix.lower() not in ENDINGS:
+        raise BadInput(f"--out {out}: found {out.suffix or 'no ending'}, allowed are {' and '.join(ENDINGS)}")
+    if out.exists():
+        raise FileProblem(f"--out {out}: is there already; choose another name")
+    if not out.absolute().parent.is_dir():
+        raise FileProblem(f"--out {out}: its folder does not exist; make it or choose another")
 
 
 def pixel_size_of(text: str) -> float | None:
@@ -72,6 +86,8 @@ def pixel_size_of(text: str) -> float | None:
         raise BadInput(f"--pixel-size: {problem}") from None
     if not size > 0:
         raise BadInput(f"--pixel-size: found {text[:40]!r}, it must be above 0; like 10nm")
+    if size > LARGEST_PIXEL_M:
+        raise BadInput(f"--pixel-size: found {text[:40]!r}, {size:g} m; a number without a unit is in m, write 10nm")
     return size
 
 

@@ -60,7 +60,7 @@ def status(
 ) -> None:
     """Where a run is: state, progress, dose, frames; of an ended run how it ended."""
     if run is None:
-        _of_folder(json)
+        _of_folder(json, quiet)
         return
     answer = _of_run(run)
     if json:
@@ -70,14 +70,14 @@ def status(
             put(line)
 
 
-def _of_folder(json: bool) -> None:
+def _of_folder(json: bool, quiet: bool) -> None:
     from cryoctl.launch.control_client import listening
 
     found = listening(Path())
     if json:
         put_json({"exit_code": 0, "runs": [answer | {"run_file": str(run)} for run, answer in found]})
         return
-    if not found:
+    if not found and not quiet:
         say("no run in this folder is running; `cryoctl show .` lists the runs that ended")
     for _, answer in found:
         for line in status_lines(answer):

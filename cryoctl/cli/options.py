@@ -12,6 +12,7 @@ import typer
 from cryoctl.errors import BadInput
 
 LARGEST_SEED = 2**63 - 1
+MOST_ITERATIONS = 10_000
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 _REAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -35,12 +36,13 @@ def speed_of(text: str | float) -> float:
 
 
 def iterations_of(text: str | int) -> int:
-    """A number of iterations as typed. Raises `BadInput` for anything but a whole number above 0."""
+    """A number of iterations as typed. Raises `BadInput` for anything but a whole number from 1 to 10,000."""
     words = str(text).strip()
     count = int(words) if _WHOLE.fullmatch(words) else 0
-    if count < 1:
+    if not 1 <= count <= MOST_ITERATIONS:
         raise BadInput(
-            f"--iterations: found {_shown(words)}, allowed are whole numbers from 1 on; without it the data decide"
+            f"--iterations: found {_shown(words)}, allowed are whole numbers from 1 to {MOST_ITERATIONS}; without it "
+            "the data decide"
         )
     return count
 

@@ -96,7 +96,8 @@ def table(report: Mapping[str, Any]) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     alignment = report["alignment"]
     residual = alignment["residual_px"]
-    lines.append(f"alignment: tilt axis {alignment['tilt_axis_deg']:.2f} deg, residual {residual:.2g} px")
+    left = f"residual {residual:.2g} px" if residual == residual else "residual unknown (too few tilts)"
+    lines.append(f"alignment: tilt axis {alignment['tilt_axis_deg']:.2f} deg, {left}")
     return lines + notes
 
 

@@ -28,10 +28,12 @@ def show(
     quiet: options.Quiet = False,
 ) -> None:
     """What a run was and found; also of one that goes on or was killed. Of a folder, one line a run."""
+    if name and plot is None:
+        raise BadInput("--name: it says which reconstruction is drawn; give --plot as well, or leave it out")
     if where.is_dir() and where.suffix != ".parts":
         if plot is not None:
             raise BadInput(f"--plot: {where} is a folder; name one run to draw it")
-        _folder(where, json)
+        _folder(where, json, quiet)
         return
     summary = summary_of(where)
     if plot is not None:
@@ -67,7 +69,7 @@ def _draw(run_file: Path, plot: Path, name: str) -> None:
         raise FileProblem(f"--plot {plot}: can't be written ({problem.strerror or problem})") from problem
 
 
-def _folder(folder: Path, json: bool) -> None:
+def _folder(folder: Path, json: bool, quiet: bool) -> None:
     found: list[dict[str, Any]] = []
     for path in sorted(folder.glob("*.nxs")):
         try:
@@ -77,7 +79,7 @@ def _folder(folder: Path, json: bool) -> None:
     if json:
         put_json({"exit_code": 0, "runs": found})
         return
-    if not found:
+    if not found and not quiet:
         say(f"{folder}: no run here")
     width = max((len(Path(one["run_file"]).name) for one in found), default=0)
     for one in found:

@@ -50,7 +50,7 @@ def ask(run: Path, command: str, text: str = "", patience_s: float = PATIENCE_S)
     said = _read(file)
     name = run_file_of(file.parent).name
     if said is None:
-        raise NobodyAnswers(f"{name}: this run does not listen, it has ended; `cryoctl status {name}` says how")
+        raise NobodyAnswers(f"{name}: this run does not listen, it has ended; `cryoctl status {run}` says how")
     line = json.dumps({"token": said["token"], "command": command, "text": text}).encode() + b"\n"
     try:
         with socket.create_connection(("127.0.0.1", int(said["port"])), timeout=patience_s) as link:

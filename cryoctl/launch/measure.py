@@ -137,7 +137,7 @@ def write_measured(path: Path, measured: Mapping[str, Any]) -> None:
     except FileExistsError:
         raise FileProblem(f"--out {path}: is there already; choose another name") from None
     except OSError as problem:
-        raise FileProblem(f"--out {path}: can't be written ({problem.strerror})") from problem
+        raise FileProblem(f"--out {path}: can't be written ({problem.strerror}); choose another place") from problem
 
 
 def _rows(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:

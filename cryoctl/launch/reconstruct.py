@@ -27,6 +27,7 @@ from cryoctl.launch.aligned_series import (
 from cryoctl.launch.tilt_recording import TiltRecording
 from cryoctl.reconstruction.algorithms import MAX_ITERATIONS, Reconstruction, reconstruct
 from cryoctl.reconstruction.alignment import Alignment
+from cryoctl.reconstruction.cluster import Farm
 from cryoctl.reconstruction.methods import ALGORITHMS
 
 Volume = npt.NDArray[np.float32]
@@ -92,6 +93,8 @@ def check_wanted(wanted: Wanted, known: Sequence[str]) -> tuple[str, ...]:
         raise BadInput(
             f"--iterations: found {wanted.iterations}, at least 1 is needed; leave it out and the data decide"
         )
+    if wanted.scheduler is not None:
+        Farm(wanted.scheduler).close()
     for element in wanted.elements:
         if element not in (*known, HAADF):
             has = ", ".join((*known, HAADF))

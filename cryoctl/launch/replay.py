@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from cryoctl.errors import FileProblem
+from cryoctl.errors import FileProblem, RecipeError
 from cryoctl.interfaces.recording import Recording, RecordingLayout
 from cryoctl.launch.paths import check_folder
 from cryoctl.launch.replay_run import undertake_run
 from cryoctl.launch.replay_series import undertake_series
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.run import carry_through
+from cryoctl.recipe.loading import load_recipe
+from cryoctl.recipe.wording import dotted
 from cryoctl.registry import find, names
 from cryoctl.runfile.h5 import open_h5
 
@@ -30,6 +32,7 @@ def replay(
         BadInput: found before anything started; nothing was written.
     """
     began_s = time.perf_counter()
+    _check_overrides(request)
     recording = open_recording(data)
     try:
         check_folder(request.out)
@@ -38,6 +41,15 @@ def replay(
         return carry_through(undertaking, followers, on_control, began_s)
     finally:
         recording.close()
+
+
+def _check_overrides(request: RunRequest) -> None:
+    """Raises `RecipeError` for a `--set` of what the data decide: the devices and what was simulated."""
+    raw = load_recipe(request.recipe, request.overrides)
+    of_devices = [f"instrument.{dotted(one.path)}" for one in raw.instrument_overrides]
+    of_devices += [dotted(path) for path in raw.set_paths if path[0] in ("instrument", "simulation")]
+    if of_devices:
+        raise RecipeError(f"--set {of_devices[0]}: in a replay the data answer for the devices: leave it out")
 
 
 def open_recording(data: Path) -> Recording:

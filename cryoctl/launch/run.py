@@ -33,7 +33,7 @@ from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
 from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
-from cryoctl.launch.summary import summarise
+from cryoctl.launch.summary import predicted, summarise
 from cryoctl.launch.undertaking import Undertaking
 from cryoctl.recipe.wording import nearest
 from cryoctl.runfile.event_store import EventStore
@@ -276,6 +276,7 @@ async def _play(
     parts, durable = paths.parts, furnished.devices.durable
     ledger = make_ledger(furnished, earlier)
     head = journal_head(prepared, furnished, paths, ledger, earlier)
+    head["predicted"] = predicted(undertaking.outlook)
     if earlier.maps:
         np.save(parts.prior_dose, ledger.prior)
     journal = Journal.create(parts.journal, durable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,12 @@ def summarise(
         "exit_code": ending.exit_code,
         "wall_s": wall_s,
         "interlocks": list(interlocks),
-        "predicted": {
-            "duration_s": outlook.duration_s,
-            "peak": outlook.peak_dose_e_per_a2,
-            "counts": {},
-            "bytes": outlook.bytes,
-        },
         "warnings": [*outlook.warnings, *finished.shortfalls],
     }
     return summary
+
+
+def predicted(outlook: Outlook) -> dict[str, Any]:
+    """What the preflight foretold, for the run's head; None for what it does not know."""
+    known = {"duration_s": outlook.duration_s, "peak": outlook.peak_dose_e_per_a2, "bytes": float(outlook.bytes)}
+    return {name: value if math.isfinite(value) else None for name, value in known.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from cryoctl.runfile.writer import add_reconstruction
 
 Volume = npt.NDArray[np.float32]
 RESERVED = ("live", "alignment")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,8 +50,10 @@ def reconstruct_run(
         FileProblem: a file that can't be read or written.
     """
     name = name or wanted.algorithm
-    if name in RESERVED or "/" in name:
-        raise BadInput(f"--name: {name[:40]!r} is kept for the run itself; choose another, without a slash")
+    if name in RESERVED:
+        raise BadInput(f"--name: {name!r} is kept for the run itself; choose another")
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"--name: found {name[:40]!r}, allowed are letters, digits and _ . + -; choose another")
     if out is not None and (out.exists() or not out.absolute().parent.is_dir()):
         why = "is there already" if out.exists() else "lies in a folder that does not exist"
         raise FileProblem(f"--out {out}: {why}; choose another name")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from cryoctl.errors import BadInput
-from cryoctl.units import quoted
+from cryoctl.units import dimension_of, quoted
 
 LONGEST = 300
 
@@ -29,6 +29,9 @@ def nearest(name: str, names: Iterable[str], limit: int = 6) -> str:
     lowered: dict[str, str] = {}
     for one in known:
         lowered.setdefault(one.lower(), one)
+    for one in known:  # people forget the unit: `limt` is nearer to `limit_e_per_a2` than to `split`
+        dimension = dimension_of(one)
+        lowered.setdefault(one.removesuffix(dimension.suffix).lower() if dimension is not None else one.lower(), one)
     found = difflib.get_close_matches(name.lower()[:80], list(lowered), n=1, cutoff=0.6)
     if found:
         return f"did you mean {quoted(lowered[found[0]])}"

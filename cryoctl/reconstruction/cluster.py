@@ -42,6 +42,9 @@ class Farm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def volume(self, settings: Settings, series: TiltSeries, stop: float) -> Stack:

@@ -37,6 +37,8 @@ def write_head(root: H5Group, head: Mapping[str, Any], status: str) -> H5Group:
         entry.write("replay_of", str(head["replay_of"]))
     put(root, "entry/planned", head.get("planned") or {})
     put(root, "entry/planned_peak_e_per_a2", head.get("planned_peak_e_per_a2"))
+    foretold: Mapping[str, Any] = head.get("predicted") or {}
+    put(root, "entry/predicted", {name: value for name, value in foretold.items() if value is not None})
     put(root, "entry/voltage_v", head.get("voltage_v"))
     put(root, "entry/durable", head.get("durable"))
     put(root, "entry/simulated", bool(head.get("simulated", False)))

@@ -20,7 +20,7 @@ _LARGEST_RESULT = 1000
 def summary_of(path: str | Path) -> dict[str, Any]:
     """Summary of a finished, running or killed run; plain JSON values, None for what is not known.
 
-    `wall_s` and `predicted` are what only the process knew that made the run. Raises as `open_run`.
+    `wall_s` is what only the process knew that made the run. Raises as `open_run`.
     """
     with open_run(path) as run:
         return summarise_run(run)
@@ -53,7 +53,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
                 "targets": _rows(entry.targets, ("name", "outcome", "reason")),
                 "interlocks": _interlocks(entry.events),
                 "results": _small(run.results) if "results" in run else {},
-                "predicted": {},
+                "predicted": _predicted(entry),
                 "journal_head": run.journal_head,
             }
         ),
@@ -87,6 +87,12 @@ def json_safe(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _predicted(entry: Node) -> dict[str, Any]:
+    """What the preflight foretold; counts are foretold by a rehearsal only."""
+    told: dict[str, Any] = entry.predicted.to_dict() if "predicted" in entry else {}
+    return {name: told.get(name) for name in ("duration_s", "peak", "bytes")} | {"counts": {}}
 
 
 def _dose(run: Run) -> dict[str, Any]:

@@ -22,6 +22,7 @@ SETS: list[tuple[tuple[str, ...], str]] = [
     (("targets=[{name: ../x}]",), "letters, digits"),
     (("edx.elements=[]",), "at least 1 entry is wanted"),
     (("image.pixel_size_m=10 n m",), "unknown unit"),
+    (("dose.limt=3",), "did you mean 'dose.limit_e_per_a2'"),
     # numbers that no plan can hold
     (("tilts={scheme: list, list_deg: [0, 9]}", "dose.split=explicit", "dose.weights=[1e308, 1e308]"), "at most 1e+06"),
     (("shower.enabled=true", "shower.width_m=1"), "make areas or shower smaller"),

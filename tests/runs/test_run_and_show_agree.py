@@ -9,7 +9,7 @@ from cryoctl.cli import summary_text
 from cryoctl.runfile.summary import summary_of
 from tests.runs.small_runs import play, run_file
 
-KNOWN_ONLY_TO_THE_PROCESS = {"wall_s", "predicted", "warnings"}
+KNOWN_ONLY_TO_THE_PROCESS = {"wall_s", "warnings"}
 
 
 def test_a_run_tells_what_show_tells_later(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.testing.beam import permit_for
 from cryoctl_simulators.devices import beam, edx, holder, image_detector, stage
+from cryoctl_simulators.world.specimen_check import differing
 
 GRID = MapGrid(shape=(151, 201), pixel_size_m=20e-9, origin_x_m=-100 * 20e-9, origin_y_m=-75 * 20e-9)
 BOX = VolumeGrid(shape=(48, 48, 48), voxel_size_m=10e-9, x_m=0.0, y_m=0.0)
@@ -197,6 +199,24 @@ def test_another_specimen_in_the_same_world_is_refused(tmp_path: Path):
     run_virtual(open_with("pristine"))
     with pytest.raises(FileProblem, match="specimen\\.stage"):
         run_virtual(open_with("core-shell"))
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "name"),
+    [
+        ({}, {"stage": "core-shell"}, ""),
+        ({}, {"stage": "pristine"}, "stage"),
+        ({}, {"core_diameter_m": 2e-7}, "core_diameter_m"),
+        ({"core_diameter_m": 2e-7}, {}, ""),
+        ({}, {"voxel_size_m": 20e-9}, "voxel_size_m"),
+        ({}, {"film": False}, "film"),
+        ({}, {"contamination.atoms_per_electron": 1.0}, "contamination.atoms_per_electron"),
+        ({}, {"critical_dose_e_per_a2.Si": 1e3}, "critical_dose_e_per_a2.Si"),
+        ({"name": "a"}, {"name": "b"}, "name"),
+    ],
+)
+def test_what_a_world_was_not_told_it_has_by_default(there: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
+    assert differing(there, wanted) == name
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cryoctl_simulators.specimens.composition import Composition
 from cryoctl_simulators.specimens.nanowire import STAGES, NanowireParameters, build_nanowire, load_nanowire
 from cryoctl_simulators.specimens.phases import ELEMENTS, mixture_atoms_per_m3
 from cryoctl_simulators.world.column import ScanFrame
+from cryoctl_simulators.world.overrides import flatten
 
 Atoms = npt.NDArray[np.float32]
 STRETCH_M = 2.56e-6
@@ -100,6 +101,12 @@ class Wire:
                 f"simulation.specimen: a wire of {parameters.core_diameter_m * 1e9:.4g} nm takes {voxels:.2g} voxels "
                 f"of {voxel_m * 1e9:.3g} nm, allowed are {MOST_VOXELS:.2g}: take larger voxels or a thinner wire"
             )
+
+    @staticmethod
+    def resolved(fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Stage and every parameter by its dotted name."""
+        parameters, stage = _parameters({name: value for name, value in fields.items() if name != "name"})
+        return {"stage": stage, **flatten(parameters.model_dump())}
 
     def stretch(self, number: int) -> Stretch:
         """

@@ -46,6 +46,24 @@ def check_specimen(fields: Mapping[str, Any]) -> None:
     Wire.check(specimen_fields(fields))
 
 
+def differing(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Name of the first field of `wanted` that a specimen of the fields `there` has otherwise; empty where none is."""
+    has = _resolved(there)
+    return next((name for name, value in _resolved(wanted).items() if name in wanted and has.get(name) != value), "")
+
+
+def _resolved(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field with the value that it has, whether it was given or not."""
+    own = {name: fields[name] for name in _Drawing.model_fields if name in fields}
+    contamination = ContaminationParameters.model_validate(_below(fields, _CONTAMINATION)).model_dump()
+    return {
+        **fields,
+        **_Drawing.model_validate(own).model_dump(),
+        **{f"{_CONTAMINATION}{name}": value for name, value in contamination.items()},
+        **Wire.resolved(specimen_fields(fields)),
+    }
+
+
 def _below(fields: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
 

@@ -13,6 +13,7 @@ from cryoctl.clock import now_s
 from cryoctl.errors import FileProblem
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.truth import MapGrid, VolumeGrid
+from cryoctl.units import quoted
 from cryoctl_simulators.faults import FaultSchedule
 from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
 from cryoctl_simulators.world import column, goniometer
@@ -23,7 +24,7 @@ from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
 from cryoctl_simulators.world.sample import Sample
-from cryoctl_simulators.world.specimen_check import check_specimen
+from cryoctl_simulators.world.specimen_check import check_specimen, differing
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -153,12 +154,12 @@ class World:
 
     def _check_same_specimen(self, path: Path, file: WorldFile) -> None:
         there, wanted = file.header["specimen"], self._specimen_fields()
-        for name, value in wanted.items():
-            if there.get(name, value) != value:
-                raise FileProblem(
-                    f"world file {path}: its specimen.{name} is {there[name]!r}, the recipe says {value!r}; "
-                    "use the same specimen or another --world"
-                )
+        name = differing(there, wanted)
+        if name:
+            raise FileProblem(
+                f"world file {path}: its specimen.{name} is {quoted(str(there.get(name, 'as drawn by default')))}, the "
+                f"recipe says {quoted(str(wanted[name]))}; use the same specimen or another --world"
+            )
 
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header

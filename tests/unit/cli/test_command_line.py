@@ -135,7 +135,10 @@ def test_ctrl_c_is_exit_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cryoctl.launch.control_client.listening", interrupted)
-    assert entry.call(["status"]) == 3
+    assert entry.call(["status", "--json"]) == 3
+    seen = capsys.readouterr()
+    assert "stopped by Ctrl-C" in seen.err
+    assert json.loads(seen.out)["exit_code"] == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shell pipes")
