@@ -145,6 +145,7 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
     if devices.truth is not None:
         devices.truth.check()
     facts = gather_facts(prepared.instrument, devices)
+    _check_voltages(facts.optics, devices.beam.capabilities.voltages_v)
     check_wanted_elements(prepared.parameters, facts)
     _check_detectors(prepared.parameters, devices)
     warnings = prepared.protocol_class.check(prepared.parameters, facts)
@@ -232,7 +233,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
         max_scan_px=beam.max_scan_px,
         current_range_a=(beam.current_range_a[0], min(beam.current_range_a[1], limits.beam_current_a or math.inf)),
         tilt_limits_deg=tilts,
-        optics=optics_of(instrument, beam.voltages_v),
+        optics=optics_of(instrument),
         calibrations=_calibrated(instrument.file.calibration_set()),
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
@@ -258,21 +259,20 @@ def allowed_stage(device: StageLimits, operator: Limits) -> StageLimits:
     )
 
 
-def optics_of(instrument: Instrument, voltages_v: tuple[float, ...] = ()) -> dict[str, Optics]:
-    """The presets by name.
+def optics_of(instrument: Instrument) -> dict[str, Optics]:
+    """The presets by name."""
+    return {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
 
-    Raises:
-        InstrumentError: a preset of a voltage that is none of the column's `voltages_v` (empty: any).
-    """
-    presets = {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
+
+def _check_voltages(presets: Mapping[str, Optics], voltages_v: tuple[float, ...]) -> None:
+    """Raises `InstrumentError` for a preset of a voltage that is none of the column's."""
     for name, one in presets.items():
-        if voltages_v and one.voltage_v not in voltages_v:
+        if one.voltage_v not in voltages_v:
             offered = ", ".join(f"{voltage / 1e3:g}" for voltage in voltages_v)
             raise InstrumentError(
                 f"optics.{name}.voltage_v: found {one.voltage_v / 1e3:g} kV, the column is aligned for {offered} kV: "
                 "choose one of them"
             )
-    return presets
 
 
 def _calibrated(calibrations: CalibrationSet) -> dict[str, CalibratedValue]:
