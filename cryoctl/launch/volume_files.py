@@ -61,8 +61,9 @@ def reconstruct_run(
         check_wanted(wanted, elements_of(run))
         if out is None and not run.packed:
             raise BadInput(f"{run_file}: this run is not finished; give --out FILE, or wait for its end")
-        recording = read_recording(run, target)
         path = run.path
+        _check_writable(path if out is None else out)
+        recording = read_recording(run, target)
     done = reconstruct_recording(recording, wanted, tell)
     if out is None:
         add_reconstruction(path, name, tree_of(done))
@@ -78,6 +79,13 @@ def reconstruct_run(
     finally:
         scratch.unlink(missing_ok=True)
     return Written(volumes=done, name=name, path=out)
+
+
+def _check_writable(file: Path) -> None:
+    """Raises `FileProblem` before anything is reconstructed; the file is made anew beside its place."""
+    folder = file.absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
+        raise FileProblem(f"{file}: can't be written here; give --out FILE in a folder that you may write to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,11 @@ def test_refused_before_anything_is_written(
 def test_tell_names_the_run_as_it_was_given(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["tell", str(run), "pause"]) == 2
     assert f"`cryoctl status {run}`" in capsys.readouterr().err
+
+
+def test_volumes_of_a_run_that_may_not_be_changed_go_elsewhere(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    assert call(["reconstruct", str(run), "--element", "HAADF"]) == 2
+    assert "give --out FILE" in capsys.readouterr().err
