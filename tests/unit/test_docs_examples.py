@@ -154,8 +154,8 @@ def test_python_of_the_tutorial_and_of_reading_a_run_runs(tutorial, monkeypatch,
     assert "completed" in capsys.readouterr().out
 
 
+@pytest.mark.peers
 def test_hyperspy_opens_a_run_as_shown(tutorial, monkeypatch, capsys):
-    pytest.importorskip("hyperspy", reason="the extra hspy is not installed")
     monkeypatch.chdir(tutorial)
     (text,) = [one for one in blocks(TUTORIAL, "python") if "hyperspy" in one]
     names: dict[str, Any] = {}
