@@ -92,7 +92,7 @@ def finish(
 
     analyses: dict[str, Callable[[], dict[str, Any]]] = {
         "truth": truth_told,
-        "live volumes": lambda: _volumes(live, _pixel_m(head)),
+        "live volumes": lambda: _volumes(live, head),
         "analysis": measured,
     }
     for name, analyse in analyses.items():
@@ -190,17 +190,18 @@ def _axis(head: Mapping[str, Any]) -> float | None:
     return axis if np.isfinite(axis) else None
 
 
-def _volumes(live: Mapping[str, Mapping[str, Volume]], voxel_m: float) -> dict[str, Any]:
+def _volumes(live: Mapping[str, Mapping[str, Volume]], head: Mapping[str, Any]) -> dict[str, Any]:
     extras: dict[str, Any] = {}
+    passes = int((head.get("live") or {}).get("passes", 1))
     for number, (target, volumes) in enumerate(live.items()):
         name = "live" if number == 0 else f"live_{target}"
         for element, volume in volumes.items():
             base = f"reconstruction/{name}/{element}"
             extras[f"{base}/volume"] = volume
-            extras[f"{base}/voxel_size_m"] = voxel_m
+            extras[f"{base}/voxel_size_m"] = _pixel_m(head)
             extras[f"{base}/algorithm"] = "osem-live"
-            extras[f"{base}/iterations"] = 0
-            extras[f"{base}/stop_rule"] = "a fixed number of passes a tilt, each followed by a slight smoothing"
+            extras[f"{base}/iterations"] = passes
+            extras[f"{base}/stop_rule"] = "iterations after each tilt, each followed by a slight smoothing"
     return extras
 
 

@@ -121,6 +121,17 @@ def test_every_name_of_a_unit_has_the_unit(files: dict[str, Path], of: str) -> N
         assert all(re.fullmatch(r"[A-Za-z0-9_.]+", name) for name in names)
 
 
+def test_live_volumes_say_how_they_were_made(files: dict[str, Path]) -> None:
+    with h5py.File(files["series"]) as file:
+        for element in ("Si", "O", "HAADF"):
+            made = file["reconstruction/live"][element]
+            assert made["volume"].shape == (24, 24, 32)
+            assert made["voxel_size_m"][()] == pytest.approx(10e-9)
+            assert made["iterations"][()] == 1
+            assert made["algorithm"].asstr()[()] == "osem-live"
+            assert made["stop_rule"].asstr()[()]
+
+
 def test_eucentric_height_against_the_truth(files: dict[str, Path]) -> None:
     with h5py.File(files["series"]) as file:
         found, true = file["results/eucentric"], file["simulation/results/eucentric/grid_z_m"][()]
