@@ -24,7 +24,9 @@ class Elongation:
     across_m: float
     across_m_sigma: float
     centre_y_m: float
+    centre_y_m_sigma: float
     centre_z_m: float
+    centre_z_m_sigma: float
     segments: int
 
 
@@ -59,7 +61,9 @@ def elongation(volume: npt.ArrayLike, voxel_size_m: float, segments: int = 12, b
         across_m=across[0] * voxel_size_m,
         across_m_sigma=across[1] * voxel_size_m,
         centre_y_m=float(np.median(table[:, 3]) - half[1]) * voxel_size_m,
+        centre_y_m_sigma=_robust(table[:, 3])[1] * voxel_size_m,
         centre_z_m=float(np.median(table[:, 2]) - half[0]) * voxel_size_m,
+        centre_z_m_sigma=_robust(table[:, 2])[1] * voxel_size_m,
         segments=len(rows),
     )
 

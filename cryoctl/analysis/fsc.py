@@ -22,11 +22,14 @@ class Curve:
 
     frequency_per_m: tuple[float, ...]
     correlation: tuple[float, ...]
+    correlation_sigma: tuple[float, ...]
     samples: tuple[float, ...]
     resolution_m: float
     resolution_m_low: float
     resolution_m_high: float
     resolution_half_bit_m: float
+    resolution_half_bit_m_low: float
+    resolution_half_bit_m_high: float
     limited_by_voxel: bool
 
 
@@ -110,15 +113,21 @@ def _curve(frequency: Float, correlation: Float, samples: Float, voxel_m: float,
     worst, _ = _crossing(frequency, smooth - 1.96 * sigma, np.full(len(smooth), criterion))
     root = np.sqrt(np.maximum(samples, 1.0))
     half_bit = (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
-    bit, _ = _crossing(frequency, smooth, np.minimum(half_bit, 0.99))
+    half_bit = np.minimum(half_bit, 0.99)
+    bit, best_bit, worst_bit = (
+        _crossing(frequency, smooth + share * sigma, half_bit)[0] for share in (0.0, 1.96, -1.96)
+    )
     return Curve(
         frequency_per_m=tuple((frequency / voxel_m).tolist()),
         correlation=tuple(correlation.tolist()),
+        correlation_sigma=tuple(error.tolist()),
         samples=tuple(samples.tolist()),
         resolution_m=voxel_m / middle,
         resolution_m_low=voxel_m / best,
         resolution_m_high=voxel_m / worst,
         resolution_half_bit_m=voxel_m / bit,
+        resolution_half_bit_m_low=voxel_m / best_bit,
+        resolution_half_bit_m_high=voxel_m / worst_bit,
         limited_by_voxel=limited,
     )
 

@@ -22,6 +22,7 @@ class Axis:
     y_slope: float
     z_slope: float
     residual_px: float
+    segments: int
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class RadialProfile:
     value: tuple[float, ...]
     value_sigma: tuple[float, ...]
     axis_y_m: float
+    axis_y_m_sigma: float
     axis_z_m: float
+    axis_z_m_sigma: float
 
 
 def wire_axis(volume: npt.ArrayLike, segments: int = 8) -> Axis:
@@ -46,7 +49,7 @@ def wire_axis(volume: npt.ArrayLike, segments: int = 8) -> Axis:
     centres = np.array([core_centre(values[:, :, piece[0] : piece[-1] + 1].mean(axis=2)) for piece in pieces])
     line_z, line_y = (_robust_line(x, centres[:, k]) for k in (0, 1))
     residual = np.hypot(centres[:, 0] - line_z[0] - line_z[1] * x, centres[:, 1] - line_y[0] - line_y[1] * x)
-    return Axis(line_y[0], line_z[0], line_y[1], line_z[1], float(np.median(residual)))
+    return Axis(line_y[0], line_z[0], line_y[1], line_z[1], float(np.median(residual)), len(pieces))
 
 
 def _robust_line(x: Float, values: Float) -> tuple[float, float]:
@@ -109,10 +112,13 @@ def radial_profile(
     sigma = np.sqrt(spread / np.maximum(number - 1, 1) / np.maximum(number, 1))
     sigma = np.where(number > 1, sigma, np.nan)
     half = (np.array(values.shape) - 1) / 2
+    axis_sigma_m = axis.residual_px / np.sqrt(axis.segments) * voxel_size_m
     return RadialProfile(
         radius_m=tuple((radii[kept] * voxel_size_m).tolist()),
         value=tuple(value.tolist()),
         value_sigma=tuple(sigma.tolist()),
         axis_y_m=(axis.y - float(half[1])) * voxel_size_m,
+        axis_y_m_sigma=axis_sigma_m,
         axis_z_m=(axis.z - float(half[0])) * voxel_size_m,
+        axis_z_m_sigma=axis_sigma_m,
     )

@@ -128,7 +128,7 @@ def _quantity(key: str, values: Mapping[str, Any]) -> str:
     text = f"{label} {wording.number(number * factor)}{unit}"
     sigma, low, high = (_real(values.get(f"{key}_{bound}")) for bound in ("sigma", "low", "high"))
     if sigma is not None:
-        return f"{text} +- {sigma * factor:.2g}"
+        return f"{text} +- {wording.number(float(f'{sigma * factor:.2g}'))}"
     if low is not None and high is not None:
         return f"{text} ({wording.number(low * factor)} to {wording.number(high * factor)})"
     return text

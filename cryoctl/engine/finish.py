@@ -5,6 +5,7 @@ It reads journal and segments, never what the runner still has in memory, so tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ from cryoctl.runfile.writer import pack
 Volume = npt.NDArray[np.float32]
 Image = npt.NDArray[np.float32]
 
+_LONGEST_UNRECORDED = 128
+"""Voxels along the longer side of an area of which only the truth is told, no volume is made."""
+
 
 @dataclass(slots=True)
 class Finished:
@@ -64,15 +68,16 @@ def finish(
     finished = Finished()
     extras: dict[str, Any] = {}
     told: dict[str, Any] = {}
+    parts = RunParts(parts_folder)
+    fold = RunFold.of(read_journal(parts.journal))
 
     def truth_told() -> dict[str, Any]:
         if truth is not None:
-            told.update(truth.truth(grid, _box(head, live)))
+            told.update(truth.truth(grid, _box(fold, live)))
         return {f"simulation/{path}": value for path, value in told.items()}
 
     def measured() -> dict[str, Any]:
-        parts = RunParts(parts_folder)
-        reader = PartsReader(parts, RunFold.of(read_journal(parts.journal)))
+        reader = PartsReader(parts, fold)
         try:
             series = _series(reader, reader.fold, head)
         finally:
@@ -84,7 +89,7 @@ def finish(
 
     analyses: dict[str, Callable[[], dict[str, Any]]] = {
         "truth": truth_told,
-        "live volumes": lambda: _volumes(live, _pixel_m(head)),
+        "live volumes": lambda: _volumes(live, head),
         "analysis": measured,
     }
     for name, analyse in analyses.items():
@@ -182,32 +187,42 @@ def _axis(head: Mapping[str, Any]) -> float | None:
     return axis if np.isfinite(axis) else None
 
 
-def _volumes(live: Mapping[str, Mapping[str, Volume]], voxel_m: float) -> dict[str, Any]:
+def _volumes(live: Mapping[str, Mapping[str, Volume]], head: Mapping[str, Any]) -> dict[str, Any]:
     extras: dict[str, Any] = {}
+    passes = int((head.get("live") or {}).get("passes", 1))
     for number, (target, volumes) in enumerate(live.items()):
         name = "live" if number == 0 else f"live_{target}"
         for element, volume in volumes.items():
             base = f"reconstruction/{name}/{element}"
             extras[f"{base}/volume"] = volume
-            extras[f"{base}/voxel_size_m"] = voxel_m
+            extras[f"{base}/voxel_size_m"] = _pixel_m(head)
             extras[f"{base}/algorithm"] = "osem-live"
-            extras[f"{base}/iterations"] = 0
-            extras[f"{base}/stop_rule"] = "a fixed number of passes a tilt, each followed by a slight smoothing"
+            extras[f"{base}/iterations"] = passes
+            extras[f"{base}/stop_rule"] = "iterations after each tilt, each followed by a slight smoothing"
     return extras
 
 
-def _box(head: Mapping[str, Any], live: Mapping[str, Mapping[str, Volume]]) -> VolumeGrid | None:
-    """Where the record area's volume lies: the grid of the reconstruction, around the first target."""
-    image = head.get("image") or {}
-    area = (head.get("areas") or {}).get("record")
-    if not image.get("shape") or area is None:
+def _box(fold: RunFold, live: Mapping[str, Mapping[str, Volume]]) -> VolumeGrid | None:
+    """Where the truth is told: the reconstruction's grid around the first target that was recorded.
+
+    Of a run that records nothing (`calibrate`) its first area, in voxels that keep it small.
+    """
+    head = fold.head
+    image: Mapping[str, Any] = head.get("image") or {}
+    areas: Mapping[str, Any] = head.get("areas") or {}
+    if not image.get("shape") or not areas:
         return None
-    rows, columns = image["shape"]
-    first = next(iter(live.values()), {})
-    depth = next((volume.shape[0] for volume in first.values()), rows)
+    recorded = [str(row.get("target")) for row in fold.rows() if row.get("kind") == "record"]
+    target = next(iter([*recorded, *head.get("targets", ())]), "")
+    area = areas.get("record") or areas.get(f"record-{target}")
+    rows, columns = (int(size) for size in image["shape"])
+    voxel_m = float(image["pixel_size_m"])
+    depth = next((int(volume.shape[0]) for volume in live.get(target, {}).values()), rows)
+    if area is None:
+        area = next(iter(areas.values()))
+        coarser = math.ceil(max(rows, columns) / _LONGEST_UNRECORDED)
+        rows, columns, voxel_m = math.ceil(rows / coarser), math.ceil(columns / coarser), coarser * voxel_m
+        depth = rows
     return VolumeGrid(
-        shape=(int(depth), int(rows), int(columns)),
-        voxel_size_m=float(image["pixel_size_m"]),
-        x_m=float(area["x_m"]),
-        y_m=float(area["y_m"]),
+        shape=(depth, rows, columns), voxel_size_m=voxel_m, x_m=float(area["x_m"]), y_m=float(area["y_m"])
     )

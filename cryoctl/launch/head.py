@@ -69,6 +69,7 @@ def journal_head(
         "planned": described.get("planned", {}),
         "planned_peak_e_per_a2": described.get("planned_peak_e_per_a2"),
         "edx": edx,
+        "live": described.get("live"),
         "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
         "voltage_v": voltages[0] if voltages else math.nan,
         "durable": furnished.devices.durable,

@@ -12,6 +12,9 @@ from pathlib import Path
 from cryoctl.errors import FileProblem
 from cryoctl.runfile.parts import RunParts
 
+_DEVICE_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\.", re.IGNORECASE)
+"""Windows takes `nul.more.nxs` for the device; what follows a recipe's name keeps one without a point apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
@@ -52,6 +55,8 @@ def claim(folder: Path, recipe: str, seed: int) -> RunPaths:
         FileProblem: the folder can't be written.
     """
     stem = re.sub(r"[^A-Za-z0-9_.+-]", "-", recipe) or "run"
+    if _DEVICE_OF_WINDOWS.match(stem):
+        stem = f"run-{stem}"
     try:
         made = tuple(one for one in (folder, *folder.parents) if not one.exists())
         folder.mkdir(parents=True, exist_ok=True)

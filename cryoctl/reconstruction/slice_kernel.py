@@ -55,9 +55,8 @@ def _rows_times_slices(
 
 def available_threads() -> int:
     """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return os.cpu_count() or 1 if affinity is None else len(affinity(0))
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.runfile.entry_group import DEFINITION_VERSION
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.h5 import H5Dataset, H5Group
 from cryoctl.runfile.journal import Record
@@ -33,14 +34,24 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
     shapes = image.value("shape")
 
     entry = root.group("edx", "NXentry")
+    entry.write("definition", "NXem", version=DEFINITION_VERSION)
     entry.write("title", str(fold.head.get("title") or ""))
+    for name in ("start_time", "sample", "sampleID"):
+        entry.link(name, f"/entry/{name}")
     entry.write("energy_offset_ev", offset_ev, units="eV")
     entry.write("energy_scale_ev", scale_ev, units="eV")
     entry.write("window_ev", float(edx["window_ev"]), units="eV")
     lines: Mapping[str, Any] = edx["lines_ev"]
     entry.set_attrs(elements=", ".join(edx.get("elements") or lines))
+    windows = {
+        element: channels_in_window(n_channels, offset_ev, scale_ev, float(line_ev), float(edx["window_ev"]))
+        for element, line_ev in lines.items()
+    }
     for element, line_ev in lines.items():
+        inside = windows[element]
+        edges_ev = offset_ev + scale_ev * np.array([inside.start, inside.stop])
         entry.group("lines_ev", "NXcollection").write(element, float(line_ev), units="eV")
+        entry.group("windows_ev", "NXcollection").write(element, edges_ev, units="eV")
     for name in ("tilt_deg", "time_s", "exposure"):
         entry.link(name, f"/image/{name}")
     _write_scan_values(entry, records)
@@ -54,6 +65,7 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
         cube = data.create(
             "data", (n_frames, height, width, n_channels), "u2", chunks=chunks, shuffle=False, interpretation="spectrum"
         )
+        cube.set_attrs(chunks=np.array(chunks))  # HyperSpy's lazy blocks; others would inflate each chunk many times
         _write_axes(entry, data, cube.shape, number(image.value("pixel_size_m")), offset_ev, scale_ev)
     spectra = np.zeros((n_frames, n_channels), dtype=np.uint32)
     with ThreadPoolExecutor(2) as pool:
@@ -68,11 +80,12 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
                     pixel = pixel // np.uint32(shape[1]) * np.uint32(width) + pixel % np.uint32(shape[1])
                 _write_dense(pool, cube, frame, pixel, channel)
     entry.write("spectra", spectra, axes="frame, energy")
-    for element, line_ev in lines.items():
-        inside = channels_in_window(n_channels, offset_ev, scale_ev, float(line_ev), float(edx["window_ev"]))
+    for element, inside in windows.items():
         counts = spectra[:, inside].sum(axis=1).astype(np.int64)
         entry.group("window_counts", "NXcollection").write(element, counts)
-    _write_hyperspy_metadata(entry, fold.head, records)
+    rows = fold.rows()
+    row_of = fold.row_of_exposure()
+    _write_hyperspy_metadata(entry, fold.head, records, [rows[row_of[int(one["exposure"])]] for one in records])
     if dense:
         entry.set_attrs(default="data")
 
@@ -161,17 +174,32 @@ def _write_axes(
     data.link("tilt_deg", f"{entry.path}/tilt_deg")
 
 
-def _write_hyperspy_metadata(entry: H5Group, head: Mapping[str, Any], records: Sequence[Record]) -> None:
-    """What makes HyperSpy load an EDSTEMSpectrum (its own layout, see `file_writer` of the root)."""
+def _write_hyperspy_metadata(
+    entry: H5Group, head: Mapping[str, Any], records: Sequence[Record], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """What makes HyperSpy load an EDSTEMSpectrum (its own layout, see `file_writer` of the root); `rows` of exposures.
+
+    Times and current are means over the tilts, in HyperSpy's units; classes would end up in its metadata.
+    """
     metadata = entry.group("auxiliary", "NXcollection").group("hyperspy_metadata", "NXcollection")
-    metadata.group("Signal", "NXcollection").write("signal_type", "EDS_TEM")
-    metadata.group("General", "NXcollection").write("title", str(head.get("title") or ""))
-    tem = metadata.group("Acquisition_instrument", "NXcollection").group("TEM", "NXcollection")
-    voltage_v = number(head.get("voltage_v"))
-    if np.isfinite(voltage_v):
-        tem.write("beam_energy", voltage_v / 1e3)
-    eds = tem.group("Detector", "NXcollection").group("EDS", "NXcollection")
+    metadata.group("Signal").write("signal_type", "EDS_TEM")
+    metadata.group("General").write("title", str(head.get("title") or ""))
+    metadata.group("Tomography").write("tilts", np.array([number(row.get("tilt_deg")) for row in rows]))
+    tem = metadata.group("Acquisition_instrument/TEM")
+    eds = tem.group("Detector/EDS")
     eds.write("energy_resolution_MnKa", 130.0)
-    live = [sum(number(value) for value in record["edx"]["live_time_s"]) for record in records if record.get("edx")]
-    if live:
-        eds.write("live_time", float(np.mean(live)))
+    told = {
+        (tem, "beam_energy"): number(head.get("voltage_v")) / 1e3,
+        (tem, "beam_current"): _mean([number(row.get("beam_current_a")) for row in rows]) * 1e9,
+    }
+    for name in ("live_time", "real_time"):
+        times = [record["edx"][f"{name}_s"] for record in records if record.get("edx")]
+        told[eds, name] = _mean([sum(number(value) for value in one) for one in times])
+    for (group, name), value in told.items():
+        if np.isfinite(value):
+            group.write(name, float(value))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """NaN of nothing."""
+    return float(np.mean(values)) if values else float("nan")

@@ -3,6 +3,9 @@
 `data/data` [frame, y, x] is the sum of an exposure's scan frames, `scans` [frame, scan, y, x] what the detector gave.
 Where the pictures of a stream differ in shape they fill the first `shape` [frame, (y, x)] pixels, the rest is 0; so
 do exposures with fewer than the most scan frames (`scan_count`).
+
+`data` is an NXdata group, but beside record frames that of the other streams is an NXcollection: HyperSpy loads each
+NXdata group as a signal, and nobody who opens a tilt series wants its focus pictures.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ def write_pictures(root: H5Group, stream: str, reader: PartsReader) -> None:
     n_frames, n_scans = len(records), max(int(record["scans"]) for record in records)
 
     entry = root.group(stream, "NXentry")
-    data_class = "NXdata" if stream == "image" else "NXcollection"
-    data = entry.group("data", data_class)
+    shown = stream == "image" or "image" not in fold.frames
+    data = entry.group("data", "NXdata" if shown else "NXcollection")
     sums = data.create(
         "data",
         (n_frames, height, width),

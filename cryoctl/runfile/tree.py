@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from cryoctl.runfile.h5 import H5Group
 _UNITS = {
     "_e_per_a2": "1/angstrom^2",
     "_e_per_a2_s": "1/(angstrom^2 s)",
+    "_m_per_s": "m/s",
+    "_per_m": "1/m",
     "_per_m2": "1/m^2",
     "_per_m3": "1/m^3",
     "_per_s": "1/s",
@@ -30,6 +33,14 @@ _UNITS = {
     "_k": "K",
     "_c": "C",
 }
+
+_UNIT_OF_MEMBERS = {
+    "entry/planned": "1/angstrom^2",
+    "simulation/dose_by_kind": "1/angstrom^2",
+    "simulation/composition": "1/m^3",
+    "simulation/composition_final": "1/m^3",
+}
+"""Groups whose members are named by kind or element and can't tell their unit."""
 
 _CLASSES = {"results": ("NXentry", "NXprocess"), "reconstruction": ("NXentry", "NXprocess"), "simulation": ("NXentry",)}
 """By the first part of a path, the classes of the groups along it; deeper ones are NXcollection."""
@@ -62,11 +73,16 @@ def put(root: H5Group, path: str, value: Any) -> None:
     parts = path.strip("/").split("/")
     parent = make_groups(root, "/".join(parts[:-1])) if len(parts) > 1 else root
     name = parts[-1]
-    unit = unit_of(name)
+    unit = unit_of(name) or _UNIT_OF_MEMBERS.get("/".join(parts[:-1]), "")
     if name in parent:
         parent.delete(name)
     stored = _storable(value)
     parent.write(name, stored, **({"units": unit} if unit and not isinstance(stored, str) else {}))
+
+
+def nexus_name(text: str) -> str:
+    """A path whose parts NeXus takes for names: letters, digits, `_` and `.`; anything else becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_./]", "_", text)
 
 
 def make_groups(root: H5Group, path: str) -> H5Group:

@@ -19,10 +19,11 @@ from cryoctl.runfile.h5 import H5Group, change_h5, create_h5, open_h5
 from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.runfile.picture_group import write_pictures
 from cryoctl.runfile.raw_io import open_file, sync_folder
-from cryoctl.runfile.tree import make_groups, put
+from cryoctl.runfile.tree import make_groups, nexus_name, put
 
 HYPERSPY_LAYOUT = "hyperspy_nexus_v3"
-_OWN_ENTRIES = ("results", "reconstruction", "simulation")
+STREAMS = ("image", "track", "focus", "search")
+"""Entries with pictures, those that show most first."""
 
 
 def write_skeleton(path: Path, head: Mapping[str, Any]) -> None:
@@ -69,13 +70,14 @@ def write_run(root: H5Group, reader: PartsReader, extras: Mapping[str, Any], *, 
     if has_edx:
         dense = dense and bool(fold.head["edx"].get("dense", True))
         write_edx(root, reader, dense=dense)
-    for name in _OWN_ENTRIES:
+    for name in ("results", "reconstruction", *(("simulation",) if fold.head.get("simulated") else ())):
         root.group(name, "NXentry")
     for name in sorted(fold.conclusions):
-        put(root, f"results/{name}", fold.conclusions[name])
+        put(root, nexus_name(f"results/{name}"), fold.conclusions[name])
     for place in extras:
-        put(root, place, extras[place])
-    root.set_attrs(default="edx" if has_edx and dense else "image" if "image" in root else "entry")
+        put(root, nexus_name(place), extras[place])
+    shown = ("edx",) * (has_edx and dense) + STREAMS
+    root.set_attrs(default=next((name for name in shown if name in root), "entry"))
 
 
 def add_reconstruction(path: Path, name: str, values: Mapping[str, Any]) -> None:

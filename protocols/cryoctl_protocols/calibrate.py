@@ -155,12 +155,18 @@ class Calibrate(Protocol):
             readings.append(measured.current_a)
             sigma_rel = measured.sigma_rel
         self.current_a, spread = mean_and_sigma(readings)
+        sigma_a = math.hypot(spread, sigma_rel * self.current_a)
         yield from conclude(
             "beam_current",
             [self.current_a / used.beam_current_a],
-            math.hypot(spread / used.beam_current_a, sigma_rel * self.current_a / used.beam_current_a),
+            sigma_a / used.beam_current_a,
             "1",
-            {"current_a": self.current_a, "nominal_a": used.beam_current_a, "optics": used.name},
+            {
+                "current_a": self.current_a,
+                "current_a_sigma": sigma_a,
+                "nominal_a": used.beam_current_a,
+                "optics": used.name,
+            },
         )
         yield from self._tilt(0.0)
         yield from self._go()
@@ -220,7 +226,9 @@ class Calibrate(Protocol):
         (x, sigma_x), (y, sigma_y) = mean_and_sigma(found["x"]), mean_and_sigma(found["y"])
         width = max(0.0, (x + y) / 2)
         sigma = math.hypot(abs(x - y) / 2, sigma_x / 2, sigma_y / 2, 2e-9)
-        yield from conclude("backlash", [width], sigma, "m", {"x_m": x, "y_m": y})
+        yield from conclude(
+            "backlash", [width], sigma, "m", {"x_m": x, "x_m_sigma": sigma_x, "y_m": y, "y_m_sigma": sigma_y}
+        )
         return "measured"
 
     def pixel_size(self) -> Steps:

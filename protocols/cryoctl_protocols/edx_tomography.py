@@ -234,6 +234,8 @@ class EdxTomography(TargetFinding):
         log.prediction_error_m.append(self.prediction_error_m)
         log.quality.append(self.quality)
         log.drift_m_per_s.append(self.drift_rate_m_per_s)
+        log.drift_bound_m_per_s.append(exposure.drift_bound_m_per_s)
+        log.place_sigma_m.append(exposure.position_sigma_m)
 
     # How targets and the run end
 

@@ -28,6 +28,8 @@ class TiltLog:
     prediction_error_m: list[float] = field(default_factory=list[float])
     quality: list[float] = field(default_factory=list[float])
     drift_m_per_s: list[float] = field(default_factory=list[float])
+    drift_bound_m_per_s: list[float] = field(default_factory=list[float])
+    place_sigma_m: list[float] = field(default_factory=list[float])
 
 
 class TiltSeries(Protocol):
@@ -250,6 +252,7 @@ class TiltSeries(Protocol):
     def target_numbers(self) -> Mapping[str, Any]:
         """What is concluded about a target's series."""
         log = self.log
+        places = ("across_m", "along_m", "prediction_error_m")
         return {
             "tilt_deg": list(log.tilt_deg),
             "across_m": list(log.across_m),
@@ -258,4 +261,7 @@ class TiltSeries(Protocol):
             "prediction_error_m": list(log.prediction_error_m),
             "quality": list(log.quality),
             "drift_m_per_s": list(log.drift_m_per_s),
+            "drift_m_per_s_low": [0.0 * rate for rate in log.drift_m_per_s],
+            "drift_m_per_s_high": list(log.drift_bound_m_per_s),
+            **{f"{name}_sigma": list(log.place_sigma_m) for name in places},
         }

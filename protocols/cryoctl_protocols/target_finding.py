@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from cryoctl.errors import StepLost
 from cryoctl.protocol import Steps
@@ -93,6 +94,7 @@ class TargetFinding(TiltSeries):
     def eucentric(self) -> Steps:
         rules = self.recipe.eucentric
         heights: list[float] = []
+        measured_at_m = self.z_m
         for round_index in range(rules.rounds):
             wide = self.recipe.search.enabled and (round_index == 0 or not self.recipe.track.every)
             if not wide and not self.recipe.track.every:
@@ -103,6 +105,7 @@ class TargetFinding(TiltSeries):
                 self.why = "the target was lost while its height was measured"
                 return "lost"
             heights.append(height)
+            measured_at_m = self.z_m
             if abs(height) <= rules.tolerance_m:
                 break
             low, high = self.facts.stage.z_m
@@ -115,10 +118,22 @@ class TargetFinding(TiltSeries):
         worst = abs(heights[-1])
         if worst > rules.tolerance_m and len(heights) > 1 and worst > abs(heights[0]):
             yield from self.warn("eucentric", f"{worst * 1e9:.0f} nm off the axis after {len(heights)} rounds")
-        yield from Conclude(
-            name=self.title_of("eucentric_height"), values={"z_m": self.z_m, "error_m": heights, "rounds": len(heights)}
-        )
+        yield from Conclude(name=self.title_of("eucentric"), values=self._height_told(heights, measured_at_m))
         return "levelled"
+
+    def _height_told(self, heights: list[float], measured_at_m: float) -> dict[str, Any]:
+        """The stage's z at which the grid lies on the tilt axis, and what was measured of it round by round.
+
+        Sigma: two pictures, each as well placed as a tracked exposure.
+        """
+        sigma_m = math.sqrt(2) * self.sigma_m / (2 * math.sin(math.radians(self.recipe.eucentric.tilt_deg)))
+        return {
+            "grid_z_m": measured_at_m + heights[-1],
+            "grid_z_m_sigma": sigma_m,
+            "error_m": heights,
+            "error_m_sigma": [sigma_m] * len(heights),
+            "rounds": len(heights),
+        }
 
     def _measure_height(self, area: str) -> Block[float | None]:
         """Height above the tilt axis from two pictures at opposite tilts: (u+ - u-) / (2 sin a)."""

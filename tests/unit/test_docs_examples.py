@@ -12,9 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
+
+from cryoctl import open_run
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -154,14 +157,20 @@ def test_python_of_the_tutorial_and_of_reading_a_run_runs(tutorial, monkeypatch,
     assert "completed" in capsys.readouterr().out
 
 
+@pytest.mark.peers
 def test_hyperspy_opens_a_run_as_shown(tutorial, monkeypatch, capsys):
-    pytest.importorskip("hyperspy", reason="the extra hspy is not installed")
     monkeypatch.chdir(tutorial)
-    (text,) = [one for one in blocks(TUTORIAL, "python") if "hyperspy" in one]
     names: dict[str, Any] = {}
-    exec(compile(text, TUTORIAL.name, "exec"), names)
-    assert type(names["spectra"]).__name__ == "LazyEDSTEMSpectrum"
-    assert len(names["signals"]) <= 3
+    for page in (TUTORIAL, ROOT / "docs/how-to/read-a-run-file.md"):
+        (text,) = [one for one in blocks(page, "python") if "hyperspy" in one]
+        names = {}
+        exec(compile(text, page.name, "exec"), names)
+        assert type(names["spectra"]).__name__ == "LazyEDSTEMSpectrum"
+        assert len(names["signals"]) <= 3
+    with open_run(RUN) as run:
+        assert list(names["angles"]) == list(run.image.tilt_deg)
+        for element, found in zip(names["windows"], names["maps"], strict=True):
+            assert list(np.asarray(found.data).sum(axis=(1, 2))) == list(run.edx.window_counts[element])
 
 
 def described_paths() -> set[str]:
@@ -184,7 +193,9 @@ def test_every_path_of_a_run_file_is_described_and_there(tutorial):
     own = {pattern for pattern in described if not pattern.startswith(("/search/", "/focus/", "/track/"))}
     # made by `reconstruct` with a stopping rule or by `replay`; hard links, which h5py visits once
     elsewhere = re.compile(r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$")
-    linked = re.compile(r"^/(edx|image)/(tilt_deg|time_s|exposure|shifts_px)$|/areas/|/sample/")
+    linked = re.compile(
+        r"^/(edx|entry|image)/(tilt_deg|time_s|exposure|shifts_px|start_time)$|/areas/|/sample/|/sampleID/"
+    )
     absent = {one for one in own if not any(fnmatchcase(path, one) for path in paths)}
     assert not {one for one in absent if not elsewhere.search(one) and not linked.search(one)}
 

@@ -150,6 +150,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         self._link()
         await asyncio.sleep(self.settings.second_stop_s / 2)
         self._valves_fell()
+        self.world.made_safe("valves closed")
 
     async def valves_open(self) -> bool:
         self._link()
@@ -218,7 +219,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         if self._run_on is not None:
             raise ReadBackMismatch(f"{self.name}: the blanker does not close, it reads back open; close the valves")
         self.world.column.set_blanked(True, self.world.time_s)
-        self.world.commit()
+        self.world.made_safe("beam blanked")
         if self.world.faults.take(self.name, "blank-not-acknowledged") is not None:
             raise DeviceTimeout(f"{self.name}: the blanker did not acknowledge; read back whether it closed")
 

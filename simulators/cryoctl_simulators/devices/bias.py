@@ -93,6 +93,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
         reading = await self.read()
         if abs(reading.current_a) > _REST_A:
             raise ReadBackMismatch(f"{self.name}: off, yet {reading.current_a:g} A flow; at rest at most {_REST_A:g} A")
+        self.world.made_safe("bias at rest")
 
     @property
     def _record(self) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         await self.stop()
         if (await self.high_voltage(False)).high_voltage_on:
             raise ReadBackMismatch(f"{self.name}: the high voltage reads back on; switch it off by hand")
+        self.world.made_safe("needle at rest")
 
     def gap_m(self) -> float:
         """True distance of the apex from the specimen's plane (m)."""

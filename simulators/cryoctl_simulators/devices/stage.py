@@ -76,6 +76,7 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         if self._stop is not None:
             self._stop.set()
             await asyncio.sleep(self.settings.stop_s)
+        self.world.made_safe("stage stopped")
 
     async def make_safe(self) -> None:
         await self.stop()

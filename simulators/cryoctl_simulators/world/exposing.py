@@ -56,6 +56,7 @@ def open_frame(
         temperature_k=world.specimen_temperature_k(),
     )
     column.set_blanked(False, world.time_s)
+    world.file.record["safe_order"] = []
     column.record["pending"] = asdict(frame)
     world.commit()
     return frame

@@ -22,6 +22,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     `dose_map_e_per_a2` holds what earlier runs left in this world, `dose_by_kind` this run's share alone. `shift_m`
     and `drift_m` have a row (dy, dx) for the first scan frame of each record exposure of this run, whose number is in
     `record_exposure`; the target is the centre of the volume grid, or the specimen's origin where there is none.
+    `safe_order` names the acts that left a device safe since the beam was last open, the first first.
     """
     world.open()
     told: dict[str, Any] = {}
@@ -39,6 +40,8 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
     told["blank/open"] = blanking[:, 1].astype(bool)
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
+    told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
+    told["safe_order"] = list(world.file.record["safe_order"])
     told |= {f"hidden/{name}": value for name, value in _hidden(world).items()}
     told |= {f"final/{name}": value for name, value in _final(world).items()}
     if volume_grid is not None:

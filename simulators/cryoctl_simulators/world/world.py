@@ -166,6 +166,7 @@ class World:
         record = file.record
         for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run"):
             record.setdefault(name, {})
+        record.setdefault("safe_order", [])
         fresh = "time_s" not in record
         self._base_s = float(record.setdefault("time_s", 0.0)) - now_s()
         seed = int(header["seed"])
@@ -199,6 +200,14 @@ class World:
         from cryoctl_simulators.world.exposing import finish_pending
 
         finish_pending(self)
+
+    def made_safe(self, act: str) -> None:
+        """Note an act that left a device safe; the order counts from when the beam was last opened."""
+        order: list[str] = self.file.record["safe_order"]
+        if act in order:
+            order.remove(act)
+        order.append(act)
+        self.commit()
 
     def commit(self) -> None:
         """Store the record; called at each act."""

@@ -75,7 +75,7 @@ def test_tracking_and_focus_never_touch_the_record_area(seed):
 
 def test_the_height_is_found_and_taken_out():
     _, instrument, _ = play(truth=Truth(height_m=1.5e-6))
-    heights = instrument.concluded["eucentric_height"]["error_m"]
+    heights = instrument.concluded["eucentric"]["error_m"]
     assert abs(heights[0] - 1.5e-6) < 0.1e-6
     assert abs(heights[-1]) < 50e-9
     assert abs(instrument.height()) < 0.15e-6, "what is left is runout that looks like height"

@@ -16,7 +16,7 @@ from cryoctl.reconstruction.sirt import sirt
 from cryoctl.reconstruction.wbp import wbp
 from tests.nanowire_phantom import nanowire, projections
 
-astra: Any = pytest.importorskip("astra", reason="astra-toolbox is not installed")
+pytestmark = pytest.mark.peers
 TILTS = np.linspace(-60.0, 60.0, 41)
 N, N_X = 64, 4
 
@@ -29,6 +29,8 @@ def counts() -> npt.NDArray[np.float32]:
 
 def astra_slices(counts: npt.NDArray[np.float32], algorithm: str, iterations: int, **option: Any) -> Any:
     """Volume [z, y, x] by ASTRA on the CPU; its row axis points up and its rays turn the other way, hence the flips."""
+    import astra
+
     volume = astra.create_vol_geom(N, N)
     geometry = astra.create_proj_geom("parallel", 1.0, N, -np.deg2rad(TILTS))
     projector = astra.create_projector("strip", geometry, volume)

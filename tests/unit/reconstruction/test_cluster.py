@@ -13,8 +13,10 @@ TILTS = np.linspace(-60, 60, 9)
 COUNTS = np.random.default_rng(0).poisson(2.0, (9, 20, 150))
 
 
+@pytest.mark.peers
 def test_slices_over_dask_give_the_same_volume() -> None:
-    distributed: Any = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    import distributed
+
     options: dict[str, Any] = {"background": 0.2, "gain": "fit"}
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp://"
@@ -39,8 +41,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         reconstruct(COUNTS, TILTS, scheduler="tcp://127.0.0.1:8786", iterations=1)
 
 
+@pytest.mark.peers
 def test_a_silent_address_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("distributed", reason="dask.distributed is not installed")
     monkeypatch.setattr("cryoctl.reconstruction.cluster.CONNECT_TIMEOUT_S", 1)
     with pytest.raises(BadInput, match="no dask scheduler answers"):
         reconstruct(COUNTS, TILTS, scheduler="tcp://127.0.0.1:9", iterations=1)

@@ -27,9 +27,10 @@ def by_angle(run, data):
     return np.stack([np.asarray(data[frame]) for frame in np.argsort(run.image.tilt_deg)])
 
 
+@pytest.mark.peers
 def test_hspy_loads_as_edx(run, tmp_path):
-    hs = pytest.importorskip("hyperspy.api", reason="hyperspy is not installed")
-    pytest.importorskip("exspy", reason="exspy is not installed")
+    import hyperspy.api as hs
+
     (path,) = hspy.export(run, tmp_path / "out")
     signal = hs.load(str(path))
     assert type(signal).__name__ == "EDSTEMSpectrum"
@@ -41,8 +42,10 @@ def test_hspy_loads_as_edx(run, tmp_path):
     assert signal.axes_manager[-1].scale == pytest.approx(0.02)
 
 
+@pytest.mark.peers
 def test_tilt_stacks_load_sorted(run, tmp_path):
-    hs = pytest.importorskip("hyperspy.api", reason="hyperspy is not installed")
+    import hyperspy.api as hs
+
     paths = tilt_stack.export(run, tmp_path / "out")
     assert [path.name for path in paths] == ["synthetic_1_001_haadf.hspy", "synthetic_1_001_Si.hspy"]
     haadf, silicon = (hs.load(str(path)) for path in paths)
@@ -56,6 +59,7 @@ def test_mrc_has_angles_doses_and_volumes(run, tmp_path):
     import mrcfile
 
     names = {path.name: path for path in mrc.export(run, tmp_path / "out")}
+    assert mrcfile.validate(names["synthetic_1_001_haadf.mrc"])
     with mrcfile.open(names["synthetic_1_001_haadf.mrc"]) as file:
         np.testing.assert_array_equal(file.data, by_angle(run, run.image.data))
         assert file.is_image_stack()
