@@ -20,12 +20,14 @@ from cryoctl.engine.edx_counts import EdxCounts
 from cryoctl.errors import BadInput
 from cryoctl.reconstruction.algorithms import reconstruct
 from cryoctl.reconstruction.alignment import Alignment
+from cryoctl.reconstruction.stopping import thinned_halves
 
 Volume = npt.NDArray[np.float32]
 Results = dict[str, dict[str, Any]]
 
 SILICON, IMAGE = "Si", "HAADF"
 HALF_ITERATIONS = 8
+THINNING_SEED = 0
 LARGEST_SHIFT_PX = 8.0
 """A live volume stands where the first tilt's image stood, up to some pixels beside the centre of the record area."""
 
@@ -123,27 +125,32 @@ def half_data_results(
     place: Alignment,
     voxel_m: float,
 ) -> None:
-    """Fourier shell correlation of one element from even and odd scan frames, each half reconstructed by MLEM."""
+    """Fourier shell correlation of one element from even and odd scan frames, each half reconstructed by MLEM.
+
+    Where a tilt has a single scan frame, counts are thinned instead.
+    """
     halves = counts.halves
-    if not all(halves.counts[k][1].any() for k in frames):
-        quoted.missing.append("fsc: a single scan frame a tilt has no halves; record with edx.scans of 2 or more")
-        return
+    parts = np.stack([halves.counts[k] for k in frames], axis=1)
+    by_scans = bool(parts[1].any(axis=(1, 2)).all())
+    if not by_scans:
+        parts = thinned_halves(parts.sum(axis=0), THINNING_SEED)
     background = place.apply(np.stack([halves.background[k] for k in frames])) / np.float32(2)
     weight = place.coverage((background.shape[1], background.shape[2]))
 
     def correlate() -> dict[str, Any]:
         volumes = [
             reconstruct(
-                place.apply(np.stack([halves.counts[k][part] for k in frames])),
+                place.apply(part),
                 tilts_deg,
                 iterations=HALF_ITERATIONS,
                 background=np.maximum(background, 0),
                 weight=weight,
             ).volume
-            for part in (0, 1)
+            for part in parts
         ]
         found = fourier_shell_correlation(volumes[0], volumes[1], voxel_m)
         told: dict[str, Any] = {"criterion": found.criterion, "iterations": HALF_ITERATIONS}
+        told["halves"] = "scan frames" if by_scans else "thinned counts"
         for direction in ("shell", "x", "y", "z"):
             curve = dataclasses.asdict(getattr(found, direction))
             told |= {f"{direction}/{key}": value for key, value in curve.items()}

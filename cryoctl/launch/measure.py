@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 
 def measure_elongation(path: Path, *, name: str = "", pixel_size_m: float | None = None) -> dict[str, Any]:
-    """FWHM along the beam over FWHM across, by element of a run's reconstruction, or of one volume.
+    """Width along the beam over width across, by element of a run's reconstruction, or of one volume.
 
     Raises:
         BadInput: there is no volume, or nothing in any of them can be measured.

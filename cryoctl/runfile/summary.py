@@ -61,10 +61,14 @@ def summarise_run(run: Run) -> dict[str, Any]:
 
 
 def element_counts(run: Run) -> dict[str, float]:
-    """Net counts of each element over all frames; those in its window where the run has no maps."""
+    """Net counts of each element over all frames, as fitted at the run's end; of its maps, or in its window, where the
+    run has not got so far."""
     if "edx" not in run:
         return {}
     edx = run.edx
+    if "results/net_counts" in run:
+        fitted: Node = run.results.net_counts
+        return {element: float(fitted[element].counts) for element in edx.lines_ev if element in fitted}
     if "maps" in edx:
         maps: Node = edx.maps
         return {element: float(np.nansum(np.asarray(maps[element], dtype=np.float64))) for element in maps}
