@@ -147,6 +147,24 @@ def test_connectivity_of_a_whole_a_cut_and_a_littered_wire() -> None:
     assert found.dead_fraction_low < found.dead_fraction < found.dead_fraction_high
 
 
+def test_a_gap_below_the_resolution_is_said_to_be_possible() -> None:
+    rng = np.random.default_rng(8)
+    whole = (np.hypot(Y, Z) < 10).astype(float)
+    cut = whole * (np.abs(X - 8) > 1)
+    blurred = [gaussian_filter(one, 2.2) + 0.03 * rng.normal(size=one.shape) for one in (whole, cut)]
+    sound, doubtful = (connectivity(one, VOXEL_M) for one in blurred)
+    assert sound.end_to_end_share == 1
+    assert sound.dead_fraction_high < 0.01
+    assert 0 < doubtful.end_to_end_share < 1
+    assert doubtful.dead_fraction_low < (cut * (X > 8)).sum() / cut.sum() < doubtful.dead_fraction_high
+
+
+def test_a_dent_in_the_surface_is_no_pore() -> None:
+    angle = np.arctan2(Z, Y)
+    dented = np.hypot(Y, Z) < 15 - 4 * (np.cos(6 * angle) > 0.8) * (np.cos(X / 3) > 0.5)
+    assert pores(8.0 * dented + 0.2).count == 0
+
+
 def test_pores_are_counted_and_a_solid_wire_has_none() -> None:
     rng = np.random.default_rng(5)
     body = np.hypot(Y, Z) < 15
