@@ -156,10 +156,12 @@ def _results(
                 volumes,
                 series.counts,
                 chosen,
+                angles,
                 dose_e_per_m2=float(np.mean([series.dose_e_per_m2[k] for k in chosen])),
                 solid_angle_sr=float(head["edx"]["solid_angle_sr"]),
                 beam_energy_ev=float(head["voltage_v"]),
                 voxel_size_m=voxel_m,
+                live_passes=int(head.get("live_passes") or 1),
             )
         try:
             found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))

@@ -14,12 +14,14 @@ from cryoctl.analysis.connectivity import connectivity, pores
 from cryoctl.analysis.elongation import elongation
 from cryoctl.analysis.fsc import fourier_shell_correlation
 from cryoctl.analysis.ionisation import cross_section
+from cryoctl.analysis.partial_volume import spill, transfer_matrix
 from cryoctl.analysis.radial_profile import radial_profile
 from cryoctl.analysis.wire_amounts import amounts, wire_regions
 from cryoctl.engine.edx_counts import EdxCounts
 from cryoctl.errors import BadInput
 from cryoctl.reconstruction.algorithms import reconstruct
 from cryoctl.reconstruction.alignment import Alignment
+from cryoctl.reconstruction.live import LiveReconstruction
 from cryoctl.reconstruction.stopping import thinned_halves
 
 Volume = npt.NDArray[np.float32]
@@ -77,16 +79,19 @@ def amount_results(
     volumes: Mapping[str, Volume],
     counts: EdxCounts,
     frames: Sequence[int],
+    tilts_deg: Sequence[float],
     *,
     dose_e_per_m2: float,
     solid_angle_sr: float,
     beam_energy_ev: float,
     voxel_size_m: float,
+    live_passes: int,
 ) -> None:
     """Net counts of each element, and atoms/m3 and at% in core and shell from the volumes [z, y, x].
 
     Args:
         dose_e_per_m2: of one tilt, mean over the tilts, dead time taken off.
+        live_passes: of the live reconstruction, whose blur between core and shell joins sigma.
     """
     fit = counts.fit
     for element in fit.elements:
@@ -102,19 +107,34 @@ def amount_results(
         net = {element: volumes[element] / max(counts.signal_fraction[element], 1e-6) for element in elements}
         whole = np.sum([v / max(float(v.max()), 1e-12) for v in net.values()], axis=0)
         regions = wire_regions(net[SILICON], whole)
+        meeting = wire_regions(net[SILICON], whole, away_px=0)
     except BadInput as error:
         quoted.missing.append(error.message)
         return
     seen = dose_e_per_m2 * counts.relative_yield(SILICON, frames)
     across_m = float(quoted.results.get("elongation", {}).get("across_m", 0.0))
-    for region, mask in regions.items():
+    mixed = transfer_matrix(meeting, regions, tilts_deg, lambda ideal: _as_live(ideal, tilts_deg, whole, live_passes))
+    spilled = {
+        element: spill(mixed, [float(volume[mask].mean()) if mask.any() else 0.0 for mask in regions.values()])
+        for element, volume in net.items()
+    }
+    for number, (region, mask) in enumerate(regions.items()):
+        blurred = {element: float(counts_a_voxel[number]) for element, counts_a_voxel in spilled.items()}
         try:
-            found = amounts(net, mask, sections, seen, voxel_size_m, across_m / 2, SILICON)
+            found = amounts(net, mask, sections, seen, voxel_size_m, across_m / 2, SILICON, blurred)
         except BadInput as error:
             quoted.missing.append(f"{region}: {error.message}")
             continue
         for element, amount in found.items():
             quoted.results[f"quantification/{region}/{element}"] = dataclasses.asdict(amount)
+
+
+def _as_live(projections: Volume, tilts_deg: Sequence[float], like: Volume, passes: int) -> Volume:
+    """What the live reconstruction makes of aligned projections."""
+    live = LiveReconstruction(("filled",), (like.shape[1], like.shape[2]), thickness_px=like.shape[0], passes=passes)
+    for angle, image in zip(tilts_deg, projections, strict=True):
+        live.add_tilt(angle, {"filled": image})
+    return live.volumes()["filled"]
 
 
 def half_data_results(

@@ -56,6 +56,7 @@ def journal_head(
         "seed": prepared.seed,
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "specimen": described.get("specimen", ""),
+        "live_passes": getattr(getattr(prepared.parameters, "live", None), "passes", None),
         "operator": prepared.request.operator,
         "dose": {
             "grid": plain(ledger.grid),

@@ -73,7 +73,7 @@ def test_a_shell_without_ends_has_no_elongation() -> None:
 
 def test_one_segment_in_twelve_is_no_wire() -> None:
     with pytest.raises(BadInput, match="11 of 12 segments"):
-        elongation(wire(9, 9) * (X < X.min() + 4), VOXEL_M)
+        elongation(wire(9, 9) * (X.min() + 4 > X), VOXEL_M)
 
 
 def test_elongation_of_nothing_is_refused() -> None:
