@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.classify import core_shell_score
 from cryoctl.analysis.compare import error_against_truth
 from cryoctl.analysis.connectivity import connectivity, pores
 from cryoctl.analysis.elongation import elongation
@@ -62,7 +63,7 @@ class Quoted:
 
 
 def shape_results(quoted: Quoted, volumes: Mapping[str, Volume], voxel_size_m: float) -> None:
-    """Elongation, connection, pores and radial profiles of the volumes [z, y, x] of one target."""
+    """Elongation, connection, pores, texture and radial profiles of the volumes [z, y, x] of one target."""
     core = volumes.get(SILICON, volumes.get(IMAGE))
     if core is None:
         return
@@ -70,6 +71,8 @@ def shape_results(quoted: Quoted, volumes: Mapping[str, Volume], voxel_size_m: f
     quoted.add("elongation", lambda: elongation(core, voxel_size_m))
     quoted.add("connectivity", lambda: connectivity(core, voxel_size_m))
     quoted.add("pores", lambda: pores(guide))
+    if SILICON in volumes:
+        quoted.add("texture", lambda: core_shell_score(core))
     for element, volume in volumes.items():
         quoted.add(f"radial_profile/{element}", lambda v=volume: radial_profile(v, voxel_size_m, axis_from=guide))
 
