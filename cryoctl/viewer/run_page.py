@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cryoctl.errors import BadInput
 from cryoctl.runfile.reader import Run, open_run
+from cryoctl.runfile.reconstructions import names_newest_first
 from cryoctl.viewer import course_panels, picture_panels
 from cryoctl.viewer.palette import FAINT, INK, PAPER
 
@@ -84,14 +85,18 @@ def volumes_of(run: Run, name: str) -> tuple[dict[str, npt.NDArray[Any]], str, f
         found = list[str]()
     else:
         groups = run.reconstruction
-        found = [key for key in groups if any("volume" in groups[key][one] for one in _groups(groups[key]))]
+        found = [
+            key
+            for key in names_newest_first(groups)
+            if any("volume" in groups[key][one] for one in _groups(groups[key]))
+        ]
     if name and name not in found:
         raise BadInput(
             f"--name: no reconstruction {name[:40]!r} in {run.path.name}; it has {', '.join(found) or 'none'}"
         )
     if not found:
         return {}, "", float("nan")
-    chosen = name or next((key for key in found if not key.startswith("live")), found[0])
+    chosen = name or found[0]
     group = run.reconstruction[chosen]
     elements = [one for one in _groups(group) if "volume" in group[one]]
     volumes = {element: np.asarray(group[element].volume[()]) for element in elements}
