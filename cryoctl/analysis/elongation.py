@@ -1,4 +1,10 @@
-"""How much longer the core of a wire is along the beam than across: the missing wedge's mark on a reconstruction."""
+"""How much longer a wire is along the beam than across: the missing wedge's mark on a reconstruction.
+
+Of a filled section (a core) the widths are those at half maximum. A shell has no such width: through its middle a
+profile along the beam finds its ends, one across finds its sides, and a profile along a side would measure how faintly
+the missing wedge lets that side fade. Its widths run from outer wall to outer wall, each wall at half of its own
+height, so that ends that the missing wedge has dimmed still count.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, label, map_coordinates
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, label, map_coordinates
 
 from cryoctl.errors import BadInput
 
 Float = npt.NDArray[np.float64]
+Widths = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Elongation:
-    """FWHM along the beam (z) over FWHM across (y), averaged along the wire (x); widths in metres."""
+    """Width along the beam (z) over width across (y), averaged along the wire (x); widths in metres.
 
+    `of`: core (widths are FWHM) or shell (widths are between its outer walls)."""
+
+    of: str
     ratio: float
     ratio_sigma: float
     along_beam_m: float
@@ -33,27 +43,36 @@ class Elongation:
 def elongation(volume: npt.ArrayLike, voxel_size_m: float, segments: int = 12, band: float = 0.5) -> Elongation:
     """Measure the elongation of the wire that runs along x in `volume` [z, y, x].
 
-    The core is found by itself: the centre of mass of the brightest connected bulk in each segment along x. Profiles
+    A core is found by itself: the centre of mass of the brightest connected bulk in each segment along x. Profiles
     along z and y run through it, averaged over `band` of the estimated width to either side in the other direction
-    and over the segment. Sigma is the spread over the segments (median absolute deviation, over root n). Raises
-    `BadInput` where no segment has a peak with both half-maxima inside the volume.
+    and over the segment. Where most segments are empty in the middle it is a shell, measured through the middle. Sigma
+    is the standard error over the segments, outliers left out. Raises `BadInput` where no segment has a peak with both
+    half-maxima inside the volume, or most have sides but no ends.
     """
     values = np.nan_to_num(np.asarray(volume, dtype=np.float64))
     if values.ndim != 3 or min(values.shape[:2]) < 6 or values.shape[2] < 1:
         raise BadInput(f"elongation: volume has shape {values.shape}; [z, y, x] with at least 6 x 6 voxels is needed.")
     pieces = np.array_split(values, min(segments, values.shape[2]), axis=2)
-    rows: list[tuple[float, float, float, float]] = []
-    for piece in pieces:
-        found = _widths(piece.mean(axis=2), band)
-        if found is not None:
-            rows.append(found)
-    if not rows:
-        raise BadInput("elongation: no core found with both half-maxima inside the volume; choose another element.")
+    sections = [piece.mean(axis=2) for piece in pieces]
+    shells = [_shell_widths(section) for section in sections]
+    hollow = [shell for shell in shells if shell is not None]
+    if 2 * len(hollow) > len(sections):
+        of, rows = "shell", [widths for widths in hollow if widths]
+        if 2 * len(rows) <= len(hollow):
+            raise BadInput("elongation: a shell whose ends along the beam the missing wedge hides; measure its core.")
+    else:
+        of, rows = "core", [found for section in sections if (found := _widths(section, band)) is not None]
+    if 4 * len(rows) < len(sections) or not rows:
+        raise BadInput(
+            f"elongation: no core found with both half-maxima inside the volume in {len(sections) - len(rows)} of "
+            f"{len(sections)} segments; choose another element."
+        )
     table = np.array(rows)
     along, across = (_robust(table[:, k]) for k in (0, 1))
     ratio = _robust(table[:, 0] / table[:, 1])
     half = (np.array(values.shape[:2]) - 1) / 2
     return Elongation(
+        of=of,
         ratio=ratio[0],
         ratio_sigma=ratio[1],
         along_beam_m=along[0] * voxel_size_m,
@@ -79,7 +98,7 @@ def _robust(values: Float) -> tuple[float, float]:
 
 def core_centre(section: Float) -> tuple[float, float]:
     """(z, y) in pixels of the core of a section [z, y]: centre of mass of what exceeds half of the smoothed maximum."""
-    smooth = gaussian_filter1d(gaussian_filter1d(section, 1.5, axis=0), 1.5, axis=1)
+    smooth = gaussian_filter(section, 1.5)
     low, top = float(np.median(smooth)), float(smooth.max())
     z, y = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
     weights = np.clip(smooth - (low + top) / 2, 0, None)
@@ -91,7 +110,58 @@ def core_centre(section: Float) -> tuple[float, float]:
     return float((weights * zs).sum() / weights.sum()), float((weights * ys).sum() / weights.sum())
 
 
-def _widths(section: Float, band: float) -> tuple[float, float, float, float] | None:
+def _shell_widths(section: Float) -> Widths | tuple[()] | None:
+    """Outer widths as `_widths` has them; () for sides without ends, None where the middle is not empty."""
+    smooth = gaussian_filter(section, 1.5)
+    low, top = float(np.median(smooth)), float(smooth.max())
+    weights = np.clip(smooth - low - 0.25 * (top - low), 0, None)
+    if weights.sum() <= 0:
+        return None
+    zs, ys = np.indices(section.shape)
+    z, y = float((weights * zs).sum() / weights.sum()), float((weights * ys).sum() / weights.sum())
+    along = across = 0.0
+    for _ in range(3):
+        sides = _outer_walls(_profile(section, z, y, 1.0, along_z=False), y)
+        if sides is None:
+            return None
+        across, y = sides[1] - sides[0], (sides[0] + sides[1]) / 2
+        ends = _outer_walls(_profile(section, z, y, 1.0, along_z=True), z)
+        if ends is None:
+            return ()
+        along, z = ends[1] - ends[0], (ends[0] + ends[1]) / 2
+    return along, across, z, y
+
+
+def _outer_walls(profile: Float, middle: float) -> tuple[float, float] | None:
+    """Where the walls on both sides of an empty `middle` fall to half of their own height, going outwards."""
+    smooth = gaussian_filter1d(profile, 1.0)
+    n = len(profile)
+    base = _base(smooth)
+    centre = int(np.clip(round(middle), 1, n - 2))
+    heart = float(smooth[centre - 1 : centre + 2].mean()) - base
+    walls = (int(np.argmax(smooth[:centre])), centre + 1 + int(np.argmax(smooth[centre + 1 :])))
+    edges: list[float] = []
+    for step, wall in zip((-1, 1), walls, strict=True):
+        top = float(smooth[wall]) - base
+        if not top > 0 or heart > top / 2:
+            return None
+        level, soft = (profile - base) / top, (smooth - base) / top
+        i = wall
+        while 0 <= i + step < n and soft[i] >= 0.5:
+            i += step
+        if soft[i] >= 0.5:
+            return None
+        edges.append(_crossing(level, soft, i, step))
+    return edges[0], edges[1]
+
+
+def _base(smooth: Float) -> float:
+    """Median of the outer tenth on both sides."""
+    edge = max(2, len(smooth) // 10)
+    return float(np.median(np.concatenate([smooth[:edge], smooth[-edge:]])))
+
+
+def _widths(section: Float, band: float) -> Widths | None:
     """(FWHM along z, along y, centre z, centre y) in pixels, or None."""
     z, y = core_centre(section)
     along, across = 3.0, 3.0
@@ -120,14 +190,13 @@ def _profile(section: Float, z: float, y: float, half_band: float, along_z: bool
 def fwhm(profile: Float, near: float) -> float | None:
     """Full width at half maximum in samples of the peak about index `near`, or None if a side has no half-maximum.
 
-    The base is the mean of the outer fifth on both sides (its lower median, so that a shell does not lift it), the
-    top the mean of the samples above 85 % of the lightly smoothed maximum. Each crossing is where a straight line,
-    fitted to the samples between 25 and 75 % of the flank, meets one half.
+    The base is the median of the outer tenth on both sides, the top the mean of the samples above 85 % of the lightly
+    smoothed maximum. Each crossing is where a straight line, fitted to the samples between 20 and 80 % of the flank,
+    meets one half.
     """
     smooth = gaussian_filter1d(profile, 1.0)
     n = len(profile)
-    edge = max(2, n // 10)
-    base = float(np.median(np.concatenate([smooth[:edge], smooth[-edge:]])))
+    base = _base(smooth)
     lo, hi = max(int(near) - 1, 0), min(int(near) + 2, n)
     reach = max(3, n // 4)
     inner = smooth[max(lo - reach, 0) : min(hi + reach, n)]

@@ -35,13 +35,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class ShellCorrelation:
-    """FSC of all directions and within cones about x (along the wire), y (across) and z (along the beam)."""
+    """FSC of all directions and within cones about x (along the wire), y (across) and z (along the beam). `halves` says
+    what the two volumes were made of."""
 
     shell: Curve
     x: Curve
     y: Curve
     z: Curve
     criterion: float
+    halves: str = "given"
 
 
 def fourier_shell_correlation(

@@ -30,7 +30,8 @@ COMMON_SIGMA = 0.1
 @dataclass(frozen=True)
 class Amount:
     """One element in one region. `counts_per_voxel` is net counts a voxel and tilt; `absorption` the share of its
-    photons that the specimen may keep. `atomic_percent` is from cross-sections, `cliff_lorimer_percent` from
+    photons that the specimen may keep, `spill` the share of its counts that may be the other region's, or have gone
+    there. `atomic_percent` is from cross-sections, `cliff_lorimer_percent` from
     k-factors (the same cross-sections' ratios, so that what they have in common cancels)."""
 
     counts_per_voxel: float
@@ -42,13 +43,14 @@ class Amount:
     cliff_lorimer_percent: float
     cliff_lorimer_percent_sigma: float
     absorption: float
+    spill: float
 
 
 def wire_regions(
     core: npt.ArrayLike, whole: npt.ArrayLike, smoothing_px: float = 0.8, away_px: int = 2
 ) -> dict[str, Mask]:
     """Masks [z, y, x] of core and shell: above the threshold of `core` (Si), and of `whole` (image or sum) but not in
-    the core; both kept `away_px` from the surface between them, which the reconstruction blurs.
+    the core; both kept `away_px` from the surface between them, which the reconstruction blurs (0: they meet there).
 
     Raises `BadInput` for volumes of unlike shape or without content.
     """
@@ -58,6 +60,8 @@ def wire_regions(
     inner, outer = (gaussian_filter(v, smoothing_px) for v in (first, second))
     silicon: Mask = np.asarray(inner > phase_threshold(inner), dtype=bool)
     body: Mask = np.asarray(outer > 0.5 * phase_threshold(outer), dtype=bool)
+    if away_px == 0:
+        return {"core": silicon, "shell": body & ~silicon}
     deep: Mask = np.asarray(binary_erosion(silicon, iterations=away_px, border_value=1), dtype=bool)
     beyond: Mask = np.asarray(binary_dilation(silicon, iterations=away_px), dtype=bool)
     return {"core": deep, "shell": body & ~beyond}
@@ -71,19 +75,22 @@ def amounts(
     voxel_size_m: float,
     path_m: float = 0.0,
     reference: str = "",
+    spilled: Mapping[str, float] | None = None,
 ) -> dict[str, Amount]:
     """Mean amounts in a region of `volumes` [z, y, x] (net counts a voxel and tilt), blocks along x giving sigma.
 
     dose_e_per_m2: electrons per m2 of one tilt, times the detector's mean relative yield. path_m: length of material of
     the region's composition on the photons' way out, for the size of absorption. reference: element of the k-factors
-    (the first by default). Raises `BadInput` for an empty region, or a missing cross-section.
+    (the first by default). spilled: counts a voxel that blur may have brought or taken (`partial_volume.spill`), by
+    element; they join sigma. Raises `BadInput` for an empty region, or a missing cross-section.
     """
     names = list(volumes)
     if not mask.any():
         raise BadInput("quantification: the region is empty; the volume shows no core or no shell.")
     counted = {name: _mean_by_blocks(np.asarray(volumes[name], dtype=np.float64), mask) for name in names}
     mean = {name: value for name, (value, _) in counted.items()}
-    sigma = {name: error for name, (_, error) in counted.items()}
+    spilled = spilled or {}
+    sigma = {name: float(np.hypot(error, spilled.get(name, 0.0))) for name, (_, error) in counted.items()}
     m2 = {name: sections[name].m2 for name in names if name in sections}
     plain = {name: sections[name].relative_sigma for name in m2}
     first = from_cross_sections(mean, sigma, m2, plain, dose_e_per_m2, voxel_size_m)
@@ -104,6 +111,7 @@ def amounts(
             cliff_lorimer_percent=float(ratio.atomic_percent[name]),
             cliff_lorimer_percent_sigma=float(ratio.atomic_percent_sigma[name]),
             absorption=kept[name],
+            spill=spilled.get(name, 0.0) / max(abs(mean[name]), 1e-12),
         )
         for name in names
     }

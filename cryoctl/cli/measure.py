@@ -35,8 +35,8 @@ def measure(
 ) -> None:
     """Measure volumes offline, also such as are not ours.
 
-    elongation: FWHM along the beam (z) over across (y) of a wire along x. fsc: Fourier shell correlation of half data;
-    of a stack, its shape is [2, z, y, x].
+    elongation: width along the beam (z) over across (y) of a wire along x, a core's FWHM or a shell's outer walls. fsc:
+    Fourier shell correlation of half data; of a stack, its shape is [2, z, y, x].
     """
     if what not in KINDS:
         raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")
@@ -98,11 +98,13 @@ def lines_of(measured: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{element:<8} elongation {one['ratio']:.3f} +- {one['ratio_sigma']:.3f}  "
             f"along beam {one['along_beam_m'] * 1e9:.1f} nm, across {one['across_m'] * 1e9:.1f} nm"
+            + (" (shell, between its outer walls)" if one["of"] == "shell" else "")
         )
     for element, one in (measured.get("fsc") or {}).items():
         shell = one["shell"]
         axes = ", ".join(f"{axis} {one[axis]['resolution_m'] * 1e9:.1f}" for axis in ("x", "y", "z"))
         limit = " (limited by the voxel)" if shell["limited_by_voxel"] else ""
-        lines.append(f"{element:<8} resolution {shell['resolution_m'] * 1e9:.1f} nm{limit}; {axes} nm")
+        thinned = " (halves of thinned counts)" if one.get("halves") == "thinned counts" else ""
+        lines.append(f"{element:<8} resolution {shell['resolution_m'] * 1e9:.1f} nm{limit}; {axes} nm{thinned}")
     lines += [f"{element:<8} {sentence}" for element, sentence in (measured.get("shortfalls") or {}).items()]
     return lines

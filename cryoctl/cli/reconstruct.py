@@ -49,8 +49,8 @@ def reconstruct(
 ) -> None:
     """Align by the images, count by the spectra, reconstruct each element; adds /reconstruction/NAME to the run file.
 
-    Told for each element: elongation (FWHM along the beam over across), resolution by half data, and for a simulated
-    run the error against the truth.
+    Told for each element: elongation (width along the beam over across: a core's FWHM, a shell's outer walls),
+    resolution by half data, and for a simulated run the error against the truth.
     """
     from cryoctl.launch.reconstruct import Wanted
     from cryoctl.launch.volume_files import reconstruct_run
@@ -85,7 +85,8 @@ def table(report: Mapping[str, Any]) -> list[str]:
                 element,
                 str(one["algorithm"]),
                 stop,
-                _with_error(one["elongation"], one["elongation_sigma"]),
+                _with_error(one["elongation"], one["elongation_sigma"])
+                + (" (shell)" if one["elongation_of"] == "shell" else ""),
                 "-" if one["fsc_m"] is None else f"{one['fsc_m'] * 1e9:.3g} nm",
                 "-" if one["error_truth"] is None else f"{one['error_truth']:.3f}",
                 wording.duration(one["seconds"]),

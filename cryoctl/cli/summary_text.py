@@ -14,7 +14,18 @@ Row = tuple[str, str]
 
 MOST_VALUES = 4
 _FIRST = ("ratio", "found", "verdict", "dead_fraction", "fraction")
-_SILENT = ("_sigma", "_low", "_high", "centre_y_m", "centre_z_m", "axis_y_m", "axis_z_m", "segments", "threshold")
+_SILENT = (
+    "_sigma",
+    "_low",
+    "_high",
+    "centre_y_m",
+    "centre_z_m",
+    "axis_y_m",
+    "axis_z_m",
+    "segments",
+    "dimensions",
+    "threshold",
+)
 _SCALED = {"_per_m2": ("/m2", 1.0), "_m3": (" um3", 1e18), "_m": (" nm", 1e9), "_s": (" s", 1.0), "_a": (" pA", 1e12)}
 
 

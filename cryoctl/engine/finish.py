@@ -158,10 +158,12 @@ def _results(
                 volumes,
                 series.counts,
                 chosen,
+                angles,
                 dose_e_per_m2=float(np.mean([series.dose_e_per_m2[k] for k in chosen])),
                 solid_angle_sr=float(head["edx"]["solid_angle_sr"]),
                 beam_energy_ev=float(head["voltage_v"]),
                 voxel_size_m=voxel_m,
+                live_passes=_live_passes(head),
             )
         try:
             found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))
@@ -187,9 +189,13 @@ def _axis(head: Mapping[str, Any]) -> float | None:
     return axis if np.isfinite(axis) else None
 
 
+def _live_passes(head: Mapping[str, Any]) -> int:
+    return int((head.get("live") or {}).get("passes", 1))
+
+
 def _volumes(live: Mapping[str, Mapping[str, Volume]], head: Mapping[str, Any]) -> dict[str, Any]:
     extras: dict[str, Any] = {}
-    passes = int((head.get("live") or {}).get("passes", 1))
+    passes = _live_passes(head)
     for number, (target, volumes) in enumerate(live.items()):
         name = "live" if number == 0 else f"live_{target}"
         for element, volume in volumes.items():

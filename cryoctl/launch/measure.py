@@ -22,12 +22,13 @@ from cryoctl.reconstruction.methods import ALGORITHMS
 from cryoctl.runfile.h5 import open_h5
 from cryoctl.runfile.node import Node
 from cryoctl.runfile.reader import open_run
+from cryoctl.runfile.reconstructions import names_newest_first
 
 Tell = Callable[[str], None]
 
 
 def measure_elongation(path: Path, *, name: str = "", pixel_size_m: float | None = None) -> dict[str, Any]:
-    """FWHM along the beam over FWHM across, by element of a run's reconstruction, or of one volume.
+    """Width along the beam over width across, by element of a run's reconstruction, or of one volume.
 
     Raises:
         BadInput: there is no volume, or nothing in any of them can be measured.
@@ -95,7 +96,7 @@ def _kept_fsc(path: Path, name: str) -> dict[str, Any]:
         if "reconstruction" not in root:
             return {}
         group = Node(root.group("reconstruction"))
-        for chosen in (one for one in group if not name or one == name):
+        for chosen in (one for one in names_newest_first(group) if not name or one == name):
             elements = group[chosen]
             found = {
                 element: elements[element].fsc.to_dict()

@@ -29,6 +29,7 @@ from cryoctl.reconstruction.algorithms import MAX_ITERATIONS, Reconstruction, re
 from cryoctl.reconstruction.alignment import Alignment
 from cryoctl.reconstruction.cluster import Farm
 from cryoctl.reconstruction.methods import ALGORITHMS
+from cryoctl.reconstruction.stopping import thinned_halves, whole_counts
 
 Volume = npt.NDArray[np.float32]
 Tell = Callable[[str], None]
@@ -159,7 +160,7 @@ def _one_volume(element: str, series: AlignedSeries, recording: TiltRecording, w
     except BadInput as problem:
         shortfalls.append(problem.message)
     try:
-        shells = half_data_shells(series, recording, made)
+        shells = half_data_shells(series, recording, made, wanted.seed)
     except BadInput as problem:
         shortfalls.append(problem.message)
     truth = recording.truth.get(element)
@@ -179,14 +180,22 @@ def _one_volume(element: str, series: AlignedSeries, recording: TiltRecording, w
     )
 
 
-def half_data_shells(series: AlignedSeries, recording: TiltRecording, made: Reconstruction) -> ShellCorrelation:
+def half_data_shells(
+    series: AlignedSeries, recording: TiltRecording, made: Reconstruction, seed: int = 0
+) -> ShellCorrelation:
     """Fourier shell correlation of the two halves, each reconstructed as the whole was.
+
+    Even and odd scan frames are the halves; of a single scan frame the counts are thinned with `seed`.
 
     Raises:
         BadInput: there are no halves, or one is empty.
     """
-    if series.halves is None or series.half_shares is None:
-        raise BadInput("fsc: a single scan frame a tilt has no halves; record with edx.scans of 2 or more")
+    halves, shares, what = series.halves, series.half_shares, "scan frames"
+    if halves is None or shares is None:
+        if not whole_counts(series.counts):
+            raise BadInput("fsc: a single scan frame a tilt that is no counts has no halves; record two or more")
+        halves, shares = thinned_halves(series.counts, seed), np.full((2, len(series.counts)), 0.5)
+        what = "thinned counts"
     volumes = [
         reconstruct(
             half,
@@ -199,9 +208,10 @@ def half_data_shells(series: AlignedSeries, recording: TiltRecording, made: Reco
             weight=series.weight,
             thickness_px=recording.thickness_px,
         ).volume
-        for half, share in zip(series.halves, series.half_shares, strict=True)
+        for half, share in zip(halves, shares, strict=True)
     ]
-    return fourier_shell_correlation(volumes[0], volumes[1], recording.pixel_size_m)
+    found = fourier_shell_correlation(volumes[0], volumes[1], recording.pixel_size_m)
+    return dataclasses.replace(found, halves=what)
 
 
 def element_report(one: ElementVolume) -> dict[str, Any]:
@@ -216,10 +226,12 @@ def element_report(one: ElementVolume) -> dict[str, Any]:
         "cutoff": one.made.cutoff,
         "stop_rule": one.made.stop_rule,
         "elongation": drawn_out.ratio if drawn_out is not None else None,
+        "elongation_of": drawn_out.of if drawn_out is not None else None,
         "elongation_sigma": drawn_out.ratio_sigma if drawn_out is not None else None,
         "fsc_m": whole.resolution_m if whole is not None else None,
         "fsc_low_m": whole.resolution_m_low if whole is not None else None,
         "fsc_high_m": whole.resolution_m_high if whole is not None else None,
+        "fsc_halves": shells.halves if shells is not None else None,
         "fsc_axes_m": {axis: curve.resolution_m for axis, curve in cones.items()},
         "error_truth": one.error_truth,
         "ncc_truth": one.ncc_truth,

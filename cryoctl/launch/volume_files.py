@@ -17,6 +17,7 @@ from cryoctl.launch.reconstruct import Volumes, Wanted, check_wanted, reconstruc
 from cryoctl.launch.tilt_recording import elements_of, read_recording
 from cryoctl.runfile.h5 import H5Dataset, H5Group, create_h5, open_h5
 from cryoctl.runfile.reader import open_run
+from cryoctl.runfile.reconstructions import names_newest_first
 from cryoctl.runfile.tree import put
 from cryoctl.runfile.writer import add_reconstruction
 
@@ -104,12 +105,12 @@ def volumes_of_run(run_file: Path, name: str = "") -> dict[str, NamedVolume]:
         BadInput: there is no such reconstruction.
     """
     with open_h5(run_file) as root:
-        found = [key for key in root.group("reconstruction") if key != "alignment"] if "reconstruction" in root else []
+        found = names_newest_first(root.group("reconstruction")) if "reconstruction" in root else []
         with_volumes = [key for key in found if _elements(root, key)]
         if not with_volumes or (name and name not in with_volumes):
             has = ", ".join(with_volumes) or "none"
             raise BadInput(f"{run_file.name}: no reconstruction {name or 'at all'}; it has {has}; reconstruct first")
-        chosen = name or next((key for key in with_volumes if key != "live"), with_volumes[0])
+        chosen = name or with_volumes[0]
         volumes: dict[str, NamedVolume] = {}
         for element in _elements(root, chosen):
             base = f"reconstruction/{chosen}/{element}"

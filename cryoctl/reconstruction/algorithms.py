@@ -26,6 +26,7 @@ from cryoctl.reconstruction.stopping import (
     held_out_tilts,
     parts_of_scan_frames,
     thinned,
+    whole_counts,
 )
 from cryoctl.reconstruction.wbp import CUTOFFS
 
@@ -152,7 +153,7 @@ def _folds(
 ) -> tuple[list[Fold], str]:
     if halves is not None:
         return parts_of_scan_frames(series, halves, shares), "half data by scan frames"
-    if series.counts.min() >= 0 and np.array_equal(series.counts, np.rint(series.counts)):
+    if whole_counts(series.counts):
         return thinned(series, seed), f"half data by thinning with seed {seed}"
     if series.counts.shape[0] < 2:
         raise BadInput("iterations: not given, and one projection of no whole counts can't be split; give iterations")

@@ -71,15 +71,24 @@ def parts_of_scan_frames(series: TiltSeries, parts: npt.ArrayLike, shares: npt.A
 
 
 def thinned(series: TiltSeries, seed: int) -> list[Fold]:
-    """Folds where only one scan frame exists: each count goes to one of two parts by a fair coin (binomial thinning).
-
-    The halves of a Poisson count are independent Poisson counts. Raises BadInput unless the data are whole counts.
-    """
-    if series.counts.min() < 0 or not np.array_equal(series.counts, np.rint(series.counts)):
+    """Folds where only one scan frame exists. Raises BadInput unless the data are whole counts."""
+    if not whole_counts(series.counts):
         raise BadInput("projections: not whole counts, so they can't be thinned; give halves or a number of iterations")
+    return parts_of_scan_frames(series, thinned_halves(series.counts, seed))
+
+
+def whole_counts(counts: Stack) -> bool:
+    return bool(counts.min(initial=0) >= 0) and np.array_equal(counts, np.rint(counts))
+
+
+def thinned_halves(counts: Stack, seed: int) -> Stack:
+    """Two parts [2, ...] of whole counts, each count in one of them by a fair coin (binomial thinning).
+
+    The halves of a Poisson count are independent Poisson counts.
+    """
     rng = np.random.default_rng([seed, 0x68616C66])
-    first = rng.binomial(series.counts.astype(np.int64), 0.5).astype(np.float32)
-    return parts_of_scan_frames(series, np.stack([first, series.counts - first]))
+    first = rng.binomial(counts.astype(np.int64), 0.5).astype(np.float32)
+    return np.stack([first, counts - first])
 
 
 def held_out_tilts(series: TiltSeries, tilt_deg: npt.ArrayLike, parts: int = 5) -> list[Fold]:

@@ -51,6 +51,10 @@ class Node:
         """Names of the members."""
         return list(self._group)
 
+    def attr_of(self, name: str, attribute: str, default: Any = None) -> Any:
+        """An attribute of the member group `name`."""
+        return self._group.group(name).attr(attribute, default)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything below as plain Python values: arrays as lists, groups as dicts."""
         return {name: _as_plain(self[name]) for name in self._group}

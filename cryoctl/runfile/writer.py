@@ -19,6 +19,7 @@ from cryoctl.runfile.h5 import H5Group, change_h5, create_h5, open_h5
 from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.runfile.picture_group import write_pictures
 from cryoctl.runfile.raw_io import open_file, sync_folder
+from cryoctl.runfile.reconstructions import names_newest_first, order_of
 from cryoctl.runfile.tree import make_groups, nexus_name, put
 
 HYPERSPY_LAYOUT = "hyperspy_nexus_v3"
@@ -93,6 +94,9 @@ def add_reconstruction(path: Path, name: str, values: Mapping[str, Any]) -> None
 
     def add(root: H5Group) -> None:
         group = make_groups(root, f"reconstruction/{name}")
+        made = root.group("reconstruction")
+        newest = max(order_of(made, one) for one in names_newest_first(made))
+        group.set_attrs(order=newest + 1)
         for key in list(group):
             if any(place == key or place.startswith(f"{key}/") for place in values):
                 group.delete(key)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cryoctl.errors import BadInput
 from cryoctl.runfile.reader import Run, open_run
+from cryoctl.runfile.reconstructions import names_newest_first
 from cryoctl.viewer import course_panels, picture_panels
 from cryoctl.viewer.palette import FAINT, INK, PAPER
 
@@ -84,14 +85,18 @@ def volumes_of(run: Run, name: str) -> tuple[dict[str, npt.NDArray[Any]], str, f
         found = list[str]()
     else:
         groups = run.reconstruction
-        found = [key for key in groups if any("volume" in groups[key][one] for one in _groups(groups[key]))]
+        found = [
+            key
+            for key in names_newest_first(groups)
+            if any("volume" in groups[key][one] for one in _groups(groups[key]))
+        ]
     if name and name not in found:
         raise BadInput(
             f"--name: no reconstruction {name[:40]!r} in {run.path.name}; it has {', '.join(found) or 'none'}"
         )
     if not found:
         return {}, "", float("nan")
-    chosen = name or next((key for key in found if not key.startswith("live")), found[0])
+    chosen = name or found[0]
     group = run.reconstruction[chosen]
     elements = [one for one in _groups(group) if "volume" in group[one]]
     volumes = {element: np.asarray(group[element].volume[()]) for element in elements}
@@ -134,6 +139,7 @@ def _pictures(
     pixel_m = float(run.image.pixel_size_m) if "image" in run else float("nan")
     box = picture_panels.body_box(volumes) if volumes else None
     errors = _errors(run, name) if volumes else {}
+    labelled = next((element for element in columns if element in volumes), "")
     for k, element in enumerate(columns):
         axes = [figure.add_subplot(grid[row, k]) for row in range(4)]
         if element in maps:
@@ -142,9 +148,9 @@ def _pictures(
         else:
             course_panels.nothing(axes[0], f"no map of {element}")
         if element in volumes and box is not None:
-            note = f"{name} volume" if k == 0 else errors.get(element, "")
+            note = f"{name} volume" if element == labelled else errors.get(element, "")
             places = (axes[1], axes[2], axes[3])
-            picture_panels.slices(places, volumes[element], element, box, voxel_m, first=k == 0, note=note)
+            picture_panels.slices(places, volumes[element], element, box, voxel_m, first=element == labelled, note=note)
         else:
             for place in axes[1:]:
                 course_panels.nothing(place, "no volume")
@@ -174,12 +180,12 @@ def _right(figure: Any, run: Run) -> None:
         2, 1, left=0.705, right=0.975, top=0.885, bottom=0.375, hspace=0.32, height_ratios=(1.25, 1)
     )
     axes = figure.add_subplot(grid[0])
-    if "entry/dose/map_e_per_a2" in run:
+    if "entry/dose/map_e_per_a2" in run and not ("known" in run.dose and not run.dose.known):
         areas = run.entry.areas if "areas" in run.entry else {}
         told = {name: areas[name].to_dict() for name in areas}
         course_panels.dose_map(axes, figure, run.dose, told)
     else:
-        course_panels.nothing(axes, "no dose was recorded")
+        course_panels.nothing(axes, "dose unknown: no beam current or dwell time was recorded")
     axes = figure.add_subplot(grid[1])
     profiles = _profiles(run)
     if profiles:

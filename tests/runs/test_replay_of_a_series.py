@@ -9,12 +9,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from cryoctl.errors import BadInput, FileProblem, RecipeError
 from cryoctl.launch.replay import replay
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.runfile.check import check_run
 from cryoctl.runfile.reader import open_run
+from cryoctl.runfile.summary import summary_of
+from cryoctl.viewer.run_page import page_of
 from tests.recorded_series import REAL_TIME_S, SHAPE, TILTS_DEG, MadeSeries, make_series
 from tests.runs.small_runs import run_file
 
@@ -58,6 +61,23 @@ def test_dose_is_unknown_gates_nothing_and_is_said(played: RunResult) -> None:
     assert played.summary["dose"]["peak"] is None
     assert any("dose unknown" in warning for warning in played.summary["warnings"])
     assert check_run(run_file(played)).ok
+
+
+def test_the_page_draws_no_dose_that_is_not_known(played: RunResult) -> None:
+    with open_run(run_file(played)) as run:
+        texts = [text.get_text() for text in page_of(run).findobj(Text)]
+    assert not [text for text in texts if text.startswith("dose: peak")]
+    assert any(text.startswith("dose unknown") for text in texts)
+
+
+def test_show_tells_the_counts_that_the_run_told(played: RunResult) -> None:
+    assert summary_of(run_file(played))["counts"] == played.summary["counts"]
+
+
+def test_halves_of_a_single_scan_frame_are_thinned_counts(played: RunResult) -> None:
+    with open_run(run_file(played)) as run:
+        assert run.results.fsc.Si.halves == "thinned counts"
+    assert not [warning for warning in played.summary["warnings"] if "fsc" in warning]
 
 
 def test_what_the_data_decide_is_ignored_with_one_warning(played: RunResult, made: MadeSeries, tmp_path: Path) -> None:

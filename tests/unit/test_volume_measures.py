@@ -33,6 +33,7 @@ def test_elongation_is_measured_with_its_place(ratio: float, noise: float) -> No
     rng = np.random.default_rng(0)
     volume = wire(9 * ratio, 9, dz=2.3, dy=-1.6) + noise * rng.normal(size=Z.shape)
     found = elongation(volume, VOXEL_M)
+    assert found.of == "core"
     assert found.ratio == pytest.approx(ratio, abs=0.05 + 4 * found.ratio_sigma)
     assert found.across_m == pytest.approx(18 * VOXEL_M, rel=0.07)
     assert found.centre_z_m == pytest.approx(2.3 * VOXEL_M, abs=0.3 * VOXEL_M)
@@ -42,6 +43,37 @@ def test_elongation_is_measured_with_its_place(ratio: float, noise: float) -> No
 def test_a_weak_shell_does_not_change_the_core_s_elongation() -> None:
     shell = 0.15 * wire(18, 18)
     assert elongation(wire(11, 8) + shell, VOXEL_M).ratio == pytest.approx(11 / 8, abs=0.08)
+
+
+def shell(along: float, across: float, ends: float = 1.0, dz: float = 0.0, dy: float = 0.0) -> np.ndarray:
+    """A wall 4 voxels thick; `ends` is what the missing wedge leaves of its brightness at the ends along the beam."""
+    hollow = wire(along, across, dz, dy) - wire(along - 4, across - 4, dz, dy)
+    steep = np.abs(Z - dz) / np.maximum(np.hypot((Z - dz) / along * across, Y - dy), 1e-9) * across / along
+    return hollow * (1 - (1 - ends) * np.clip(steep, 0, 1) ** 2)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.4])
+@pytest.mark.parametrize("ends", [1.0, 0.35])
+def test_a_shell_s_elongation_is_that_of_its_outer_walls(ratio: float, ends: float) -> None:
+    rng = np.random.default_rng(0)
+    volume = shell(13 * ratio, 13, ends, dz=1.3, dy=-2.2) + 0.2 * rng.normal(size=Z.shape)
+    found = elongation(volume, VOXEL_M)
+    assert found.of == "shell"
+    assert found.ratio == pytest.approx(ratio, abs=0.04 + 4 * found.ratio_sigma)
+    assert found.across_m == pytest.approx(26 * VOXEL_M, rel=0.05)
+    assert found.centre_z_m == pytest.approx(1.3 * VOXEL_M, abs=0.4 * VOXEL_M)
+    assert found.centre_y_m == pytest.approx(-2.2 * VOXEL_M, abs=0.3 * VOXEL_M)
+
+
+def test_a_shell_without_ends_has_no_elongation() -> None:
+    two_sides = wire(16, 4, dy=-12) + wire(16, 4, dy=12)
+    with pytest.raises(BadInput, match="ends along the beam"):
+        elongation(two_sides, VOXEL_M)
+
+
+def test_one_segment_in_twelve_is_no_wire() -> None:
+    with pytest.raises(BadInput, match="11 of 12 segments"):
+        elongation(wire(9, 9) * (X.min() + 4 > X), VOXEL_M)
 
 
 def test_elongation_of_nothing_is_refused() -> None:
@@ -113,6 +145,24 @@ def test_connectivity_of_a_whole_a_cut_and_a_littered_wire() -> None:
     assert found.end_to_end
     assert found.dead_fraction == pytest.approx(1 - whole.sum() / island.sum(), abs=0.04)
     assert found.dead_fraction_low < found.dead_fraction < found.dead_fraction_high
+
+
+def test_a_gap_below_the_resolution_is_said_to_be_possible() -> None:
+    rng = np.random.default_rng(8)
+    whole = (np.hypot(Y, Z) < 10).astype(float)
+    cut = whole * (np.abs(X - 8) > 1)
+    blurred = [gaussian_filter(one, 2.2) + 0.03 * rng.normal(size=one.shape) for one in (whole, cut)]
+    sound, doubtful = (connectivity(one, VOXEL_M) for one in blurred)
+    assert sound.end_to_end_share == 1
+    assert sound.dead_fraction_high < 0.01
+    assert 0 < doubtful.end_to_end_share < 1
+    assert doubtful.dead_fraction_low < (cut * (X > 8)).sum() / cut.sum() < doubtful.dead_fraction_high
+
+
+def test_a_dent_in_the_surface_is_no_pore() -> None:
+    angle = np.arctan2(Z, Y)
+    dented = np.hypot(Y, Z) < 15 - 4 * (np.cos(6 * angle) > 0.8) * (np.cos(X / 3) > 0.5)
+    assert pores(8.0 * dented + 0.2).count == 0
 
 
 def test_pores_are_counted_and_a_solid_wire_has_none() -> None:

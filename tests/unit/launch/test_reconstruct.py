@@ -105,16 +105,19 @@ def test_given_iterations_are_kept() -> None:
     assert report["Si"]["stop_rule"] == "given"
 
 
-def test_a_single_scan_frame_has_no_shell_correlation_but_a_volume() -> None:
+def test_a_single_scan_frame_s_halves_are_thinned_counts_and_its_image_has_none() -> None:
     series = recording()
     tilts = tuple(
         dataclasses.replace(tilt, scans=tilt.scans[:1], shifts_px=tilt.shifts_px[:1], events=tilt.events[:1])
         for tilt in series.tilts
     )
     report = reconstruct_recording(dataclasses.replace(series, tilts=tilts), Wanted(elements=("Si", HAADF))).report()
-    assert report["Si"]["fsc_m"] is None
-    assert "halves" in report["Si"]["shortfalls"][0]
-    assert report["HAADF"]["iterations"] >= 1
+    assert report["Si"]["fsc_halves"] == "thinned counts"
+    by_scans = reconstruct_recording(series, Wanted(elements=("Si",))).report()["Si"]
+    assert by_scans["fsc_halves"] == "scan frames"
+    assert by_scans["fsc_m"] < report["Si"]["fsc_m"] < 2.5 * by_scans["fsc_m"]  # of a quarter of the counts
+    assert report["HAADF"]["fsc_m"] is None
+    assert "halves" in report["HAADF"]["shortfalls"][0]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import pytest
 
 import cryoctl
 from cryoctl.errors import FileProblem, RunFileError
+from cryoctl.launch.volume_files import volumes_of_run
 from cryoctl.runfile.event_store import EventStore
 from cryoctl.runfile.journal import read_journal
 from cryoctl.runfile.lock import RunLock
 from cryoctl.runfile.parts import PartsReader, RunParts
+from cryoctl.runfile.reconstructions import names_newest_first
 from cryoctl.runfile.registered import registered_sum
 from cryoctl.runfile.summary import summary_of
 from cryoctl.runfile.writer import add_reconstruction, pack
@@ -197,6 +199,12 @@ def test_a_reconstruction_is_added_replaced_and_kept_whole(packed_run, monkeypat
         np.testing.assert_array_equal(np.asarray(run.reconstruction["first"]["Si"].volume), 2 * volume)
         assert run.reconstruction["first"].keys() == ["O", "Si"]
         assert run.reconstruction.alignment.tilt_axis_deg == 0.2
+        assert names_newest_first(run.reconstruction)[:2] == ["other", "first"]
+    add_reconstruction(packed_run, "first", {"Si/volume": 2 * volume, "Si/voxel_size_m": 1e-8, "O/voxel_size_m": 1e-8})
+    before = packed_run.read_bytes()
+    with cryoctl.open_run(packed_run) as run:
+        assert names_newest_first(run.reconstruction)[:2] == ["first", "other"]
+    assert next(iter(volumes_of_run(packed_run).values())).name.startswith("first/")
 
     def fail(*_):
         raise OSError(28, "No space left on device")
