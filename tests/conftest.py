@@ -1,8 +1,8 @@
-"""Settings of the whole suite, before numpy is imported."""
+"""Settings of the whole suite."""
 
 from __future__ import annotations
 
-import os
+from threadpoolctl import threadpool_limits
 
 # Each test process has a core: the threads of BLAS in one would only wait for those of the other.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+threadpool_limits(1, user_api="blas")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.detector_response import Detector, bremsstrahlung_templates, line_templates
 from cryoctl.analysis.lines import Family, by_subshell, families, family_of, split_name
 from cryoctl.errors import BadInput
@@ -145,6 +146,7 @@ class _Calibration:
         return np.vstack([line_templates(lines, self.detector, edges), background]).T
 
 
+@one_blas_thread
 def fit_spectrum(
     counts: npt.ArrayLike,
     elements: Sequence[str],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.scan_frames import registered_image
 from cryoctl.engine.edx_counts import EdxCounts, count_elements
 from cryoctl.engine.results import (
@@ -49,6 +50,7 @@ class Finished:
     shortfalls: list[str] = field(default_factory=list[str])
 
 
+@one_blas_thread
 def finish(
     run_file: Path,
     parts_folder: Path,

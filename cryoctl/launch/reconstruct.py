@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.compare import error_against_truth
 from cryoctl.analysis.elongation import Elongation, elongation
 from cryoctl.analysis.fsc import ShellCorrelation, fourier_shell_correlation
@@ -103,6 +104,7 @@ def check_wanted(wanted: Wanted, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted.elements)) or (*known, HAADF)
 
 
+@one_blas_thread
 def reconstruct_recording(
     recording: TiltRecording, wanted: Wanted, tell: Tell = lambda text: None, alignment: Alignment | None = None
 ) -> Volumes:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.reconstruction.series import Stack
 
 QUEUE_TILTS = 4
@@ -124,6 +125,7 @@ class LiveProcess:
         return f"live reconstruction: its process ended (code {self._process.exitcode}); the run goes on without it"
 
 
+@one_blas_thread
 def serve(
     tilts: Any, answers: Connection, elements: tuple[str, ...], shape: tuple[int, int], settings: dict[str, Any]
 ) -> None:
