@@ -13,8 +13,8 @@ from cryoctl_protocols.areas import Area, area_title, check_areas
 from cryoctl_protocols.duration_plan import planned_duration_s
 from cryoctl_protocols.parameters import EdxTomographyParameters
 
-UPPER = 1.008
-"""The ledger charges the measured current plus two sigma; before a series that is 0.8 % or less."""
+UPPER = 1 / (1 - 0.008)
+"""The ledger charges two sigma more than the measured current; before a series that is 0.8 % or less."""
 
 
 def check(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> tuple[str, ...]:
