@@ -14,7 +14,7 @@ import pytest
 
 from cryoctl.engine.ending import EndReason
 from cryoctl.errors import BadInput, ConnectionLost, RunFileError
-from cryoctl.steps import Checkpoint, Conclude, Note, Wait
+from cryoctl.steps import Checkpoint, Compute, Computed, Conclude, Note, Wait
 from tests.unit.engine.bench import Bench, exposure, hanging, throwing
 
 LIMITS = {"temperature_max_k": 120.0, "nitrogen_min": 0.1, "pressure_max_pa": 1e-4, "patience_s": 600.0}
@@ -88,6 +88,44 @@ def test_a_broken_protocol_ends_safe_with_a_sentence(script: Any) -> None:
     assert 0 < len(ending.message) <= 300
     assert bench.stage.stopped == 1
     assert bench.memory.of("end")
+
+
+def test_a_live_result_is_what_the_journal_would_give_back() -> None:
+    bench = Bench()
+
+    def script() -> Generator[Any, Any, str]:
+        async def carry_out(step: Any) -> Any:
+            return Computed(values={"pair": (1, 2), "nothing": float("nan")})
+
+        bench.runner._actions.carry_out = carry_out  # type: ignore[method-assign]
+        bench.results.append((yield from Compute(function="analysis.drift:shift")))
+        return "ok"
+
+    assert bench.play_script(script).exit_code == 0
+    (found,) = bench.results
+    assert found.values["pair"] == [1, 2], "a tuple comes back as the list that JSON makes of it"
+    (kept,) = bench.memory.of("result")
+    assert kept["result"]["values"]["pair"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "value", [np.float64(1.0), np.int32(1), np.bool_(True), np.zeros(2)], ids=lambda v: str(type(v))
+)
+def test_a_result_of_a_numpy_type_is_refused_not_kept(value: Any) -> None:
+    bench = Bench()
+
+    def script() -> Generator[Any, Any, str]:
+        async def carry_out(step: Any) -> Any:
+            return Computed(values={"a": value})
+
+        bench.runner._actions.carry_out = carry_out  # type: ignore[method-assign]
+        yield from Compute(function="analysis.drift:shift")
+        return "ok"
+
+    ending = bench.play_script(script)
+    assert ending.exit_code == 5
+    assert "not a plain Python value" in ending.message
+    assert not bench.memory.of("result")
 
 
 def test_pause_acts_at_the_boundary_with_the_beam_blanked_and_abort_ends_the_pause() -> None:
