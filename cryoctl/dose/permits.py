@@ -41,7 +41,8 @@ class DoseGate:
     """Reads the ledger, issues single-use permits; the only place where they are made.
 
     Args:
-        second_stop_s: time until the beam is gone when blanking fails (column valve); its dose is reserved.
+        second_stop_s: time until the beam is gone when blanking fails (column valve), or until a slow blanker has
+            closed where that is longer; its dose is reserved.
         drift_rel_per_s: largest relative drift of the beam current.
         pixel_bound_rel: how much smaller or larger than calibrated a pixel may be, relative (two sigma).
     """

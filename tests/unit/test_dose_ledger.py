@@ -126,6 +126,52 @@ def test_the_gate_refuses_what_would_pass_the_limit_and_counts_the_prior() -> No
         issue(one * 1.009, one * 0.01)
 
 
+def test_the_gate_keeps_back_the_time_to_the_second_way_of_stopping() -> None:
+    scan = Scan(shape=(32, 32), pixel_size_m=1e-8, dwell_s=1e-3)
+    current = KnownCurrent(current_a=CURRENT_A, sigma_rel=0.0, time_s=0.0, measured=True)
+    one = electrons(CURRENT_A * 1e-3) / 1e4
+    kept_back = one * 0.5 / (32 * 32 * 1e-3)
+
+    def issue(limit: float) -> None:
+        gate = DoseGate(
+            DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), limit), BLANKING, second_stop_s=0.5, drift_rel_per_s=0.0
+        )
+        plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=current, now_s=0.0)
+        gate.issue(plan, scan, exposure=0, kind="record", shift_x_m=0, shift_y_m=0, position_sigma_m=0, now_s=0.0)
+
+    issue((one + kept_back) * 1.001)
+    with pytest.raises(DoseRefused):
+        issue((one + kept_back) * 0.999)
+
+
+def test_the_gate_counts_the_drift_since_the_current_was_measured_and_during_the_exposure() -> None:
+    gate = DoseGate(
+        DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf), BLANKING, second_stop_s=0.0, drift_rel_per_s=1e-3
+    )
+    scan = Scan(shape=(32, 32), pixel_size_m=1e-8, dwell_s=1e-2)
+    current = KnownCurrent(current_a=CURRENT_A, sigma_rel=0.0, time_s=0.0, measured=True)
+    plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=current, now_s=20.0)
+    assert plan.upper_current_a == pytest.approx(CURRENT_A * (1 + 1e-3 * (20.0 + plan.duration_s)))
+    assert plan.duration_s > 10.0
+
+
+@pytest.mark.parametrize("direction", [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1)])
+@pytest.mark.parametrize("by", ["an exposure", "the next one", "the prior"])
+def test_three_sigmas_beside_where_it_is_believed_the_gate_counts_it(direction: tuple[int, int], by: str) -> None:
+    grid, sigma_m, side_m = grid_over((-1.5e-6, 1.5e-6, -1.5e-6, 1.5e-6)), 6e-8, 3e-7
+    here = Deposit(x_m=0, y_m=0, width_m=side_m, height_m=side_m, dose_e_per_a2=10.0)
+    off_m = side_m + 2.9 * sigma_m  # beside it as far as beliefs go, overlapping in truth
+    there = replace(here, x_m=direction[0] * off_m, y_m=direction[1] * off_m)
+    if by == "the prior":
+        earlier = DoseLedger(grid, math.inf)
+        earlier.charge("record", [here], 0.0)
+        ledger = DoseLedger(grid, math.inf, earlier.total, sigma_m)
+    else:
+        ledger = DoseLedger(grid, math.inf)
+        ledger.charge("record", [here], sigma_m if by == "an exposure" else 0.0)
+    assert ledger.peak_after([there], sigma_m if by == "the next one" else 0.0) >= 20.0 * (1 - 1e-9)
+
+
 def test_permits_are_never_the_same() -> None:
     ledger = DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf)
     gate = DoseGate(ledger, BLANKING, second_stop_s=0.1, drift_rel_per_s=1e-5)
