@@ -18,7 +18,7 @@ UNKNOWN_BACKLASH_M = 1e-6
 """Taken for the goniometer's backlash where it was never measured (science.md: 0.1 to 1 um)."""
 
 UNKNOWN_HEIGHT_M = 1e-6
-"""Taken for the bound of the specimen's height above the tilt axis where the instrument file has no such calibration."""
+"""Taken for the bound of the specimen's height above the tilt axis where there is no calibration of it."""
 
 _OVERLAP_SEEN_M = 60e-9
 """An overlap of three pixels of the ledger stands in it as such."""

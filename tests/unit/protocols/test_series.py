@@ -89,6 +89,15 @@ def test_a_tilt_that_nobody_looks_at_lies_within_what_is_stated(height_m: float,
     assert all(off_m(laid) <= 3 * laid.step.position_sigma_m for laid in instrument.laid)
 
 
+def test_a_long_shower_counts_how_far_the_specimen_may_drift_meanwhile():
+    _, instrument, protocol = play({"shower": {"enabled": True, "dose_e_per_a2": 300.0}})
+    (laid,) = kind(instrument, "shower")
+    lasts_s = laid.step.dwell_s * laid.step.scans * math.prod(laid.step.shape)
+    assert lasts_s > 100.0
+    assert 3 * laid.step.position_sigma_m >= protocol.recipe.drift.unwatched_m_per_s * lasts_s
+    assert off_m(laid) <= 3 * laid.step.position_sigma_m
+
+
 def test_the_height_is_found_and_taken_out():
     _, instrument, _ = play(truth=Truth(height_m=1.5e-6))
     heights = instrument.concluded["eucentric_height"]["error_m"]
