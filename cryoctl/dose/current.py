@@ -18,9 +18,14 @@ class KnownCurrent:
     measured: bool
 
     def upper_a(self, now_s: float, drift_rel_per_s: float) -> float:
-        """Measured plus two sigma, plus the largest drift since."""
+        """Two sigma more than measured, plus the largest drift since.
+
+        A cup may read up to two sigma less than the truth; a nominal current may be surpassed by two of its sigmas.
+        """
         age_s = max(0.0, now_s - self.time_s)
-        return self.current_a * (1 + 2 * self.sigma_rel) * (1 + drift_rel_per_s * age_s)
+        bound_rel = 2 * self.sigma_rel
+        highest_a = self.current_a / (1 - bound_rel) if self.measured else self.current_a * (1 + bound_rel)
+        return highest_a * (1 + drift_rel_per_s * age_s)
 
 
 def nominal(current_a: float, now_s: float) -> KnownCurrent:

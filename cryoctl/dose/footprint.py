@@ -59,21 +59,23 @@ def footprint(
             smaller than calibrated, or where the specimen drifts with the slow scan; the charge then lies denser.
 
     Returns:
-        The field, and the overscan strip before its first column.
+        The field, and the overscan strip before its first column where there is one.
     """
     rows, columns = scan.shape
     cost = scan_cost(scan, timing)
     stretch = 1.0 / math.cos(math.radians(tilt_deg))
     width_m, height_m = columns * scan.pixel_size_m * size[0], rows * scan.pixel_size_m * size[1]
+    strip_m = timing.settle_px * scan.pixel_size_m * size[0]
+    # Without a strip to settle in, a beam that is on between the lines is on the field.
+    on_field_s = cost.field_s if strip_m > 0 else cost.beam_on_s
     field = Deposit(
         x_m=x_m,
         y_m=y_m,
         width_m=width_m,
         height_m=height_m * stretch,
         rotation_deg=scan.rotation_deg,
-        dose_e_per_a2=dose_e_per_a2(current_a, cost.field_s, width_m * height_m),
+        dose_e_per_a2=dose_e_per_a2(current_a, on_field_s, width_m * height_m),
     )
-    strip_m = timing.settle_px * scan.pixel_size_m * size[0]
     if strip_m <= 0 or cost.strip_s <= 0:
         return (field,)
     offset_m = (width_m + strip_m) / 2
@@ -100,16 +102,20 @@ def partial_footprint(
     beam_on_s: float,
     extra_s: float,
     size: tuple[float, float] = (1.0, 1.0),
+    least_height_m: float = 0.0,
 ) -> tuple[Deposit, ...]:
     """Rectangles charged by a scan that was stopped after `beam_on_s` of beam (field and strip together).
 
-    Whole scan frames are charged everywhere; of the frame under way, the lines done and one more. `extra_s` (the
-    blanker's latency) is charged over the whole field: where the beam stood meanwhile is not known.
+    Whole scan frames are charged everywhere; of the frame under way, the lines done and one more, and so many that they
+    are no lower than `least_height_m` (beam-normal). `extra_s` (the blanker's latency) is charged over the whole field:
+    where the beam stood meanwhile is not known.
     """
     rows, columns = scan.shape
     line_on_s = scan_cost(scan, timing).beam_on_s / (rows * scan.scans)
     lines = min(rows * scan.scans, math.ceil(beam_on_s / line_on_s - 1e-9) + 1)
     whole, rest = divmod(lines, rows)
+    if rest:
+        rest = min(rows, max(rest, math.ceil(least_height_m / (scan.pixel_size_m * size[1]) - 1e-9)))
 
     def part(scans: int, part_rows: int, centre_rows: float) -> tuple[Deposit, ...]:
         piece = replace(scan, shape=(part_rows, columns), scans=scans)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +131,27 @@ class DoseLedger:
             and rectangle.x_m + reach_x_m <= left_m + columns * pixel_m + slack_m
             and top_m - slack_m <= rectangle.y_m - reach_y_m
             and rectangle.y_m + reach_y_m <= top_m + rows * pixel_m + slack_m
+        )
+
+    def settled(self, deposits: Iterable[Deposit]) -> tuple[Deposit, ...]:
+        """Those narrower than two pixels moved onto the middle of the pixel that holds their own, by half a pixel at
+        most: split between two pixels they would show less in each than one receives that they truly cover."""
+        least_m = 2 * self.grid.pixel_size_m
+
+        def onto_pixel(place_m: float, origin_m: float, extent_m: float) -> float:
+            if extent_m >= least_m:
+                return place_m
+            return origin_m + round((place_m - origin_m) / self.grid.pixel_size_m) * self.grid.pixel_size_m
+
+        return tuple(
+            one
+            if one.rotation_deg
+            else replace(
+                one,
+                x_m=onto_pixel(one.x_m, self.grid.origin_x_m, one.width_m),
+                y_m=onto_pixel(one.y_m, self.grid.origin_y_m, one.height_m),
+            )
+            for one in deposits
         )
 
     def charge(self, kind: str, deposits: Iterable[Deposit], position_sigma_m: float) -> None:

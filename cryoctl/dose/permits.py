@@ -26,6 +26,8 @@ class Plan:
     """Dose rate averaged over the field, at the upper current."""
     size: tuple[float, float]
     """See `footprint`."""
+    edge_sigma_m: float
+    """To add to the position's sigma: a third of how far the edges may lie outside, where pixels are larger."""
     beam_on_s: float
     duration_s: float
 
@@ -39,9 +41,10 @@ class DoseGate:
     """Reads the ledger, issues single-use permits; the only place where they are made.
 
     Args:
-        second_stop_s: time until the beam is gone when blanking fails (column valve); its dose is reserved.
+        second_stop_s: time until the beam is gone when blanking fails (column valve), or until a slow blanker has
+            closed where that is longer; its dose is reserved.
         drift_rel_per_s: largest relative drift of the beam current.
-        pixel_bound_rel: how much smaller than calibrated a pixel may be, relative (two sigma).
+        pixel_bound_rel: how much smaller or larger than calibrated a pixel may be, relative (two sigma).
     """
 
     dose_known: bool = True
@@ -82,7 +85,8 @@ class DoseGate:
         cost = scan_cost(scan, self.timing)
         upper_a = current.upper_a(now_s + cost.duration_s, self.drift_rel_per_s)
         size = self.size(drift_m_per_s * cost.duration_s / scan.scans / (scan.shape[0] * scan.pixel_size_m))
-        deposits = footprint(scan, self.timing, x_m=x_m, y_m=y_m, tilt_deg=tilt_deg, current_a=upper_a, size=size)
+        found = footprint(scan, self.timing, x_m=x_m, y_m=y_m, tilt_deg=tilt_deg, current_a=upper_a, size=size)
+        deposits = self.ledger.settled(found)
         width_m, height_m = (scan.shape[1] * scan.pixel_size_m, scan.shape[0] * scan.pixel_size_m)
         rate = dose_e_per_a2(upper_a, 1.0, width_m * height_m)
         for rectangle in deposits:
@@ -94,12 +98,15 @@ class DoseGate:
                 )
         field = deposits[0]
         reserve = replace(field, dose_e_per_a2=rate * self._second_stop_s)
+        reach_m = width_m / 2 + self.timing.settle_px * scan.pixel_size_m
+        reach_m = max(reach_m, height_m / 2 / math.cos(math.radians(tilt_deg)))
         return Plan(
             deposits=deposits,
             reserved=(reserve,),
             upper_current_a=upper_a,
             rate_e_per_a2_s=rate,
             size=size,
+            edge_sigma_m=2 * self._pixel_bound_rel * reach_m / 3,  # charged as the smallest, perhaps the largest
             beam_on_s=cost.beam_on_s,
             duration_s=cost.duration_s,
         )
@@ -151,7 +158,7 @@ class DoseGate:
         Raises:
             DoseRefused: some pixel of the specimen would pass the limit.
         """
-        peak = self.peak_after((*plan.deposits, *plan.reserved), position_sigma_m)
+        peak = self.peak_after((*plan.deposits, *plan.reserved), position_sigma_m + plan.edge_sigma_m)
         if not self.fits(peak):
             raise DoseRefused(
                 f"dose.limit_e_per_a2: the next {kind} exposure would bring a pixel to {peak:.4g} e-/A^2, allowed are "

@@ -42,6 +42,7 @@ class UnknownDose(DoseGate):
             upper_current_a=math.nan,
             rate_e_per_a2_s=math.nan,
             size=(1.0, 1.0),
+            edge_sigma_m=0.0,
             beam_on_s=math.nan,
             duration_s=math.nan,
         )

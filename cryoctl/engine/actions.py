@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -13,12 +14,14 @@ from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.patience import abandon, within
 from cryoctl.engine.recorder import Recorder
-from cryoctl.errors import BadInput, ReadBackMismatch, RunFileError, StepLost
+from cryoctl.errors import BadInput, DeviceError, DeviceTimeout, NotReached, ReadBackMismatch, RunFileError, StepLost
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.edx import EdxDetector
 from cryoctl.interfaces.image_detector import ImageDetector
+from cryoctl.interfaces.stage import StagePosition
 from cryoctl.steps import (
     Afford,
     Checkpoint,
@@ -47,6 +50,10 @@ from cryoctl.steps import (
 
 WAIT_SLICE_S = 1.0
 """Long waits are divided: a pause or an interlock acts within this."""
+STEP_LIMIT_S = 900.0
+"""No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
+STOP_LIMIT_S = 10.0
+"""A step that was told to end has ended by then, or is left behind."""
 
 
 class Actions:
@@ -158,8 +165,32 @@ class Actions:
         return CurrentMeasured(current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=self._recorder.time_s)
 
     async def _move_stage(self, step: MoveStage) -> StageAt:
-        at = await self._devices.stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg)
+        """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
+        while (at := await self._moved(step)) is None:
+            await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
+
+    async def _moved(self, step: MoveStage) -> StagePosition | None:
+        """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""
+        stage = self._devices.stage
+        moving = asyncio.create_task(stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg))
+        pausing = asyncio.create_task(self._operator.until_pause())
+        try:
+            await asyncio.wait((moving, pausing), timeout=STEP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if pausing.done() and not moving.done():
+                with contextlib.suppress(DeviceError, TimeoutError):
+                    await within(stage.stop(), STOP_LIMIT_S)
+                await asyncio.wait((moving,), timeout=STEP_LIMIT_S)
+                if moving.done() and isinstance(moving.exception(), NotReached):
+                    return None
+            if not moving.done():
+                raise DeviceTimeout(f"MoveStage: {stage.name} did not answer within {STEP_LIMIT_S:g} s; look at it")
+            return moving.result()
+        finally:
+            pausing.cancel()
+            if not moving.done():
+                abandon(moving)
+                await asyncio.wait((moving,), timeout=STOP_LIMIT_S)
 
     async def _note(self, step: Note) -> None:
         self._recorder.event("note", step.name, step.message, step.level)

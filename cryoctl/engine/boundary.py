@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from cryoctl.clock import now_s
@@ -109,7 +110,9 @@ class Boundary:
         deadline_s = now_s() + interlock.patience_s
         urgent = tuple(other for other in self._interlocks if other.policy != "wait")
         while now_s() < deadline_s:
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_INTERVAL_S):
+                    await self._operator.until_abort()
             self._look_up()
             readings = await self._monitors.sample()
             worse = first_tripped(urgent, readings)

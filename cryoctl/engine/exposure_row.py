@@ -67,7 +67,7 @@ def planned_row(
         "cumulative_dose_e_per_a2": math.nan,
         "outcome": "charged-in-full",
         "dose_source": "intended",
-        "position_sigma_m": step.position_sigma_m,
+        "position_sigma_m": step.position_sigma_m + plan.edge_sigma_m,
         "image_shift_x_m": step.shift_x_m,
         "image_shift_y_m": step.shift_y_m,
         "pixel_size_m": step.pixel_size_m,

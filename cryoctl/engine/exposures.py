@@ -62,6 +62,10 @@ class _Underway:
     taking: Taking
     stop: asyncio.Event
 
+    @property
+    def position_sigma_m(self) -> float:
+        return self.step.position_sigma_m + self.plan.edge_sigma_m
+
 
 class ExposureDesk:
     """Carries out `Expose` and answers `Afford`."""
@@ -131,7 +135,7 @@ class ExposureDesk:
         for wanted in step.exposures:
             plan = self._plan(wanted, scan_of(wanted, step.tilt_deg), step.tilt_deg, self.current.now())
             deposits += plan.deposits
-            sigma_m = max(sigma_m, wanted.position_sigma_m)
+            sigma_m = max(sigma_m, wanted.position_sigma_m + plan.edge_sigma_m)
             peak = self._gate.peak_after((*deposits, *plan.reserved), sigma_m)
             if not self._gate.fits(peak):
                 return Affordable(fits=False, peak_e_per_a2=peak, limit_e_per_a2=limit)
@@ -271,7 +275,8 @@ class ExposureDesk:
             return plan.deposits
         deposits = self._as_it_drifted(one)
         if report.ended != "complete":
-            deposits = partial_footprint(
+            ledger = self._gate.ledger
+            scanned = partial_footprint(
                 one.scan,
                 self._gate.timing,
                 x_m=step.x_m,
@@ -281,7 +286,9 @@ class ExposureDesk:
                 beam_on_s=report.beam_on_s,
                 extra_s=self._devices.beam.capabilities.blanker_latency_s,
                 size=plan.size,
+                least_height_m=2 * ledger.grid.pixel_size_m,
             )
+            deposits = ledger.settled(scanned)
         over_s = report.beam_on_s - plan.beam_on_s
         if over_s > 1e-6 * plan.beam_on_s:
             deposits = (*deposits, dataclasses.replace(plan.reserved[0], dose_e_per_a2=plan.rate_e_per_a2_s * over_s))
@@ -303,7 +310,7 @@ class ExposureDesk:
         size = self._gate.size(seen + unsure)
         if size[1] < plan.size[1] and seen - unsure < 1 - plan.size[1]:
             return plan.deposits
-        return footprint(
+        found = footprint(
             scan,
             self._gate.timing,
             x_m=step.x_m,
@@ -312,6 +319,7 @@ class ExposureDesk:
             current_a=plan.upper_current_a,
             size=size,
         )
+        return self._gate.ledger.settled(found)
 
     def _keep(self, one: _Underway, whole: int) -> FrameRef:
         taking, stream = one.taking, STREAMS[one.step.kind]
@@ -346,7 +354,7 @@ class ExposureDesk:
     def _settle(self, one: _Underway, deposits: tuple[Deposit, ...], outcome: str, source: str) -> float:
         """Charge the ledger, then write the done record; returns the dose at the exposure's place."""
         step, ledger = one.step, self._gate.ledger
-        ledger.charge(step.kind, deposits, step.position_sigma_m)
+        ledger.charge(step.kind, deposits, one.position_sigma_m)
         dose, cumulative, said = math.nan, math.nan, "dose unknown"
         if self._gate.dose_known:
             dose = math.fsum(one.dose_e_per_a2 for one in deposits if one.covers(step.x_m, step.y_m))
@@ -362,7 +370,7 @@ class ExposureDesk:
             Charged(
                 exposure=one.exposure,
                 kind=step.kind,
-                position_sigma_m=step.position_sigma_m,
+                position_sigma_m=one.position_sigma_m,
                 upper_current_a=one.plan.upper_current_a,
                 row=dict(row),
                 deposits=deposits,

@@ -15,14 +15,15 @@ COMMANDS = ("pause", "go", "skip", "stop-after", "abort", "ack", "note")
 class OperatorDesk:
     """Lives in the run's loop; `ask` may be called from any thread once `open` was called.
 
-    Pause acts at the next boundary, blanked. Skip and stop-after wait for the protocol's next checkpoint. Abort acts
-    at once: whatever runs is asked to stop.
+    Pause acts at the next boundary, blanked, and stops a stage on its way. Skip and stop-after wait for the protocol's
+    next checkpoint. Abort acts at once: whatever runs is asked to stop.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._go = asyncio.Event()
         self._go.set()
+        self._pause = asyncio.Event()
         self._abort = asyncio.Event()
         self._for_checkpoint = ""
         self.abort_source = ""
@@ -42,14 +43,17 @@ class OperatorDesk:
         """In the loop's own thread. The wish acts before it is told: a full disk must not swallow an abort."""
         if command == "pause":
             self._go.clear()
+            self._pause.set()
         elif command == "go":
             self._go.set()
+            self._pause.clear()
         elif command in ("skip", "stop-after"):
             self._for_checkpoint = command
         elif command == "abort":
             self.abort_source = self.abort_source or source
             self._abort.set()
             self._go.set()
+            self._pause.clear()
         self.on_command(command, source, text)
 
     @property
@@ -62,6 +66,9 @@ class OperatorDesk:
 
     async def until_abort(self) -> None:
         await self._abort.wait()
+
+    async def until_pause(self) -> None:
+        await self._pause.wait()
 
     async def until_go(self) -> None:
         """Stand still until the operator says go or abort; in virtual time for as long as it takes."""

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cryoctl.engine.actions import Actions
+from cryoctl.engine.actions import STEP_LIMIT_S, STOP_LIMIT_S, Actions
 from cryoctl.engine.boundary import Aborted, Boundary, Secured
 from cryoctl.engine.ending import Ending, EndReason, RunStatus
 from cryoctl.engine.exposures import ExposureDesk
@@ -27,16 +27,14 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.safe_state import BLANK, dangers, reach_safe_state, unconfirmed
 from cryoctl.errors import CryoctlError, DeviceTimeout, DoseRefused, InterlockRefused, StepLost
 from cryoctl.protocol import Protocol, Steps
-from cryoctl.steps import Compute, Expose, Step, Wait
+from cryoctl.steps import Compute, Expose, MoveStage, Step, Wait
 from cryoctl.steps.codec import decode, encode, fingerprint
 
 _THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
 """Trigger that an uncaught one of these fires, where the chart has it."""
 
-STEP_LIMIT_S = 900.0
-"""No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
-STOP_LIMIT_S = 10.0
-"""A step that was told to end has ended by then, or is left behind."""
+_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
+"""A wait and a move may hold a pause of any length."""
 
 
 class Runner:
@@ -212,7 +210,7 @@ class Runner:
         doing = asyncio.create_task(self._actions.carry_out(step))
         aborting = asyncio.create_task(self._operator.until_abort())
         watching = asyncio.create_task(self._boundary.alarm()) if exposes else None
-        limit_s = None if isinstance(step, Expose | Wait | Compute) else STEP_LIMIT_S
+        limit_s = None if isinstance(step, _BOUNDED_BY_THEMSELVES) else STEP_LIMIT_S
         try:
             await asyncio.wait(
                 (doing, aborting) if watching is None else (doing, aborting, watching),

@@ -48,7 +48,9 @@ class EdxDetector(Device, Protocol):
 
     async def is_inserted(self) -> bool: ...
 
-    async def arm(self, scan: Scan) -> None: ...
+    async def arm(self, scan: Scan) -> None:
+        """Get ready for the next exposure; what was taken before is forgotten. Raises `DeviceError` if retracted."""
+        ...
 
     async def read_scan(self, index: int) -> EdxEvents:
         """Events of one finished scan frame of the armed exposure."""

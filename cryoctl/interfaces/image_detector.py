@@ -34,7 +34,12 @@ class ImageDetector(Device, Protocol):
     async def is_inserted(self) -> bool: ...
 
     async def arm(self, scan: Scan) -> None:
-        """Get ready to record the next exposure. Raises `OutOfRange` for a shape it can't take."""
+        """Get ready to record the next exposure; what was recorded before is forgotten.
+
+        Raises:
+            OutOfRange: a shape it can't take.
+            DeviceError: it is retracted.
+        """
         ...
 
     async def read_scan(self, index: int) -> npt.NDArray[np.uint16]:

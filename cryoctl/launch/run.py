@@ -219,7 +219,7 @@ def build_outfit(
     devices = furnished.devices
     beam = devices.beam.capabilities
     if devices.dose_known:
-        stop_s, drift = beam.second_stop_s, beam.current_drift_rel_per_s
+        stop_s, drift = max(beam.second_stop_s, beam.blanker_latency_s), beam.current_drift_rel_per_s
         pixel_size = furnished.facts.calibrations.get("pixel_size")
         pixel_rel = 0.0 if pixel_size is None else 2 * pixel_size.sigma / pixel_size.value[0]
         gate = DoseGate(ledger, beam.timing, second_stop_s=stop_s, drift_rel_per_s=drift, pixel_bound_rel=pixel_rel)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cryoctl.clock import now_s
-from cryoctl.errors import OutOfRange, Refused
+from cryoctl.errors import CryoctlError, OutOfRange, Refused
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.permit import Permit
 from cryoctl.testing.device import DeviceContract, begun, refused
@@ -126,6 +126,13 @@ class BeamContract(DeviceContract[Beam]):
             assert report.ended == "stopped"
             assert report.scans_done == 0
             assert 0 < report.beam_on_s < permit.beam_on_s
+            # The lines that were scanned in that time are told: dose is charged by them.
+            timing = beam.capabilities.timing
+            field_s = scan.shape[1] * scan.dwell_s
+            line_s = field_s + timing.settle_px * scan.dwell_s + timing.flyback_s
+            lines = int((asked_s - report.started_s) / line_s)
+            assert lines >= 1
+            assert report.beam_on_s >= lines * field_s * (1 - 1e-6)
 
         self.checked(check)
 
@@ -187,7 +194,9 @@ class BeamContract(DeviceContract[Beam]):
             await refused(OutOfRange, beam.shift_image(can.image_shift_range_m * 1.1, 0.0))
             await refused(OutOfRange, beam.shift_image(math.nan, 0.0))
             await refused(OutOfRange, beam.focus(can.defocus_range_m * 1.1))
+            await refused(OutOfRange, beam.focus(math.nan))
             await refused(OutOfRange, beam.apply(replace(self.optics(), beam_current_a=can.current_range_a[1] * 10)))
+            await refused(OutOfRange, beam.apply(replace(self.optics(), voltage_v=max(can.voltages_v) * 1.5)))
             assert kept[0] == pytest.approx(can.image_shift_range_m / 4, rel=1e-3)
             assert await beam.optics() == await beam.optics()
             assert await beam.is_blanked()
@@ -196,8 +205,63 @@ class BeamContract(DeviceContract[Beam]):
                 replace(self.scan(), dwell_s=can.max_dwell_s * 2),
                 replace(self.scan(), dwell_s=can.min_dwell_s / 2),
             ):
-                await refused((OutOfRange, Refused), beam.expose(permit_for(beam, scan, 1.0), scan))
+                permit = permit_for(beam, scan, 1.0, x_m=kept[0], y_m=kept[1])
+                await refused((OutOfRange, Refused), beam.expose(permit, scan))
                 assert await beam.is_blanked()
+            # What was refused left everything else as it was: the scan itself is still possible there.
+            permit = permit_for(beam, self.scan(), 1.0, x_m=kept[0], y_m=kept[1])
+            assert (await beam.expose(permit, self.scan())).ended == "complete"
+
+        self.checked(check)
+
+    def test_shift_and_focus_are_read_back(self) -> None:
+        async def check(beam: Beam) -> None:
+            can = beam.capabilities
+            shift_m = (can.image_shift_range_m / 8, -can.image_shift_range_m / 6)
+            assert await beam.shift_image(*shift_m) == pytest.approx(shift_m, rel=1e-3)
+            assert await beam.focus(-can.defocus_range_m / 5) == pytest.approx(-can.defocus_range_m / 5, rel=1e-3)
+
+        self.checked(check)
+
+    def test_a_correction_that_leads_away_ends_the_exposure(self) -> None:
+        async def check(beam: Beam) -> None:
+            scan = self.scan()
+            permit = await self.permit(beam, scan)
+
+            async def away(index: int) -> tuple[float, float]:
+                return (20 * permit.width_m, 0.0)
+
+            report = await beam.expose(permit, scan, away)
+            assert report.ended == "stopped"
+            assert report.scans_done == 1
+            assert await beam.is_blanked()
+
+        self.checked(check)
+
+    def test_one_exposure_at_a_time(self) -> None:
+        async def check(beam: Beam) -> None:
+            scan = self._long()
+            first, second = await self.permit(beam, scan), await self.permit(beam, scan)
+            task = await begun(beam.expose(first, scan), 1.3)
+            await refused(CryoctlError, beam.expose(second, scan))
+            await beam.stop_exposure()
+            assert (await task).ended == "stopped"
+            assert await beam.is_blanked()
+
+        self.checked(check)
+
+    @pytest.mark.parametrize("verb", ["make_safe", "close"])
+    def test_made_safe_or_closed_it_ends_an_exposure(self, verb: str) -> None:
+        async def check(beam: Beam) -> None:
+            scan = self._long()
+            permit = await self.permit(beam, scan)
+            task = await begun(beam.expose(permit, scan), 1.7)
+            await getattr(beam, verb)()
+            done, _ = await asyncio.wait((task,), timeout=self.stop_within_s)
+            assert done, "it ended within the bound"
+            task.exception()
+            await beam.connect()
+            assert await beam.is_blanked()
 
         self.checked(check)
 

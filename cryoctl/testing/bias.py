@@ -12,6 +12,8 @@ from cryoctl.testing.device import DeviceContract, refused
 class BiasContract(DeviceContract[BiasSource]):
     limits = BiasLimits(voltage_limit_v=5.0, compliance_a=1e-8)
     test_voltage_v = 1.0
+    tolerance_v = 0.01
+    largest_off_a = 1e-10
 
     async def prepare(self, device: BiasSource) -> None:
         await device.set_limits(self.limits)
@@ -29,7 +31,11 @@ class BiasContract(DeviceContract[BiasSource]):
             reading = await source.read()
             assert reading.output_on
             assert abs(reading.current_a) <= self.limits.compliance_a * 1.01
+            assert reading.in_compliance or abs(reading.voltage_v - self.test_voltage_v) <= self.tolerance_v
             assert not await source.output(False)
+            off = await source.read()
+            assert not off.output_on
+            assert abs(off.current_a) <= self.largest_off_a
 
         self.checked(check)
 
@@ -40,7 +46,7 @@ class BiasContract(DeviceContract[BiasSource]):
             await source.output(True)
             reading = await source.read()
             assert abs(reading.current_a) <= 1.2e-10
-            assert reading.in_compliance or abs(reading.current_a) < 1e-10
+            assert reading.in_compliance or abs(reading.current_a) < 0.8e-10
 
         self.checked(check)
 
@@ -52,6 +58,10 @@ class BiasContract(DeviceContract[BiasSource]):
             low, high = source.capabilities.voltage_range_v
             wide = BiasLimits(voltage_limit_v=2 * max(-low, high), compliance_a=1e-9)
             await refused(OutOfRange, source.set_limits(wide))
+            _, largest_a = source.capabilities.current_range_a
+            for compliance_a in (2 * largest_a, 0.0, -1e-9, math.nan):
+                strong = BiasLimits(voltage_limit_v=1.0, compliance_a=compliance_a)
+                await refused(OutOfRange, source.set_limits(strong))
             await source.output(True)
             reading = await source.read()
             assert abs(reading.voltage_v) <= self.limits.voltage_limit_v

@@ -20,7 +20,7 @@ class EdxContract(DeviceContract[EdxDetector]):
         raise NotImplementedError
 
     def scan(self) -> Scan:
-        return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-3, scans=2)
+        return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)
 
     def test_events_are_whole_and_in_pixel_order(self) -> None:
         async def check(detector: EdxDetector) -> None:
@@ -36,6 +36,8 @@ class EdxContract(DeviceContract[EdxDetector]):
 
                 await beam.expose(permit_for(beam, scan, 1.0), scan, done)
                 assert len(taken) == scan.scans
+                await detector.arm(scan)
+                await refused(DeviceError, detector.read_scan(0))  # of the exposure before
                 for events in taken:
                     assert events.pixel.dtype == np.uint32
                     assert events.channel.dtype == np.uint16
@@ -48,6 +50,7 @@ class EdxContract(DeviceContract[EdxDetector]):
                     # The rate is an average of the processor's; what was counted scatters about it.
                     fewest = len(events.pixel) - 5 * math.sqrt(len(events.pixel)) - 5
                     assert events.input_rate_per_s * events.real_time_s >= fewest
+                assert sum(len(events.pixel) for events in taken) >= 20, "the beam makes X-rays"
 
         self.checked(check)
 
@@ -56,6 +59,13 @@ class EdxContract(DeviceContract[EdxDetector]):
             await detector.insert()
             await detector.arm(self.scan())
             await refused(DeviceError, detector.read_scan(0))
+
+        self.checked(check)
+
+    def test_retracted_it_can_not_be_armed(self) -> None:
+        async def check(detector: EdxDetector) -> None:
+            await detector.retract()
+            await refused(DeviceError, detector.arm(self.scan()))
 
         self.checked(check)
 

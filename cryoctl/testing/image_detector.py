@@ -40,6 +40,8 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 
                 await beam.expose(permit_for(beam, scan, 1.0), scan, done)
                 assert len(taken) == scan.scans
+                await detector.arm(scan)
+                await refused(DeviceError, detector.read_scan(0))  # of the exposure before
                 assert not np.array_equal(np.asarray(taken[0]), np.asarray(taken[1])), "noise of its own a scan frame"
 
         self.checked(check)
@@ -50,6 +52,13 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
             await detector.insert()
             await detector.arm(scan)
             await refused(DeviceError, detector.read_scan(0))
+
+        self.checked(check)
+
+    def test_retracted_it_can_not_be_armed(self) -> None:
+        async def check(detector: ImageDetector) -> None:
+            await detector.retract()
+            await refused(DeviceError, detector.arm(self.scan()))
 
         self.checked(check)
 

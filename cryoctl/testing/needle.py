@@ -61,6 +61,15 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    def test_made_safe_it_ends_a_burst(self) -> None:
+        async def check(needle: Needle) -> None:
+            before = (await needle.state()).coarse_steps[1]
+            burst = await begun(needle.step("y", 500), 0.1)
+            await needle.make_safe()
+            assert (await burst).coarse_steps[1] - before < 500
+
+        self.checked(check)
+
     def test_safe_is_without_high_voltage(self) -> None:
         async def check(needle: Needle) -> None:
             await needle.high_voltage(True)

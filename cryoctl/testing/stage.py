@@ -69,6 +69,9 @@ class StageContract(DeviceContract[Stage]):
             lasts_s = abs(far - start.tilt_deg) / stage.tilt_speed_deg_per_s
             move = await begun(stage.move(tilt_deg=far), lasts_s / 4)
             assert await stage.is_moving()
+            on_the_way = (await stage.position()).tilt_deg
+            assert abs(on_the_way - start.tilt_deg) > self.tolerance_deg
+            assert abs(on_the_way - far) > self.tolerance_deg
             asked_s = now_s()
             await stage.stop()
             await refused(NotReached, move)
@@ -84,6 +87,16 @@ class StageContract(DeviceContract[Stage]):
             before = await stage.position()
             await stage.stop()
             assert await stage.position() == before
+
+        self.checked(check)
+
+    def test_made_safe_it_ends_a_move(self) -> None:
+        async def check(stage: Stage) -> None:
+            low, high = stage.limits.tilt_deg
+            move = await begun(stage.move(tilt_deg=low + 0.9 * (high - low)), 0.5)
+            await stage.make_safe()
+            assert not await stage.is_moving()
+            await refused(NotReached, move)
 
         self.checked(check)
 

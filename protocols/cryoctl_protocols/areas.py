@@ -17,6 +17,8 @@ from cryoctl_protocols.parameters import EdxTomographyParameters, Target
 UNKNOWN_BACKLASH_M = 1e-6
 """Taken for the goniometer's backlash where it was never measured (science.md: 0.1 to 1 um)."""
 
+UNKNOWN_HEIGHT_M = 1e-6
+"""Taken for the bound of the specimen's height above the tilt axis where there is no calibration of it."""
 
 _OVERLAP_SEEN_M = 60e-9
 """An overlap of three pixels of the ledger stands in it as such."""
@@ -54,8 +56,24 @@ def position_sigma_m(parameters: EdxTomographyParameters, facts: InstrumentFacts
 
 
 def predicted_sigma_m(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> float:
-    """The same for an exposure made before the tilt was looked at."""
-    return math.hypot(position_sigma_m(parameters, facts), parameters.track.prediction_sigma_m)
+    """The same for an exposure made before the tilt was looked at.
+
+    Without tracking no tilt ever is: at the highest one the runout is stretched by 1/cos and a height above the tilt
+    axis moves the content by its tangent, in the specimen's plane.
+    """
+    known, foreseen = position_sigma_m(parameters, facts), parameters.track.prediction_sigma_m
+    if parameters.track.every:
+        return math.hypot(known, foreseen)
+    stretch = largest_stretch(parameters)
+    return math.hypot(known, foreseen * stretch, height_sigma_m(parameters, facts) * math.sqrt(stretch**2 - 1))
+
+
+def height_sigma_m(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> float:
+    """One sigma of the specimen's height above the tilt axis: as it is levelled, or as the instrument file has it."""
+    if parameters.eucentric.enabled and (parameters.search.enabled or parameters.track.every):
+        return parameters.eucentric.tolerance_m
+    calibration = facts.calibrations.get("eucentric_offset")
+    return UNKNOWN_HEIGHT_M / 3 if calibration is None else calibration.sigma
 
 
 def layout(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> dict[str, Area]:

@@ -125,7 +125,7 @@ class Track(StrictModel):
     max_stride_deg: Degrees = Field(default=12.0, gt=0.0, le=60.0)
     """Larger ways from the nearest reference are tracked in strides."""
     prediction_sigma_m: Metres = Field(default=100e-9, gt=0.0)
-    """How well a tilt is predicted before it was looked at."""
+    """How well a tilt is predicted before it was looked at, beam-normal, the height above the tilt axis left out."""
 
 
 class Focus(StrictModel):

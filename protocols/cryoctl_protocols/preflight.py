@@ -16,6 +16,8 @@ from cryoctl_protocols.parameters import EdxTomographyParameters
 
 FIRST_FOCUS_WIDER = 2.0
 """Steps of the first through-focus series of a target over `focus.step_m`."""
+UPPER = 1 / (1 - 0.008)
+"""The ledger charges two sigma more than the measured current; before a series that is 0.8 % or less."""
 
 
 def check(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> tuple[str, ...]:

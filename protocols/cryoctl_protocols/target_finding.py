@@ -164,6 +164,7 @@ class TargetFinding(TiltSeries):
         once_s = self.dwell_for(rules.dose_e_per_a2, size_m, 1)
         scans = max(1, math.ceil(once_s / self.facts.dwell_range_s[1]))
         place = self.bearing.place(self.areas["record"], self.tilt_deg)
+        drift_m = self.recipe.drift.unwatched_m_per_s * once_s * shape[0] * shape[1]  # no picture follows it meanwhile
         yield from Expose(
             kind="shower",
             area=self.title_of("shower"),
@@ -178,7 +179,8 @@ class TargetFinding(TiltSeries):
             dwell_s=once_s / scans,
             scans=scans,
             detector="",
-            position_sigma_m=self.predicted_sigma_m,
+            position_sigma_m=math.hypot(self.predicted_sigma_m, drift_m / 3),
+            drift_bound_m_per_s=self.recipe.drift.unwatched_m_per_s,
             planned_dose_e_per_a2=rules.dose_e_per_a2,
         )
         return "showered"

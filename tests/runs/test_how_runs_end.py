@@ -15,6 +15,7 @@ from cryoctl.errors import BadInput
 from cryoctl.events import Event
 from cryoctl.launch.request import Follower, RunResult
 from cryoctl.runfile.check import check_run
+from cryoctl_protocols.tomography_chart import CHART
 from tests.runs.small_runs import play, run_file
 
 Ask = Callable[[str, str, str], None]
@@ -158,9 +159,25 @@ def test_pause_and_go_change_nothing_but_the_record_of_them(tmp_path: Path) -> N
         assert {"pause", "go"} <= set(run.events.name)
 
 
-@pytest.mark.parametrize("state", ["prepare", "locate", "reference", "tilt", "track", "drift", "record"])
+EVERY_STATE = (
+    "eucentric={enabled: true, rounds: 1}",
+    "focus={every: 1, pictures: 4, shape: [32, 48]}",
+    "shower={enabled: true, dose_e_per_a2: 5}",
+    "current.measure_interval_s=1",
+    "track.shape=[48, 64]",
+    "search.shape=[64, 96]",
+    "tilts={scheme: list, list_deg: [0, 10]}",
+)
+"""Two tilts that go through all states of a series."""
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in CHART.states if state not in ("give_up", "limit_reached", "hold")]
+)
 def test_abort_in_any_state_is_safe_and_counted(state: str, tmp_path: Path) -> None:
-    result = operated(tmp_path, Operator("abort", "state", state))
+    operator = Operator("abort", "state", state)
+    result = operated(tmp_path, operator, *EVERY_STATE)
+    assert operator.seen == 1
     assert (result.exit_code, result.summary["end_reason"]) == (3, "operator")
     with open_run(run_file(result)) as run:
         assert run.truth.final.beam_blanked

@@ -39,6 +39,18 @@ def test_tiny_waits_late_in_a_long_run_still_make_progress() -> None:
     assert run_virtual(main()) == 100
 
 
+@pytest.mark.parametrize("now", [0.0, 1.0, 1e9])
+def test_a_jump_always_moves_time(now: float) -> None:
+    loop = virtual.VirtualTimeLoop()
+    try:
+        loop.jump(now)
+        before = loop.time()
+        loop.jump(math.ulp(before) / 8)
+        assert loop.time() > before
+    finally:
+        loop.close()
+
+
 def test_time_holds_while_a_thread_works() -> None:
     async def main() -> tuple[float, float]:
         clock = asyncio.create_task(asyncio.sleep(10.0))

@@ -22,6 +22,7 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
+from cryoctl.errors import NotReached
 from cryoctl.interfaces.beam import BeamCapabilities, CurrentReading, ExposureReport, Optics, Scan, ScanTiming
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.holder import TemperatureReading
@@ -66,6 +67,7 @@ class FakeBeam:
         self.stuck = False
         self.reported_on_s: float | None = None
         self.ended = ""
+        self.applied: Optics | None = None
         self._stop = asyncio.Event()
 
     async def _hook(self, verb: str) -> None:
@@ -81,7 +83,7 @@ class FakeBeam:
 
     async def apply(self, optics: Optics) -> Optics:
         await self._hook("apply")
-        return optics
+        return self.applied or optics
 
     async def shift_image(self, x_m: float, y_m: float) -> tuple[float, float]:
         await self._hook("shift_image")
@@ -166,6 +168,9 @@ class FakeStage:
         self.at = StagePosition(x_m=0.0, y_m=0.0, z_m=0.0, tilt_deg=0.0)
         self.hooks: dict[str, Hook] = {}
         self.stopped = 0
+        self.moves: list[tuple[float, float]] = []
+        self.lasts_s = 1.0
+        self._stop = asyncio.Event()
 
     async def position(self) -> StagePosition:
         if "position" in self.hooks:
@@ -175,8 +180,16 @@ class FakeStage:
     async def move(self, **axes: float | None) -> StagePosition:
         if "move" in self.hooks:
             await self.hooks["move"]()
-        await asyncio.sleep(1.0)
-        return self.at
+        self._stop.clear()
+        began_s = now_s()
+        try:
+            async with asyncio.timeout(self.lasts_s):
+                await self._stop.wait()
+        except TimeoutError:
+            return self.at
+        finally:
+            self.moves.append((began_s, now_s()))
+        raise NotReached("stage: stopped on its way")
 
     async def is_moving(self) -> bool:
         return False
@@ -185,6 +198,7 @@ class FakeStage:
         self.stopped += 1
         if "stop" in self.hooks:
             await self.hooks["stop"]()
+        self._stop.set()
 
 
 class FakeDetector:
@@ -305,6 +319,7 @@ class Bench:
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     sinks: list[Any] = field(default_factory=list[Any])
     with_holder: bool = False
+    drift_rel_per_s: float = 1e-6
     box: tuple[float, float, float, float] = (-2e-6, 2e-6, -2e-6, 2e-6)
 
     def __post_init__(self) -> None:
@@ -328,7 +343,7 @@ class Bench:
         )
         recorder = Recorder(self.memory, self.sinks, now_s())
         monitors = Monitors(devices=devices, recorder=recorder)
-        gate = DoseGate(self.ledger, TIMING, second_stop_s=0.5, drift_rel_per_s=1e-6)
+        gate = DoseGate(self.ledger, TIMING, second_stop_s=0.5, drift_rel_per_s=self.drift_rel_per_s)
         shelf = FrameShelf(Frames(self.memory), NoEvents(), recorder)
         outfit = Outfit(
             devices=devices,

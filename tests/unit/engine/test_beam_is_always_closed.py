@@ -109,6 +109,66 @@ def test_an_exposure_that_ignores_the_stop_is_left_behind_and_the_valves_closed(
     row = bench.memory.of("exposed")[0]["row"]
     assert row["outcome"] == "charged-in-full"
     assert bench.peak > FULL_DOSE
+    kinds = [(record["k"], record.get("status")) for record in bench.memory.records]
+    assert kinds.index(("exposed", None)) < kinds.index(("status", "securing")), "the exposure is awaited to its end"
+
+
+def task_of(name: str) -> asyncio.Task[Any]:
+    return next(task for task in asyncio.all_tasks() if name in repr(task.get_coro()))
+
+
+@pytest.mark.parametrize("level", ["Actions.carry_out", "ExposureDesk._irradiate"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_cancelling_an_exposure_from_within_asks_the_beam_to_stop_and_never_cancels_it(level: str, times: int) -> None:
+    """Two cancels 10 ms apart once left the beam open; here each task around the exposure is cancelled itself."""
+    bench = Bench()
+    exposing: list[asyncio.Task[Any]] = []
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.05)
+
+    bench.beam.hooks["stop_exposure"] = slowly
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(4.0)
+        cancelled = task_of(level)
+        exposing.append(task_of("FakeBeam.expose"))
+        for _ in range(times):
+            cancelled.cancel()
+            await asyncio.sleep(0.01)
+
+    ending = bench.play(exposure(), beside=beside)
+    assert exposing[0].done()
+    assert not exposing[0].cancelled()
+    assert "stop_exposure" in bench.beam.log
+    assert safe(bench)
+    assert ending.exit_code in (3, 5)
+    (exposed,) = bench.memory.of("exposed")
+    assert exposed["row"]["outcome"] in ("partial", "charged-in-full")
+    assert sum(end - begin for begin, end in bench.beam.open_s) < 4.1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cancellation_does_not_interrupt_the_safe_state(times: int) -> None:
+    bench = Bench()
+
+    async def slowly() -> None:
+        await asyncio.sleep(3.0)
+
+    bench.stage.hooks["stop"] = slowly
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(11.0)  # of 9.8 s of beam; the stage is being stopped
+        assert bench.memory.of("status")[-1]["status"] == "securing"
+        main = task_of("main")
+        for _ in range(times):
+            main.cancel()
+            await asyncio.sleep(0.01)
+
+    ending = bench.play(exposure(), beside=beside)
+    assert ending.exit_code == 0
+    assert safe(bench)
+    assert bench.memory.of("status")[-1]["status"] == "completed"
 
 
 def test_an_exposure_that_never_ends_is_ended_by_its_permit() -> None:
@@ -123,9 +183,15 @@ def test_an_exposure_that_never_ends_is_ended_by_its_permit() -> None:
 def test_a_beam_that_reads_back_open_is_shut_behind_the_valves_at_once() -> None:
     bench = Bench()
     bench.beam.stuck = True
+    charged: list[int] = []
+
+    async def looked_at() -> None:
+        charged.append(len(bench.memory.of("exposed")))
+
+    bench.beam.hooks["close_valves"] = looked_at
     ending = bench.play(exposure())
     assert ending.exit_code == 5
-    assert "close_valves" in bench.beam.log
+    assert charged[0] == 0, "before anything else is done, the safe state included"
     assert bench.peak > FULL_DOSE + 0.4 * FULL_DOSE * 0.5 / 9.83  # the time to the second stop is charged
 
 

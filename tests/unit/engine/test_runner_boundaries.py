@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cryoctl.clock import virtual
+from cryoctl.engine.compute import as_plain
 from cryoctl.engine.ending import EndReason
 from cryoctl.errors import BadInput, ConnectionLost, RunFileError
-from cryoctl.steps import Checkpoint, Conclude, Note, Wait
+from cryoctl.interfaces.beam import Optics
+from cryoctl.steps import Checkpoint, Compute, Computed, Conclude, Insert, MoveStage, Note, Retract, Wait
 from tests.unit.engine.bench import Bench, exposure, hanging, throwing
 
 LIMITS = {"temperature_max_k": 120.0, "nitrogen_min": 0.1, "pressure_max_pa": 1e-4, "patience_s": 600.0}
@@ -90,6 +93,44 @@ def test_a_broken_protocol_ends_safe_with_a_sentence(script: Any) -> None:
     assert bench.memory.of("end")
 
 
+def test_a_live_result_is_what_the_journal_would_give_back() -> None:
+    bench = Bench()
+
+    def script() -> Generator[Any, Any, str]:
+        async def carry_out(step: Any) -> Any:
+            return Computed(values={"pair": (1, 2), "nothing": float("nan")})
+
+        bench.runner._actions.carry_out = carry_out  # type: ignore[method-assign]
+        bench.results.append((yield from Compute(function="analysis.drift:shift")))
+        return "ok"
+
+    assert bench.play_script(script).exit_code == 0
+    (found,) = bench.results
+    assert found.values["pair"] == [1, 2], "a tuple comes back as the list that JSON makes of it"
+    (kept,) = bench.memory.of("result")
+    assert kept["result"]["values"]["pair"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "value", [np.float64(1.0), np.int32(1), np.bool_(True), np.zeros(2)], ids=lambda v: str(type(v))
+)
+def test_a_result_of_a_numpy_type_is_refused_not_kept(value: Any) -> None:
+    bench = Bench()
+
+    def script() -> Generator[Any, Any, str]:
+        async def carry_out(step: Any) -> Any:
+            return Computed(values={"a": value})
+
+        bench.runner._actions.carry_out = carry_out  # type: ignore[method-assign]
+        yield from Compute(function="analysis.drift:shift")
+        return "ok"
+
+    ending = bench.play_script(script)
+    assert ending.exit_code == 5
+    assert "not a plain Python value" in ending.message
+    assert not bench.memory.of("result")
+
+
 def test_pause_acts_at_the_boundary_with_the_beam_blanked_and_abort_ends_the_pause() -> None:
     bench = Bench()
     seen: list[bool] = []
@@ -112,6 +153,45 @@ def test_pause_acts_at_the_boundary_with_the_beam_blanked_and_abort_ends_the_pau
     assert statuses(bench)[-2:] == ["securing", "aborted"]
 
 
+@pytest.mark.parametrize("then", ["go", "abort"])
+def test_a_pause_stops_the_stage_on_its_way_and_the_move_is_made_again(then: str) -> None:
+    bench = Bench()
+    bench.stage.lasts_s = 40.0
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(7.0)
+        bench.operator.take("pause", "test")
+        loop = asyncio.get_running_loop()
+        threading.Timer(0.1, lambda: loop.call_soon_threadsafe(bench.operator.take, then, "test")).start()
+
+    ending = bench.play(MoveStage(tilt_deg=60.0), Note(name="n", message="m"), beside=beside)
+    (paused_s,) = (record["t"] for record in bench.memory.of("status") if record["status"] == "paused")
+    assert paused_s < 7.0 + 1.0
+    assert bench.stage.moves[0] == (0.0, 7.0)
+    assert ending.exit_code == (0 if then == "go" else 3)
+    if then == "go":
+        assert [end - begin for begin, end in bench.stage.moves] == [7.0, 40.0]
+        assert len([one for one in bench.memory.of("step") if one["step"]["is"] == "MoveStage"]) == 1
+    else:
+        assert len(bench.stage.moves) == 1
+
+
+def test_a_stage_that_can_not_be_stopped_pauses_at_its_end() -> None:
+    bench = Bench()
+
+    bench.stage.lasts_s, bench.stage.hooks["stop"] = 40.0, throwing(ConnectionLost("stage: no answer"))
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(7.0)
+        bench.operator.take("pause", "test")
+        loop = asyncio.get_running_loop()
+        threading.Timer(0.1, lambda: loop.call_soon_threadsafe(bench.operator.take, "go", "test")).start()
+
+    ending = bench.play(MoveStage(tilt_deg=60.0), Note(name="n", message="m"), beside=beside)
+    assert ending.exit_code == 0
+    assert bench.stage.moves == [(0.0, 40.0)]
+
+
 @pytest.mark.parametrize("during", ["wait", "interlock"])
 def test_pause_and_go(during: str) -> None:
     bench = cold()
@@ -129,7 +209,84 @@ def test_pause_and_go(during: str) -> None:
 
     ending = bench.play(Wait(duration_s=20.0, reason="x"), beside=beside)
     assert ending.exit_code == 0
-    assert "paused" in statuses(bench)
+    paused_s = [record["t"] for record in bench.memory.of("status") if record["status"] == "paused"]
+    assert paused_s
+    if during == "wait":
+        assert paused_s[0] <= 7.0 + 1.0, "a long wait is divided"
+
+
+def test_a_person_may_take_longer_than_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual, "HOLD_LIMIT_S", 0.05)
+    bench = Bench()
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(3.0)
+        bench.operator.take("pause", "test")
+        threading.Timer(0.25, lambda: bench.operator.ask("go", "test")).start()
+
+    assert bench.play(Wait(duration_s=9.0, reason="x"), beside=beside).exit_code == 0
+
+
+def test_an_abort_ends_the_wait_for_an_interlock_at_once() -> None:
+    bench = cold()
+    bench.holder.level = 0.02
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(12.3)
+        bench.operator.take("abort", "test")
+
+    assert bench.play(exposure(), beside=beside).exit_code == 3
+    (securing_s,) = (record["t"] for record in bench.memory.of("status") if record["status"] == "securing")
+    assert securing_s < 12.3 + 0.1
+
+
+def test_closed_valves_end_the_run_before_anything_is_exposed() -> None:
+    bench = cold()
+    bench.beam.valves = False
+    ending = bench.play(exposure())
+    assert (ending.reason, ending.exit_code) == (EndReason.INTERLOCK, 4)
+    assert "valves" in ending.message
+    assert bench.beam.open_s == []
+
+
+def test_an_invalid_sensor_is_waited_for_and_then_ends_the_run() -> None:
+    bench = cold(patience_s=60.0)
+    bench.holder.reading = dataclasses.replace(bench.holder.reading, valid=False)
+    ending = bench.play(exposure())
+    assert ending.reason is EndReason.INTERLOCK
+    assert bench.runner.interlocks_met[0]["name"] == "temperature-sensor"
+    assert bench.beam.open_s == []
+
+
+def test_optics_that_read_back_otherwise_end_the_run() -> None:
+    bench = Bench()
+    bench.beam.applied = Optics(name="record", voltage_v=2e5, beam_current_a=9e-10)
+    ending = bench.play(exposure())
+    assert ending.exit_code == 5
+    assert "read back otherwise" in ending.message
+    assert bench.beam.open_s == []
+
+
+@pytest.mark.parametrize(("step", "stays"), [(Insert(detector="haadf"), False), (Retract(detector="haadf"), True)])
+def test_a_detector_that_stays_where_it_is_ends_the_run(step: Any, stays: bool) -> None:
+    bench = Bench()
+
+    async def nothing() -> None: ...
+
+    async def is_inserted() -> bool:
+        return stays
+
+    bench.detector.insert = bench.detector.retract = nothing  # type: ignore[attr-defined]
+    bench.detector.is_inserted = is_inserted  # type: ignore[attr-defined]
+    ending = bench.play(step)
+    assert ending.exit_code == 5
+    assert "reads back" in ending.message
+
+
+def test_analyses_give_plain_values() -> None:
+    found = as_plain({"a": np.float64(1.5), "b": np.array([1, 2]), "c": (np.bool_(True),)})
+    assert found == {"a": 1.5, "b": [1, 2], "c": [True]}
+    assert [type(found["a"]), type(found["b"][0]), type(found["c"][0])] == [float, int, bool]
 
 
 def test_a_refill_is_waited_for_and_the_run_goes_on() -> None:

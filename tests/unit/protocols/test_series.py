@@ -14,6 +14,7 @@ import pytest
 from fake_instrument import FakeInstrument, Truth, some_facts
 
 from cryoctl.errors import DoseRefused, InterlockRefused, StepLost
+from cryoctl.protocol import CalibratedValue
 from cryoctl_protocols.edx_tomography import EdxTomography
 from cryoctl_protocols.parameters import EdxTomographyParameters
 from cryoctl_protocols.tomography_chart import CHART
@@ -71,6 +72,30 @@ def test_tracking_and_focus_never_touch_the_record_area(seed):
             assert min(abs(laid.true_x_m - x) for x in record) > half + width, "the strip keeps clear as well"
     small = sum(laid.dose_e_per_a2 for laid in instrument.laid if laid.step.kind == "search")
     assert small < 1e-3 * sum(laid.dose_e_per_a2 for laid in kind(instrument, "record"))
+
+
+@pytest.mark.parametrize("height_m", [2e-7, -2e-7])
+@pytest.mark.parametrize("highest_deg", [60.0, 68.0])
+def test_a_tilt_that_nobody_looks_at_lies_within_what_is_stated(height_m: float, highest_deg: float):
+    """No tracking, height not measured: at its calibration's bound a height moves the content by its tangent."""
+    known = some_facts().calibrations | {
+        "eucentric_offset": CalibratedValue(value=(0.0,), sigma=1e-7, date="2026-01-01")
+    }
+    tilts = {"scheme": "list", "list_deg": [0.0, highest_deg, -highest_deg]}
+    blind = {"tilts": tilts, "track": {"every": 0}, "focus": {"every": 0}, "eucentric": {"enabled": False}}
+    _, instrument, _ = play(blind, truth=Truth(height_m=height_m), facts=some_facts(calibrations=known))
+    assert len(kind(instrument, "record")) == 3
+    assert max(off_m(laid) for laid in instrument.laid) > 0.3e-6
+    assert all(off_m(laid) <= 3 * laid.step.position_sigma_m for laid in instrument.laid)
+
+
+def test_a_long_shower_counts_how_far_the_specimen_may_drift_meanwhile():
+    _, instrument, protocol = play({"shower": {"enabled": True, "dose_e_per_a2": 300.0}})
+    (laid,) = kind(instrument, "shower")
+    lasts_s = laid.step.dwell_s * laid.step.scans * math.prod(laid.step.shape)
+    assert lasts_s > 100.0
+    assert 3 * laid.step.position_sigma_m >= protocol.recipe.drift.unwatched_m_per_s * lasts_s
+    assert off_m(laid) <= 3 * laid.step.position_sigma_m
 
 
 def test_the_height_is_found_and_taken_out():
