@@ -19,6 +19,10 @@ from cryoctl.streaming.sink import Picture
 _TOLD = ("state", "frame", "interlock", "fault", "target", "note", "operator", "decision", "status")
 
 
+_WIDE = 110
+"""Columns of a terminal that has room for long bars."""
+
+
 class LineProgress(Follower):
     """One plain line for each state, frame, interlock, fault, target, note and command."""
 
@@ -61,15 +65,17 @@ class TerminalProgress(Follower):
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
         self._snapshot = Snapshot()
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.fields[name]}", style="bold", justify="right"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}", markup=False),
+            TextColumn("{task.fields[name]}", style="bold", table_column=Column(min_width=6, no_wrap=True)),
+            BarColumn(bar_width=28 if self._console.width >= _WIDE else 8),
+            TextColumn("{task.percentage:>3.0f}%", table_column=Column(min_width=4, no_wrap=True)),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=self._console,
+            expand=True,
             refresh_per_second=8,
             transient=True,
         )
@@ -113,7 +119,7 @@ class TerminalProgress(Follower):
         self._progress.update(
             self._series,
             completed=done,
-            detail=f"{place} | {tilts} | {wording.duration(now.time_s)} | {clock}",
+            detail=f"{clock} | {tilts} | {wording.duration(now.time_s)} | {place}",  # what is cut off comes last
         )
         left = now.dose_limit_e_per_a2 - now.dose_peak_e_per_a2
         peak = now.dose_peak_e_per_a2

@@ -91,7 +91,7 @@ def undertake_run(request: RunRequest, data: Path, recording: Recording) -> Unde
         furnisher=furnisher,
         dry=dry,
         earlier=earlier,
-        outlook=look_ahead(prepared, dry, request.out),
+        outlook=look_ahead(prepared, dry, earlier, request.out),
         virtual=True,
         commands=commands,
     )

@@ -65,12 +65,13 @@ def undertake_series(request: RunRequest, data: Path, recording: Recording) -> U
         return _furnish(prepared, data, recording, series, notes)
 
     dry = furnisher(None)
+    nothing_earlier = EarlierDose(names=(), maps=(), position_sigma_m=0.0)
     return Undertaking(
         prepared=prepared,
         furnisher=furnisher,
         dry=dry,
-        earlier=EarlierDose(names=(), maps=(), position_sigma_m=0.0),
-        outlook=look_ahead(prepared, dry, request.out),
+        earlier=nothing_earlier,
+        outlook=look_ahead(prepared, dry, nothing_earlier, request.out),
         virtual=True,
         with_live=False,
         after=lambda run_file, finished: _volumes(prepared, run_file, finished),

@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
-from cryoctl.dose.ledger import DoseLedger, grid_over
-from cryoctl.dose.permits import DoseGate
-from cryoctl.dose.unknown import UnknownDose
+from cryoctl.dose.ledger import DoseLedger
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -26,12 +24,13 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.errors import BadInput
 from cryoctl.launch.connecting import close_all, connect_all
+from cryoctl.launch.counting import make_gate, make_ledger
 from cryoctl.launch.head import journal_head
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
-from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
+from cryoctl.launch.prior import check_room_for_dose, earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.summary import summarise
 from cryoctl.launch.undertaking import Undertaking
@@ -76,7 +75,7 @@ def run(request: RunRequest, followers: Sequence[Follower] = (), on_control: OnC
         furnisher=lambda world: furnish(prepared, world),
         dry=dry,
         earlier=earlier,
-        outlook=look_ahead(prepared, dry, request.out),
+        outlook=look_ahead(prepared, dry, earlier, request.out),
         virtual=prepared.virtual,
     )
     return carry_through(undertaking, followers, on_control, began_s)
@@ -101,7 +100,7 @@ def carry_through(
         raise BadInput(
             f"--until {request.until}: no such state; {dry.protocol.name} has {', '.join(dry.protocol.chart.states)}"
         )
-    check_room_for_dose(dry.protocol, make_ledger(dry, undertaking.earlier), undertaking.earlier)
+    check_room_for_dose(dry.protocol, make_ledger(dry.protocol, undertaking.earlier), undertaking.earlier)
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None
@@ -190,14 +189,7 @@ def build_outfit(
 ) -> Outfit:
     """Join devices, gate and stores."""
     devices = furnished.devices
-    beam = devices.beam.capabilities
-    if devices.dose_known:
-        stop_s, drift = beam.second_stop_s, beam.current_drift_rel_per_s
-        pixel_size = furnished.facts.calibrations.get("pixel_size")
-        pixel_rel = 0.0 if pixel_size is None else 2 * pixel_size.sigma / pixel_size.value[0]
-        gate = DoseGate(ledger, beam.timing, second_stop_s=stop_s, drift_rel_per_s=drift, pixel_bound_rel=pixel_rel)
-    else:
-        gate = UnknownDose(ledger, beam.timing)
+    gate = make_gate(devices, furnished.facts, ledger)
     monitors = Monitors(devices=devices, recorder=recorder)
     operator = OperatorDesk()
     return Outfit(
@@ -247,7 +239,7 @@ async def _play(
 ) -> Session:
     prepared, earlier = undertaking.prepared, undertaking.earlier
     parts, durable = paths.parts, furnished.devices.durable
-    ledger = make_ledger(furnished, earlier)
+    ledger = make_ledger(furnished.protocol, earlier)
     head = journal_head(prepared, furnished, paths, ledger, earlier)
     if earlier.maps:
         np.save(parts.prior_dose, ledger.prior)
@@ -300,14 +292,3 @@ def _begin(
         except Exception as error:
             deaf.append(f"{type(follower).__name__} failed at the start and was dropped: {error}")
     return begun, deaf
-
-
-def make_ledger(furnished: Furnished, earlier: EarlierDose) -> DoseLedger:
-    """A ledger over all that the protocol can reach and all that earlier runs left."""
-    box = furnished.protocol.covered_area_m()
-    others = earlier.box_m()
-    if others is not None:
-        box = (min(box[0], others[0]), max(box[1], others[1]), min(box[2], others[2]), max(box[3], others[3]))
-    grid = grid_over(box)
-    prior = earlier.on(grid) if earlier.maps else None
-    return DoseLedger(grid, furnished.protocol.dose_limit_e_per_a2(), prior, earlier.position_sigma_m)

@@ -10,7 +10,6 @@ from cryoctl.errors import RecipeError
 from cryoctl.protocol import InstrumentFacts
 from cryoctl_protocols import dose_plan
 from cryoctl_protocols.areas import Area, area_title, check_areas
-from cryoctl_protocols.duration_plan import planned_duration_s
 from cryoctl_protocols.parameters import EdxTomographyParameters
 
 UPPER = 1.008
@@ -148,7 +147,7 @@ def _tilts_that_fit(doses: tuple[float, ...], room: float) -> int:
     return fits
 
 
-def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area], facts: InstrumentFacts) -> dict[str, Any]:
+def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area]) -> dict[str, Any]:
     """Plain values for the run file's head; see `Protocol.describe`."""
     names = ["record"]
     names += ["track"] if parameters.track.every else []
@@ -180,7 +179,6 @@ def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area], fac
         "planned": dose_plan.doses_by_kind(parameters),
         "planned_peak_e_per_a2": dose_plan.planned_peak_e_per_a2(parameters),
         "least_exposure_e_per_a2": least_exposure_e_per_a2(parameters),
-        "planned_duration_s": planned_duration_s(parameters, facts),
         "live": parameters.live.model_dump(),
         "tilts": len(parameters.tilts.angles_deg()),
     }
