@@ -75,6 +75,7 @@ class InstrumentFacts:
     """By name of what limits: holder, and each detector while inserted."""
     optics: Mapping[str, Optics]
     calibrations: Mapping[str, CalibratedValue]
+    """By kind (`cryoctl.calibration.KINDS`)."""
     current_drift_rel_per_s: float = 0.0
     edx_max_energy_ev: float = 0.0
     dose_known: bool = True

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cryoctl.clock import now_s
 from cryoctl.dose.ledger import DoseLedger
+from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -188,8 +189,8 @@ def build_outfit(
     optics: Any,
 ) -> Outfit:
     """Join devices, gate and stores."""
-    devices = furnished.devices
-    gate = make_gate(devices, furnished.facts, ledger)
+    devices, facts = furnished.devices, furnished.facts
+    gate = make_gate(devices, facts, ledger)
     monitors = Monitors(devices=devices, recorder=recorder)
     operator = OperatorDesk()
     return Outfit(
@@ -199,8 +200,13 @@ def build_outfit(
         recorder=recorder,
         monitors=monitors,
         operator=operator,
-        desk=ExposureDesk(devices, gate, recorder, shelf, monitors),
+        desk=ExposureDesk(devices, gate, recorder, shelf, monitors, facts.calibrated("pixel_size", 1.0)),
         shelf=shelf,
+        allowed=Allowed(
+            stage=facts.stage,
+            image_shift_m=facts.image_shift_range_m,
+            beam_current_a=facts.current_range_a[1],
+        ),
         on_state=tuple(furnished.context.shared.get("on_state", ())),
     )
 

@@ -82,7 +82,7 @@ class StatedInstrument:
         self._facts = facts
         self._beam = devices.beam.capabilities
         self._gate = make_gate(devices, facts, ledger)
-        self._at = dict.fromkeys(_AXES, 0.0)
+        self._at: dict[str, float] = dict.fromkeys(_AXES, 0.0)
         eucentric = facts.calibrations.get("eucentric_offset")
         self._height_m = 0.0 if eucentric is None else eucentric.value[0] + eucentric.sigma
         self._inside: set[str] = set()

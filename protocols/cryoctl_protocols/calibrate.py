@@ -22,6 +22,9 @@ from cryoctl_protocols.calibration_fits import height_and_bound, mean_and_bound
 from cryoctl_protocols.calibration_recipe import RUNGS, CalibrateParameters, calibration_chart
 from cryoctl_protocols.dose_plan import dwell_s
 
+_AFTER_A_LONG_WAY = 6
+"""Rests after a tilt across the whole ladder, which warms as much as all its rungs together."""
+
 
 class Calibrate(Protocol):
     """Measures calibrations with their uncertainties; nothing is set, the results are kept for the instrument file."""
@@ -66,7 +69,7 @@ class Calibrate(Protocol):
             "width_m": pictures.shape[1] * pictures.pixel_size_m,
             "height_m": pictures.shape[0] * pictures.pixel_size_m,
         }
-        count = 14 * self.recipe.repeats + 2 * (2 * RUNGS + 1)
+        count = 14 * self.recipe.repeats + 3 * (2 * RUNGS + 1)
         return {
             "title": "Calibration",
             "specimen": self.recipe.specimen.name,
@@ -145,12 +148,15 @@ class Calibrate(Protocol):
             frames.append((yield from self._picture()))
         return (yield from self._compare(frames[0], frames[1]))
 
-    def _height(self) -> Block[tuple[float, float]]:
+    def _ladder(self, upwards: bool) -> Block[tuple[float, float]]:
         """Height above the tilt axis by a ladder of tilts, and its bound from how far off the law the pictures lie.
 
-        A point at (y, z) appears at y cos a + z sin a. Runout and the drift after each tilt stay behind as residuals.
+        A point at (y, z) appears at y cos a + z sin a. Runout and the drift after each tilt stay behind as residuals,
+        but for the part of the runout that goes with the sine: to pictures that is height.
         """
         tilts = [step * self.recipe.tilt_deg for step in range(-RUNGS, RUNGS + 1)]
+        if not upwards:
+            tilts.reverse()
         seen_m: list[float] = []
         before: FrameRef | None = None
         for index, tilt in enumerate(tilts):
@@ -160,7 +166,7 @@ class Calibrate(Protocol):
                 seen_m.append(0.0)
             else:
                 factor = math.cos(math.radians(tilt)) / math.cos(math.radians(tilts[index - 1]))
-                seen_m.append(seen_m[-1] + (yield from self._compare(before, picture, factor)).y_m)
+                seen_m.append(seen_m[-1] * factor + (yield from self._compare(before, picture, factor)).y_m)
             before = picture
         return height_and_bound(tilts, seen_m)
 
@@ -189,14 +195,19 @@ class Calibrate(Protocol):
         return "measured"
 
     def height(self) -> Steps:
+        """Once roughly, then from both sides: the drift that a way there leaves behind is another on the way back."""
+        yield from self._tilt(-RUNGS * self.recipe.tilt_deg)
+        yield from Wait(duration_s=_AFTER_A_LONG_WAY * self.recipe.settle_s, reason="the stage comes to rest")
+        height, _ = yield from self._ladder(upwards=True)
         assert self.at is not None
-        height, _ = yield from self._height()
         wanted = self.at.z_m + height
         low, high = self.facts.stage.z_m
         if low <= wanted - self.recipe.height_m and wanted + self.recipe.height_m <= high:
             self.at = yield from MoveStage(z_m=wanted)
-        left, bound = yield from self._height()
-        yield from conclude("eucentric_offset", [self.at.z_m + left], bound, "m")
+        down, bound_down = yield from self._ladder(upwards=False)
+        up, bound_up = yield from self._ladder(upwards=True)
+        bound = math.hypot(bound_down / 2, bound_up / 2, (up - down) / 2)
+        yield from conclude("eucentric_offset", [self.at.z_m + (up + down) / 2], bound, "m")
         return "measured"
 
     def tilt_axis(self) -> Steps:
