@@ -18,9 +18,10 @@ from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.stage import StageLimits
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import CalibratedValue, InstrumentFacts, Protocol
-from cryoctl.recipe.loading import RawRecipe, load_recipe
+from cryoctl.recipe.loading import RawRecipe
 from cryoctl.recipe.strict_yaml import read_document
 from cryoctl.recipe.validation import validate
 from cryoctl.registry import find
@@ -67,8 +68,7 @@ def prepare(request: RunRequest) -> Prepared:
     Raises:
         BadInput: one sentence; nothing was written.
     """
-    raw = load_recipe(request.recipe, request.overrides)
-    protocol_class = cast(type[Protocol], find("cryoctl.protocols", raw.protocol))
+    raw, protocol_class = read_recipe(request.recipe, request.overrides)
     parameters = validate(protocol_class.Parameters, raw)
     instrument = load_instrument(request.instrument or raw.instrument or DEFAULT_INSTRUMENT, raw.instrument_overrides)
     if raw.simulation and instrument.file.clock != "virtual":
