@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoctl.cli import preflight, wording
 from cryoctl.cli.output import is_terminal, say
@@ -15,6 +15,9 @@ from cryoctl.events import Event
 from cryoctl.launch.request import Follower, Outlook
 from cryoctl.launch.snapshot import Snapshot
 from cryoctl.streaming.sink import Picture
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _TOLD = ("state", "frame", "interlock", "fault", "target", "note", "operator", "decision", "status")
 
@@ -62,13 +65,13 @@ def line_of(event: Event, now: Snapshot) -> str:
 class TerminalProgress(Follower):
     """Two bars that stay in place: the series with its finish clock, the dose spent of the limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
         self._snapshot = Snapshot()
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.fields[name]}", style="bold", table_column=Column(min_width=6, no_wrap=True)),
             BarColumn(bar_width=28 if self._console.width >= _WIDE else 8),
