@@ -60,6 +60,7 @@ def run(
 def rehearse(
     recipe: Place,
     *,
+    out: Place = ".",
     instrument: Place | None = None,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
@@ -67,12 +68,16 @@ def rehearse(
     specimen: str = "",
     faults: Place | None = None,
 ) -> RunResult:
-    """Play a recipe on simulators in virtual time, as `cryoctl rehearse` does; writes nothing, `run_file` is None."""
+    """Play a recipe on simulators in virtual time, as `cryoctl rehearse` does; writes nothing, `run_file` is None.
+
+    `out` is where the run will go: its disk is looked at, and earlier runs for `specimen` are sought there.
+    """
     from cryoctl.launch.rehearse import rehearse as play
 
     request = RunRequest(
         recipe=os.fspath(recipe),
         instrument=_path(instrument),
+        out=Path(out),
         seed=seed,
         overrides=_overrides(set),
         until=until,

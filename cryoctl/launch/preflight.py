@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryoctl.errors import FileProblem
+from cryoctl.errors import BadInput, FileProblem
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.foretell import Course, foretell
 from cryoctl.launch.prepare import Furnished, Prepared
@@ -33,8 +33,14 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
     """The protocol played on what the instrument states (`foretell`); `rehearse` plays it with pictures and physics.
 
     Raises:
+        BadInput: `--until` names no state.
         FileProblem: the disk is too small for the run.
     """
+    until, chart = prepared.request.until, furnished.protocol.chart
+    if until and until not in chart.states:
+        raise BadInput(
+            f"--until {until[:40]}: no such state; {furnished.protocol.name} has {', '.join(chart.states)[:220]}"
+        )
     described = furnished.protocol.describe()
     course = _course(prepared, furnished, earlier)
     duration_s = course.duration_s

@@ -23,7 +23,6 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
-from cryoctl.errors import BadInput
 from cryoctl.launch.connecting import close_all, connect_all
 from cryoctl.launch.counting import make_gate, make_ledger
 from cryoctl.launch.head import journal_head
@@ -97,10 +96,6 @@ def carry_through(
 
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
-    if request.until and request.until not in dry.protocol.chart.states:
-        raise BadInput(
-            f"--until {request.until}: no such state; {dry.protocol.name} has {', '.join(dry.protocol.chart.states)}"
-        )
     check_room_for_dose(dry.protocol, make_ledger(dry.protocol, undertaking.earlier), undertaking.earlier)
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None

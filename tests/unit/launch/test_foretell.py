@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cryoctl.errors import BadInput
 from cryoctl.launch import foretell as module
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.foretell import Course, foretell
@@ -67,3 +68,9 @@ def test_what_cannot_be_foretold_hinders_nothing(monkeypatch, tmp_path: Path):
 
 def test_the_calibration_is_foretold_as_well():
     assert 1200 < course_of(furnished(recipe="calibrate")).duration_s < 3600
+
+
+def test_a_state_that_is_not_there_is_refused_by_a_rehearsal_too(tmp_path: Path):
+    prepared = prepare(RunRequest(recipe="edx-tomography", overrides=SMALL, until="nowhere"))
+    with pytest.raises(BadInput, match="--until nowhere: no such state"):
+        look_ahead(prepared, furnish(prepared, None), NOTHING_EARLIER, tmp_path)
