@@ -43,7 +43,7 @@ class Allowed:
 
     def check_optics(self, optics: Optics) -> None:
         """Raises `OutOfRange`, as the beam itself would."""
-        if not optics.beam_current_a <= self.beam_current_a * (1 + _SLACK):
+        if optics.beam_current_a > self.beam_current_a * (1 + _SLACK):  # recorded data may not say: NaN
             raise OutOfRange(
                 f"optics.{optics.name}: {optics.beam_current_a:g} A are beyond the {self.beam_current_a:g} A that are "
                 "allowed"
