@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cryoctl.launch.calls import rehearse, run
     from cryoctl.runfile.reader import open_run
 
-__all__ = ["open_run"]
+__all__ = ["open_run", "rehearse", "run"]
 
-_WHERE = {"open_run": "cryoctl.runfile.reader"}
+_WHERE = {
+    "open_run": "cryoctl.runfile.reader",
+    "rehearse": "cryoctl.launch.calls",
+    "run": "cryoctl.launch.calls",
+}
 
 
 def __getattr__(name: str) -> Any:

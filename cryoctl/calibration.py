@@ -24,9 +24,10 @@ KINDS: Mapping[str, tuple[str, int]] = {
 }
 """Kind to its unit and how many numbers it has.
 
-beam_current: true current over the one read. image_shift: 2x2 by rows, metres in the specimen plane (x, y) a metre
-asked for. pixel_size: true over nominal. tilt_axis: from image +x towards +y. backlash: largest of the translations.
-eucentric_offset: height of the eucentric plane above stage z = 0.
+beam_current: true current over the nominal one. image_shift: 2x2 by rows, metres in the specimen plane (x, y) a metre
+asked for. pixel_size: true over nominal. tilt_axis: from image +x towards +y with the scan rotations that the presets
+name; it is added to them. backlash: largest of the translations.
+eucentric_offset: stage z at which the picture moves least with the tilt.
 """
 
 RATIOS = ("beam_current", "pixel_size")

@@ -75,10 +75,16 @@ class InstrumentFacts:
     """By name of what limits: holder, and each detector while inserted."""
     optics: Mapping[str, Optics]
     calibrations: Mapping[str, CalibratedValue]
+    """By kind (`cryoctl.calibration.KINDS`)."""
     current_drift_rel_per_s: float = 0.0
     edx_max_energy_ev: float = 0.0
     dose_known: bool = True
     """False in a replay of data that hold no beam current or dwell: doses are NaN and gate nothing."""
+
+    def calibrated(self, kind: str, otherwise: float) -> float:
+        """The number of a calibration that has one, or `otherwise` where there is none."""
+        found = self.calibrations.get(kind)
+        return otherwise if found is None else found.value[0]
 
 
 class Protocol:
@@ -132,7 +138,7 @@ class Protocol:
 
         Keys: title, specimen, areas {NAME: {x_m, y_m, width_m, height_m}}, targets [names], image {shape,
         pixel_size_m}, edx {elements, scans, window_ev, dense} or None, planned {kind: dose},
-        planned_peak_e_per_a2, planned_duration_s, tilts (record frames a target), least_exposure_e_per_a2 (what a
+        planned_peak_e_per_a2, tilts (record frames a target), least_exposure_e_per_a2 (what a
         target receives at the least).
         """
         return {}

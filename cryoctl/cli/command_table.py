@@ -26,10 +26,12 @@ COMMANDS: dict[str, Entry] = {
     "reconstruct": Entry("reconstruct", _DATA, "Volume of each element: MLEM, OSEM, SIRT or WBP."),
     "measure": Entry("measure", _DATA, "Elongation and Fourier shell correlation of a volume."),
     "export": Entry("exports", _DATA, "A run in other formats: HyperSpy, tilt stack, MRC, NeXus, CSV."),
+    "calibrations": Entry("calibrations", _DATA, "What `run calibrate` measured, as an instrument file has it."),
     "recipes": Entry("lookup", _LOOK_UP, "Bundled recipes; `recipes copy NAME` writes one here to edit."),
+    "instruments": Entry("lookup", _LOOK_UP, "Bundled instrument files; `instruments copy NAME` writes one here."),
     "protocols": Entry("lookup", _LOOK_UP, "Installed protocols."),
     "graph": Entry("lookup", _LOOK_UP, "States of a protocol as a Mermaid diagram."),
-    "schema": Entry("lookup", _LOOK_UP, "JSON Schema of a protocol's recipes, for editors."),
+    "schema": Entry("lookup", _LOOK_UP, "JSON Schema of a protocol's recipes or of instrument files."),
     "devices": Entry("devices", _LOOK_UP, "Devices and limits of an instrument file, drivers installed."),
     "faults": Entry("devices", _LOOK_UP, "Faults that --faults can inject into simulated devices."),
 }

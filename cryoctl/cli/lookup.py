@@ -1,4 +1,4 @@
-"""`recipes`, `protocols`, `graph`, `schema`: what is installed."""
+"""`recipes`, `instruments`, `protocols`, `graph`, `schema`: what is installed."""
 
 from __future__ import annotations
 
@@ -81,6 +81,45 @@ def as_bundled(name: str) -> str:
     return name
 
 
+@app.command("instruments")
+def instruments(
+    action: Annotated[str, typer.Argument(metavar="[copy]", help="copy: write NAME.yaml here.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which instrument file to copy.")] = "",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Bundled instrument files; `cryoctl instruments copy NAME` writes NAME.yaml and its schema here."""
+    from cryoctl import registry
+    from cryoctl.recipe.schema import copy_instrument
+
+    if action not in ("", "copy"):
+        raise BadInput(f"instruments: found {action[:40]!r}, allowed is copy NAME, or nothing for the list")
+    known = registry.names("cryoctl.instruments")
+    if action == "":
+        if json:
+            put_json({"exit_code": 0, "instruments": list(known)})
+        for one in () if json else known:
+            put(one)
+        return
+    if not name:
+        raise BadInput(f"instruments copy: which one is missing; there are {', '.join(known)}")
+    target = copy_instrument(name, Path(), instrument_schema())
+    if json:
+        put_json({"exit_code": 0, "instrument": target})
+        return
+    if not quiet:
+        say(f"edit {target}, then: cryoctl devices --instrument {target}")
+    put(str(target))
+
+
+def instrument_schema() -> dict[str, Any]:
+    """Schema of an instrument file."""
+    from cryoctl.instrument import InstrumentFile
+    from cryoctl.recipe.schema import schema_for
+
+    return {**schema_for(InstrumentFile), "title": "Instrument file"}
+
+
 @app.command("protocols")
 def protocols(json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Installed protocols: name, what they need, what they do."""
@@ -130,8 +169,8 @@ def graph(name: Name, json: options.Json = False, quiet: options.Quiet = False) 
 
 @app.command("schema")
 def schema(name: Name, json: options.Json = False, quiet: options.Quiet = False) -> None:
-    """JSON Schema of a protocol's recipes, for editors."""
-    found = schema_of(find_protocol(name))
+    """JSON Schema for editors: of a protocol's recipes, or of instrument files (NAME `instrument`)."""
+    found = instrument_schema() if name == "instrument" else schema_of(find_protocol(name))
     if json:
         put_json(found)
     else:

@@ -25,7 +25,9 @@ def lines(head: Mapping[str, Any], outlook: Outlook) -> list[str]:
             f"  dose: predicted peak {wording.dose(outlook.peak_dose_e_per_a2)} of "
             f"{wording.dose(outlook.limit_e_per_a2)}{share}"
         )
-    told.append(f"  disk: {wording.size(outlook.bytes)} needed, {wording.size(outlook.disk_free_bytes)} free")
+    told.append(
+        f"  disk: a run file of about {wording.size(outlook.bytes)}, {wording.size(outlook.disk_free_bytes)} free"
+    )
     if math.isfinite(outlook.nitrogen_left_s):
         told.append(f"  nitrogen: {wording.duration(outlook.nitrogen_left_s)} left")
     told += [f"  warning: {' '.join(warning.split())}" for warning in outlook.warnings]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoctl.cli import preflight, wording
 from cryoctl.cli.output import is_terminal, say
@@ -16,7 +16,14 @@ from cryoctl.launch.request import Follower, Outlook
 from cryoctl.launch.snapshot import Snapshot
 from cryoctl.streaming.sink import Picture
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _TOLD = ("state", "frame", "interlock", "fault", "target", "note", "operator", "decision", "status")
+
+
+_WIDE = 110
+"""Columns of a terminal that has room for long bars."""
 
 
 class LineProgress(Follower):
@@ -58,18 +65,20 @@ def line_of(event: Event, now: Snapshot) -> str:
 class TerminalProgress(Follower):
     """Two bars that stay in place: the series with its finish clock, the dose spent of the limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
         self._snapshot = Snapshot()
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.fields[name]}", style="bold", justify="right"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}", markup=False),
+            TextColumn("{task.fields[name]}", style="bold", table_column=Column(min_width=6, no_wrap=True)),
+            BarColumn(bar_width=28 if self._console.width >= _WIDE else 8),
+            TextColumn("{task.percentage:>3.0f}%", table_column=Column(min_width=4, no_wrap=True)),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=self._console,
+            expand=True,
             refresh_per_second=8,
             transient=True,
         )
@@ -113,7 +122,7 @@ class TerminalProgress(Follower):
         self._progress.update(
             self._series,
             completed=done,
-            detail=f"{place} | {tilts} | {wording.duration(now.time_s)} | {clock}",
+            detail=f"{clock} | {tilts} | {wording.duration(now.time_s)} | {place}",  # what is cut off comes last
         )
         left = now.dose_limit_e_per_a2 - now.dose_peak_e_per_a2
         peak = now.dose_peak_e_per_a2

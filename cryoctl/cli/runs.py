@@ -81,6 +81,10 @@ def run(
 def rehearse(
     recipe: Recipe,
     instrument: options.Instrument = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Where the run will go, for its disk and --specimen NAME."),
+    ] = Path(),
     seed: options.Seed = None,
     set_: options.Set = None,
     until: options.Until = "",
@@ -92,7 +96,7 @@ def rehearse(
     """Play a recipe on simulators in virtual time and predict duration, dose, counts, bytes; writes nothing."""
     from cryoctl.launch.rehearse import rehearse as play
 
-    request = request_of(recipe, instrument, Path(), seed, set_, until, None, specimen, None, None, faults)
+    request = request_of(recipe, instrument, out, seed, set_, until, None, specimen, None, None, faults)
     result = play(request)
     if json:
         put_json(result.summary)

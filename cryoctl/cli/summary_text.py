@@ -116,11 +116,26 @@ def _results(results: Mapping[str, Any]) -> Iterator[Row]:
         if not isinstance(values, Mapping):
             continue
         told = cast("Mapping[str, Any]", values)
+        if name.startswith("calibration_"):
+            yield name.replace("_", " "), _calibration(told)
+            continue
         keys = sorted((key for key in told if not key.endswith(_SILENT)), key=lambda key: key not in _FIRST)
         texts = [_quantity(key, told) for key in keys]
         shown = [text for text in texts if text][:MOST_VALUES]
         if shown:
             yield name.replace("_", " "), ", ".join(shown)
+
+
+def _calibration(values: Mapping[str, Any]) -> str:
+    """`251 nm +- 9.08 nm`, the bound at two sigma."""
+    from cryoctl.units import format_quantity
+
+    unit = str(values.get("unit") or "1")
+    given = values.get("value")
+    numbers = cast("list[float]", given) if isinstance(given, list | tuple) else [_real(given) or 0.0]
+    told = ", ".join(format_quantity(float(f"{float(one):.4g}"), unit) for one in numbers)
+    bound = _real(values.get("uncertainty"))
+    return told if bound is None else f"{told} +- {format_quantity(float(f'{bound:.3g}'), unit)}"
 
 
 def _quantity(key: str, values: Mapping[str, Any]) -> str:

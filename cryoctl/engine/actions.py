@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cryoctl.clock import now_s
+from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.compute import compute
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -73,6 +74,7 @@ class Actions:
         monitors: Monitors,
         operator: OperatorDesk,
         between: Callable[[], Awaitable[None]],
+        allowed: Allowed,
     ) -> None:
         self._devices = devices
         self._optics = optics
@@ -82,13 +84,14 @@ class Actions:
         self._monitors = monitors
         self._operator = operator
         self._between = between
+        self._allowed = allowed
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
             Compute: self._compute,
             Conclude: self._conclude,
             EndTarget: self._end_target,
-            Expose: desk.expose,
+            Expose: self._expose,
             Insert: self._insert,
             MeasureCurrent: self._measure_current,
             MoveStage: self._move_stage,
@@ -158,6 +161,10 @@ class Actions:
         if await detector.is_inserted():
             raise ReadBackMismatch(f"{detector.name}: told to go out, reads back in")
 
+    async def _expose(self, step: Expose) -> Any:
+        self._allowed.check_shift(step)
+        return await self._desk.expose(step)
+
     async def _measure_current(self, step: MeasureCurrent) -> CurrentMeasured:
         reading = await self._devices.beam.measure_current()
         self._desk.learn_current(reading)
@@ -166,6 +173,7 @@ class Actions:
 
     async def _move_stage(self, step: MoveStage) -> StageAt:
         """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
+        self._allowed.check_move(step)
         while (at := await self._moved(step)) is None:
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
@@ -216,6 +224,7 @@ class Actions:
         wanted = self._optics[step.name]
         if step.beam_current_a is not None:
             wanted = dataclasses.replace(wanted, beam_current_a=step.beam_current_a)
+        self._allowed.check_optics(wanted)
         self._desk.current.forget()
         read_back = await self._devices.beam.apply(wanted)
         if read_back != wanted:

@@ -55,6 +55,8 @@ class _Underway:
     exposure: int
     at: StagePosition
     scan: Scan
+    asked: Scan
+    """As the beam is told it, with its nominal pixels."""
     plan: Plan
     current: KnownCurrent
     permit: Permit
@@ -68,16 +70,27 @@ class _Underway:
 
 
 class ExposureDesk:
-    """Carries out `Expose` and answers `Afford`."""
+    """Carries out `Expose` and answers `Afford`.
+
+    Args:
+        pixel_ratio: true pixel size over nominal, as calibrated: the beam is asked for so much less.
+    """
 
     def __init__(
-        self, devices: DeviceSet, gate: DoseGate, recorder: Recorder, shelf: FrameShelf, monitors: Monitors
+        self,
+        devices: DeviceSet,
+        gate: DoseGate,
+        recorder: Recorder,
+        shelf: FrameShelf,
+        monitors: Monitors,
+        pixel_ratio: float = 1.0,
     ) -> None:
         self._devices = devices
         self._gate = gate
         self._recorder = recorder
         self._shelf = shelf
         self._monitors = monitors
+        self._pixel_ratio = pixel_ratio
         self._count = 0
         self._stop: asyncio.Event | None = None
         self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
@@ -162,7 +175,8 @@ class ExposureDesk:
         taking = Taking(self._devices, step, stop)
         await self._devices.beam.shift_image(step.shift_x_m, step.shift_y_m)
         await self._devices.beam.focus(step.defocus_m)
-        await taking.arm(scan)
+        asked = dataclasses.replace(scan, pixel_size_m=scan.pixel_size_m / self._pixel_ratio)
+        await taking.arm(asked)
         readings = await self._monitors.sample(force=True)
         # From here to the beam nothing is awaited, so that no cancellation falls between gate, intent and beam.
         current = self.current.now()
@@ -171,7 +185,7 @@ class ExposureDesk:
         exposure = self._count
         permit = self._gate.issue(
             plan,
-            scan,
+            asked,
             exposure=exposure,
             kind=step.kind,
             shift_x_m=step.shift_x_m,
@@ -189,6 +203,7 @@ class ExposureDesk:
             exposure=exposure,
             at=at,
             scan=scan,
+            asked=asked,
             plan=plan,
             current=current,
             permit=permit,
@@ -211,7 +226,7 @@ class ExposureDesk:
         opened_s = now_s()
         beam = self._devices.beam
         try:
-            report = await irradiate(beam, one.permit, one.scan, one.taking.scan_frame_done, one.stop)
+            report = await irradiate(beam, one.permit, one.asked, one.taking.scan_frame_done, one.stop)
             told = 0 <= report.beam_on_s < math.inf or not self._gate.dose_known
             if not (told and report.ended in ("complete", "stopped")):
                 raise DeviceError(f"{beam.name}: the exposure ended by a fault ({report.detail or report.ended})")

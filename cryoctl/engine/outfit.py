@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryoctl.dose.ledger import DoseLedger
+from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
@@ -25,5 +26,6 @@ class Outfit:
     operator: OperatorDesk
     desk: ExposureDesk
     shelf: FrameShelf
+    allowed: Allowed = field(default_factory=Allowed)
     on_state: tuple[Callable[[str, int], None], ...] = ()
     """Called with each state and how often it was entered; simulators schedule faults by it."""

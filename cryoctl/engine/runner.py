@@ -72,6 +72,7 @@ class Runner:
             self._monitors,
             self._operator,
             self._boundary.cross,
+            outfit.allowed,
         )
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cryoctl.instrument.loading import Instrument, load_instrument, parse_instrument
 from cryoctl.instrument.model import (
-    Area,
     CalibrationEntry,
     DeviceEntry,
     DeviceKind,
@@ -14,7 +13,6 @@ from cryoctl.instrument.model import (
 )
 
 __all__ = [
-    "Area",
     "CalibrationEntry",
     "DeviceEntry",
     "DeviceKind",

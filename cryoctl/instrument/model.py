@@ -1,4 +1,4 @@
-"""What an instrument file holds: devices and their drivers, optics presets, areas, limits, calibrations."""
+"""What an instrument file holds: devices and their drivers, optics presets, limits, calibrations."""
 
 from __future__ import annotations
 
@@ -56,37 +56,26 @@ class OpticsPreset(StrictModel):
     dynamic_focus: bool = True
     beam_current_a: Annotated[Amperes, Positive] = 2e-10
     """Nominal; the current that counts is measured."""
-    field_m: Annotated[Metres, Positive] | None = None
-    """Width of the field of view that the preset is used at, where it is fixed."""
 
     def optics(self, name: str) -> Optics:
-        return Optics(name=name, **self.model_dump(exclude={"field_m"}))
-
-
-class Area(StrictModel):
-    """A low-dose area, its centre relative to the record area; x lies along the tilt axis."""
-
-    kind: Literal["search", "view", "focus", "track", "record"]
-    optics: Name | None = None
-    """Name of an optics preset; null: that of the record area."""
-    x_m: Metres = 0.0
-    y_m: Metres = 0.0
-    width_m: Annotated[Metres, Positive]
-    height_m: Annotated[Metres, Positive]
+        return Optics(name=name, **self.model_dump())
 
 
 class Limits(StrictModel):
     """What the operator allows on this instrument, within what its devices allow; null: the device's own limit.
 
-    Recipes are held against it before anything moves.
+    Recipes are held against it before anything moves, and each step again before it reaches a device.
     """
 
     tilt_min_deg: Degrees | None = None
     tilt_max_deg: Degrees | None = None
     xy_m: Annotated[Metres, Positive] | None = None
+    """To either side of 0."""
     z_m: Annotated[Metres, Positive] | None = None
+    """To either side of 0."""
     image_shift_m: Annotated[Metres, Positive] | None = None
     beam_current_a: Annotated[Amperes, Positive] | None = None
+    """Nominal, of any preset."""
 
     @model_validator(mode="after")
     def _tilts_in_order(self) -> Limits:
@@ -149,7 +138,6 @@ class InstrumentFile(StrictModel):
     """virtual for simulators: time jumps; real for hardware."""
     devices: Annotated[dict[Name, DeviceEntry], Field(min_length=1)]
     optics: Annotated[dict[Name, OpticsPreset], Field(default_factory=dict)]
-    areas: Annotated[dict[Name, Area], Field(default_factory=dict)]
     limits: Limits = Limits()
     calibrations: Annotated[dict[Name, CalibrationEntry], Field(default_factory=dict)]
 
@@ -168,22 +156,16 @@ class InstrumentFile(StrictModel):
     @field_validator("calibrations")
     @classmethod
     def _sound(cls, calibrations: dict[str, CalibrationEntry]) -> dict[str, CalibrationEntry]:
+        first: dict[str, str] = {}
         for name, entry in calibrations.items():
             try:
-                entry.calibration(name)
+                kind = entry.calibration(name).kind
             except (CalibrationError, ValueError) as problem:
                 raise ValueError(f"{quoted(name)}: {problem}") from None
+            if kind in first:
+                raise ValueError(f"{quoted(first[kind])} and {quoted(name)} are both {kind}: keep one of them")
+            first[kind] = name
         return calibrations
-
-    @model_validator(mode="after")
-    def _known_optics(self) -> InstrumentFile:
-        for name, area in self.areas.items():
-            if area.optics is not None and area.optics not in self.optics:
-                known = ", ".join(self.optics) or "none"
-                raise ValueError(
-                    f"area {quoted(name)} uses the optics {quoted(area.optics)}: presets are {known[:120]}"
-                )
-        return self
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -80,6 +80,11 @@ class BeamCapabilities:
     second_stop_s: float
     current_drift_rel_per_s: float
     voltages_v: tuple[float, ...]
+    optics_s: float = 0.0
+    """What a change of optics takes."""
+    measure_s: float = 0.0
+    """What a measurement of the current takes, and its one-sigma relative uncertainty."""
+    measure_sigma_rel: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,20 @@ class StageLimits:
     tilt_deg: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSettling:
+    """How it comes to rest, as stated or as is usual for it; what plans count with, never what is measured.
+
+    After a move it takes `settle_s` until it answers. The specimen drifts at `drift_m_per_s` always, and after a tilt
+    by `tilt_drift_m_per_s_per_deg` times the way more, which decays with `tilt_drift_decay_s`.
+    """
+
+    settle_s: float = 0.0
+    drift_m_per_s: float = 0.0
+    tilt_drift_m_per_s_per_deg: float = 0.0
+    tilt_drift_decay_s: float = 1.0
+
+
 @runtime_checkable
 class Stage(Device, Protocol):
     @property
@@ -38,6 +52,9 @@ class Stage(Device, Protocol):
 
     @property
     def tilt_speed_deg_per_s(self) -> float: ...
+
+    @property
+    def settling(self) -> StageSettling: ...
 
     async def position(self) -> StagePosition:
         """What the encoders read: not where the specimen is, by backlash and drift."""

@@ -88,6 +88,7 @@ def devices_told(devices: DeviceSet) -> dict[str, Any]:
             "limits": plain(devices.stage.limits),
             "speed_m_per_s": devices.stage.speed_m_per_s,
             "tilt_speed_deg_per_s": devices.stage.tilt_speed_deg_per_s,
+            "settling": plain(devices.stage.settling),
         },
         devices.beam.name: {"kind": "beam", "capabilities": plain(devices.beam.capabilities)},
     }

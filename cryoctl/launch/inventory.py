@@ -13,7 +13,7 @@ from cryoctl.errors import BadInput
 from cryoctl.instrument import load_instrument
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 
-_TOLD = ("limits", "capabilities", "speed_m_per_s", "tilt_speed_deg_per_s")
+_TOLD = ("limits", "capabilities", "speed_m_per_s", "tilt_speed_deg_per_s", "settling")
 
 
 def instrument_inventory(source: Path | str) -> dict[str, Any]:

@@ -9,33 +9,53 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryoctl.errors import FileProblem
+from cryoctl.errors import BadInput, FileProblem
+from cryoctl.launch.counting import make_ledger
+from cryoctl.launch.foretell import Course, foretell
 from cryoctl.launch.prepare import Furnished, Prepared
+from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.request import Outlook
+from cryoctl.recipe.wording import nearest
+from cryoctl.units import quoted
 
-_BYTES_PER_FRAME_PIXEL = 2
-_EDX_BYTES_PER_COUNT = 8
-_COUNTS_GUESS_PER_PIXEL = 200
+_COUNTS_PER_ELECTRON = 1.8e-6
+"""Of 100 nm of silicon on a detector of `_AT_SOLID_ANGLE_SR` (science.md, E1); no better is known of the specimen."""
+_AT_SOLID_ANGLE_SR = 0.7
+_BYTES_PER_COUNT = 2.5
+"""As an event and in the spectrum image, compressed: seen in run files."""
+_BYTES_PER_MAP_PIXEL = 5
+"""Of an element's net counts and of its volume, compressed: seen in run files."""
+_PICTURES_IN_FILE = 1.0
+"""Scan frames and their sums, compressed, over what the detectors gave: seen in run files."""
+_ON_DISK = 3
+"""Segments, events, journal and the packed file together, over the packed file: seen in folders of runs."""
 
 
-def look_ahead(prepared: Prepared, furnished: Furnished, out: Path) -> Outlook:
-    """From the protocol's own plan (`describe`), without playing it; `rehearse` plays it.
+def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, out: Path) -> Outlook:
+    """The protocol played on what the instrument states (`foretell`); `rehearse` plays it with pictures and physics.
 
     Raises:
+        BadInput: `--until` names no state.
         FileProblem: the disk is too small for the run.
     """
+    until, states = prepared.request.until, furnished.protocol.chart.states
+    if until and until not in states:
+        near = nearest(until, states, limit=len(states))
+        raise BadInput(f"--until {quoted(until)}: {furnished.protocol.name} has no such state: {near}")
     described = furnished.protocol.describe()
-    duration_s = float(described.get("planned_duration_s", math.nan))
-    frames = planned_frames(described)
-    image = described.get("image", {})
-    shape = image.get("shape", (0, 0))
-    scans = int((described.get("edx") or {}).get("scans", 1))
-    pixels = shape[0] * shape[1]
-    size = frames * pixels * (scans * _BYTES_PER_FRAME_PIXEL + _COUNTS_GUESS_PER_PIXEL * _EDX_BYTES_PER_COUNT)
+    course = _course(prepared, furnished, earlier)
+    duration_s = course.duration_s
+    frames = course.frames or planned_frames(described)
+    edx = furnished.devices.edx
+    counts = 0.0
+    if edx is not None and course.edx_electrons:
+        share = edx.capabilities.solid_angle_sr / _AT_SOLID_ANGLE_SR
+        counts = course.edx_electrons * _COUNTS_PER_ELECTRON * share
+    size = run_file_bytes(described, course.picture_bytes, counts, frames)
     free = disk_free_bytes(out)
-    if 2 * size > free:
+    if _ON_DISK * size > free:
         raise FileProblem(
-            f"--out {out}: {free / 1e9:.3g} GB are free, the run needs up to {2 * size / 1e9:.3g} GB; "
+            f"--out {out}: {free / 1e9:.3g} GB are free, the run needs up to {_ON_DISK * size / 1e9:.3g} GB; "
             "choose another folder or a smaller image.shape"
         )
     limit = furnished.protocol.dose_limit_e_per_a2()
@@ -51,7 +71,7 @@ def look_ahead(prepared: Prepared, furnished: Furnished, out: Path) -> Outlook:
     finish = datetime.now().astimezone() + timedelta(seconds=duration_s if math.isfinite(duration_s) else 0)
     return Outlook(
         duration_s=duration_s,
-        peak_dose_e_per_a2=float(described.get("planned_peak_e_per_a2", math.nan)),
+        peak_dose_e_per_a2=course.peak_e_per_a2,
         limit_e_per_a2=limit,
         bytes=size,
         disk_free_bytes=free,
@@ -60,6 +80,21 @@ def look_ahead(prepared: Prepared, furnished: Furnished, out: Path) -> Outlook:
         frames=frames,
         warnings=tuple(warnings),
     )
+
+
+def _course(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) -> Course:
+    """Nothing is foretold of recorded data: they take as long as they did."""
+    if furnished.replay_of or not furnished.devices.dose_known:
+        return Course()
+    return foretell(furnished, make_ledger(furnished.protocol, earlier), prepared.request.until)
+
+
+def run_file_bytes(described: Mapping[str, Any], picture_bytes: int, edx_counts: float, frames: int) -> int:
+    """About how large the packed file will be; `described` is the protocol's own description."""
+    rows, columns = described.get("image", {}).get("shape", (0, 0))
+    elements = len((described.get("edx") or {}).get("elements", ()))
+    maps = frames * rows * columns * elements * _BYTES_PER_MAP_PIXEL
+    return round(picture_bytes * _PICTURES_IN_FILE + edx_counts * _BYTES_PER_COUNT + maps)
 
 
 def planned_frames(described: Mapping[str, Any]) -> int:

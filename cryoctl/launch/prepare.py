@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +18,10 @@ from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.stage import StageLimits
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import CalibratedValue, InstrumentFacts, Protocol
-from cryoctl.recipe.loading import RawRecipe, load_recipe
+from cryoctl.recipe.loading import RawRecipe
 from cryoctl.recipe.strict_yaml import read_document
 from cryoctl.recipe.validation import validate
 from cryoctl.recipe.wording import nearest
@@ -69,8 +70,7 @@ def prepare(request: RunRequest) -> Prepared:
     Raises:
         BadInput: one sentence; nothing was written.
     """
-    raw = load_recipe(request.recipe, request.overrides)
-    protocol_class = cast(type[Protocol], find("cryoctl.protocols", raw.protocol))
+    raw, protocol_class = read_recipe(request.recipe, request.overrides)
     parameters = validate(protocol_class.Parameters, raw)
     instrument = load_instrument(_named_instrument(request, raw), raw.instrument_overrides)
     if raw.simulation and instrument.file.clock != "virtual":
@@ -145,12 +145,30 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
     if devices.truth is not None:
         devices.truth.check()
     facts = gather_facts(prepared.instrument, devices)
-    _check_voltages(facts.optics, devices.beam.capabilities.voltages_v)
+    _check_presets(facts, devices)
     check_wanted_elements(prepared.parameters, facts)
     _check_detectors(prepared.parameters, devices)
     warnings = prepared.protocol_class.check(prepared.parameters, facts)
     protocol = prepared.protocol_class(prepared.parameters, facts)
     return Furnished(devices=devices, context=context, facts=facts, protocol=protocol, warnings=tuple(warnings))
+
+
+def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
+    """Refuse optics that the column would refuse once it is asked for them."""
+    voltages = devices.beam.capabilities.voltages_v
+    low, high = facts.current_range_a
+    for name, preset in facts.optics.items():
+        if preset.voltage_v not in voltages:
+            allowed = ", ".join(f"{value / 1e3:g}" for value in voltages)
+            raise InstrumentError(
+                f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the beam is aligned for {allowed} kV: "
+                "take one of them"
+            )
+        if not low <= preset.beam_current_a <= high:
+            raise InstrumentError(
+                f"optics.{name}.beam_current_a: found {preset.beam_current_a:.3g} A, allowed are {low:.3g} to "
+                f"{high:.3g} A: change it"
+            )
 
 
 def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
@@ -222,16 +240,18 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
         kinds.append("holder")
     kinds += [kind for kind in ("bias", "needle") if getattr(devices, kind) is not None]
     edx = devices.edx.capabilities if devices.edx is not None else None
+    limits = instrument.file.limits
+    least_a, most_a = beam.current_range_a
     return InstrumentFacts(
         kinds=tuple(kinds),
-        stage=allowed_stage(devices.stage.limits, limits),
+        stage=_stage_limits(devices.stage.limits, limits),
         tilt_speed_deg_per_s=devices.stage.tilt_speed_deg_per_s,
         timing=beam.timing,
         image_shift_range_m=min(beam.image_shift_range_m, limits.image_shift_m or math.inf),
         defocus_range_m=beam.defocus_range_m,
         dwell_range_s=(beam.min_dwell_s, beam.max_dwell_s),
         max_scan_px=beam.max_scan_px,
-        current_range_a=(beam.current_range_a[0], min(beam.current_range_a[1], limits.beam_current_a or math.inf)),
+        current_range_a=(least_a, min(most_a, limits.beam_current_a or math.inf)),
         tilt_limits_deg=tilts,
         optics=optics_of(instrument),
         calibrations=_calibrated(instrument.file.calibration_set()),
@@ -241,8 +261,8 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
     )
 
 
-def allowed_stage(device: StageLimits, operator: Limits) -> StageLimits:
-    """What both the stage and the operator's limits allow."""
+def _stage_limits(own: StageLimits, limits: Limits) -> StageLimits:
+    """The narrower of the stage's own and the operator's."""
 
     def within(interval: tuple[float, float], low: float | None, high: float | None) -> tuple[float, float]:
         return (
@@ -250,37 +270,31 @@ def allowed_stage(device: StageLimits, operator: Limits) -> StageLimits:
             interval[1] if high is None else min(interval[1], high),
         )
 
-    sides, height = operator.xy_m, operator.z_m
+    xy_m, z_m = limits.xy_m, limits.z_m
     return StageLimits(
-        x_m=within(device.x_m, None if sides is None else -sides, sides),
-        y_m=within(device.y_m, None if sides is None else -sides, sides),
-        z_m=within(device.z_m, None if height is None else -height, height),
-        tilt_deg=within(device.tilt_deg, operator.tilt_min_deg, operator.tilt_max_deg),
+        x_m=within(own.x_m, None if xy_m is None else -xy_m, xy_m),
+        y_m=within(own.y_m, None if xy_m is None else -xy_m, xy_m),
+        z_m=within(own.z_m, None if z_m is None else -z_m, z_m),
+        tilt_deg=within(own.tilt_deg, limits.tilt_min_deg, limits.tilt_max_deg),
     )
 
 
 def optics_of(instrument: Instrument) -> dict[str, Optics]:
-    """The presets by name."""
-    return {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
-
-
-def _check_voltages(presets: Mapping[str, Optics], voltages_v: tuple[float, ...]) -> None:
-    """Raises `InstrumentError` for a preset of a voltage that is none of the column's."""
-    for name, one in presets.items():
-        if one.voltage_v not in voltages_v:
-            offered = ", ".join(f"{voltage / 1e3:g}" for voltage in voltages_v)
-            raise InstrumentError(
-                f"optics.{name}.voltage_v: found {one.voltage_v / 1e3:g} kV, the column is aligned for {offered} kV: "
-                "choose one of them"
-            )
+    """The presets by name, turned by the calibrated tilt axis so that the fast scan axis lies along it."""
+    found = {name: preset.optics(name) for name, preset in instrument.file.optics.items()}
+    axis = [one.scalar for one in instrument.file.calibration_set().by_name.values() if one.kind == "tilt_axis"]
+    if not axis:
+        return found
+    return {name: replace(one, scan_rotation_deg=one.scan_rotation_deg + axis[0]) for name, one in found.items()}
 
 
 def _calibrated(calibrations: CalibrationSet) -> dict[str, CalibratedValue]:
+    """By kind; whatever name the file gives them."""
     now = datetime.now(UTC)
     values: dict[str, CalibratedValue] = {}
     for name in calibrations.by_name:
         entry = calibrations.require(name, now)
-        values[name] = CalibratedValue(value=entry.value, sigma=entry.uncertainty / 2, date=entry.date)
+        values[entry.kind] = CalibratedValue(value=entry.value, sigma=entry.uncertainty / 2, date=entry.date)
     return values
 
 

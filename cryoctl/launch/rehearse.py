@@ -19,13 +19,14 @@ from cryoctl.engine.runner import Runner
 from cryoctl.errors import BadInput
 from cryoctl.events import Event
 from cryoctl.launch.connecting import connect_all
+from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.counts import counts_of_spectrum
 from cryoctl.launch.own_loop import in_own_loop
-from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames
+from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames, run_file_bytes
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
-from cryoctl.launch.prior import EarlierDose, earlier_dose
+from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
-from cryoctl.launch.run import build_outfit, check_start, make_ledger
+from cryoctl.launch.run import build_outfit
 from cryoctl.runfile.event_store import EventPlace, ScanEvents
 from cryoctl.runfile.frame_store import FramePlace
 from cryoctl.streaming.sink import Picture
@@ -36,11 +37,8 @@ Spectrum = npt.NDArray[np.int64]
 class _NoJournal:
     """Takes every record and keeps none."""
 
-    size_bytes = 0
-
     def append(self, kind: str, fields: Mapping[str, Any], *, t: float, sync: bool = False) -> Mapping[str, Any]:
         del kind, t, sync
-        self.size_bytes += 64 + 24 * len(fields)
         return fields
 
 
@@ -68,12 +66,10 @@ class _SpectrumOnly:
 
     def __init__(self, n_channels: int) -> None:
         self.spectrum: Spectrum = np.zeros(n_channels, dtype=np.int64)
-        self.bytes = 0
 
     def append(self, scans: Sequence[ScanEvents]) -> EventPlace:
         for _, channel in scans:
             self.spectrum += np.bincount(channel, minlength=len(self.spectrum))
-            self.bytes += 2 * len(channel)
         return EventPlace(offset=0, bytes=0, sha256="")
 
 
@@ -110,8 +106,8 @@ def rehearse(request: RunRequest) -> RunResult:
         )
     earlier = earlier_dose(request.specimen, request.out)
     furnished = furnish(prepared, None, hidden_draws=False)
-    outlook = look_ahead(prepared, furnished, request.out)
-    check_start(request, furnished, earlier)
+    check_room_for_dose(furnished.protocol, make_ledger(furnished.protocol, earlier), earlier)
+    outlook = look_ahead(prepared, furnished, earlier, request.out)
     summary = in_own_loop(lambda: _play(prepared, furnished, earlier), virtual=True, speed=None)
     finish = datetime.now().astimezone() + timedelta(seconds=summary["duration_s"])
     summary |= {
@@ -126,7 +122,7 @@ def rehearse(request: RunRequest) -> RunResult:
 
 async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) -> dict[str, Any]:
     await connect_all(furnished.devices)
-    ledger = make_ledger(furnished, earlier)
+    ledger = make_ledger(furnished.protocol, earlier)
     journal, frames, tally = _NoJournal(), _FramesInMemory(), _Tally()
     edx = furnished.devices.edx
     spectrum = _SpectrumOnly(edx.capabilities.n_channels if edx is not None else 1)
@@ -147,6 +143,7 @@ async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) 
             voltage_v=next(iter(furnished.facts.optics.values())).voltage_v,
         )
     limit = ledger.limit_e_per_a2
+    size = run_file_bytes(described, frames.bytes, float(spectrum.spectrum.sum()), tally.frames)
     return {
         "status": ending.status.value,
         "exit_code": ending.exit_code,
@@ -156,7 +153,7 @@ async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) 
         "duration_s": recorder.time_s,
         "frames": tally.frames,
         "frames_skipped": max(0, planned_frames(described) - tally.frames),
-        "bytes": frames.bytes + spectrum.bytes + journal.size_bytes,
+        "bytes": size,
         "dose": {
             "limit": limit if math.isfinite(limit) else None,
             "peak": ledger.peak_e_per_a2,
@@ -171,7 +168,7 @@ async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) 
             "duration_s": recorder.time_s,
             "peak": ledger.peak_e_per_a2,
             "counts": counts,
-            "bytes": frames.bytes + spectrum.bytes + journal.size_bytes,
+            "bytes": size,
         },
         "journal_head": "",
     }

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -18,13 +18,13 @@ from cryoctl.interfaces.recording import Recording
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, check_wanted_elements, recipe_name
 from cryoctl.launch.prior import EarlierDose
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.replay_devices import replay_devices
 from cryoctl.launch.request import RunRequest
 from cryoctl.launch.undertaking import RecordedCommand, Undertaking
-from cryoctl.protocol import InstrumentFacts, Protocol
-from cryoctl.recipe.loading import RawRecipe, load_recipe, parse_recipe
+from cryoctl.protocol import InstrumentFacts
+from cryoctl.recipe.loading import RawRecipe, parse_recipe
 from cryoctl.recipe.validation import validate
-from cryoctl.registry import find
 from cryoctl.runfile.reader import Run, open_run
 
 _UNTIL = re.compile(r"^stopped on entering (\w+), as asked by --until$")
@@ -41,14 +41,13 @@ def undertake_run(request: RunRequest, data: Path, recording: Recording) -> Unde
     with open_run(data) as run:
         if run.is_live:
             raise FileProblem(f"{run.path.name}: this run goes on; wait for its end, then replay it")
-        given = load_recipe(request.recipe, request.overrides)
+        given, protocol_class = read_recipe(request.recipe, request.overrides)
         protocol = str(run.entry.protocol)
         if given.protocol != protocol:
             raise RecipeError(
                 f"protocol: the recipe is one of {given.protocol}, {run.path.name} was recorded by {protocol}; give a "
                 "recipe of that protocol"
             )
-        protocol_class = cast(type[Protocol], find("cryoctl.protocols", protocol))
         own = parse_recipe(str(run.entry.recipe), run.path.name, request.overrides)
         parameters = validate(protocol_class.Parameters, own)
         notes = _notes(given, validate(protocol_class.Parameters, given), parameters)
@@ -91,7 +90,7 @@ def undertake_run(request: RunRequest, data: Path, recording: Recording) -> Unde
         furnisher=furnisher,
         dry=dry,
         earlier=earlier,
-        outlook=look_ahead(prepared, dry, request.out),
+        outlook=look_ahead(prepared, dry, earlier, request.out),
         virtual=True,
         commands=commands,
     )

@@ -18,14 +18,13 @@ from cryoctl.interfaces.recording import RecordedSeries, Recording
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, check_wanted_elements, gather_facts, recipe_name
 from cryoctl.launch.prior import EarlierDose
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.replay_devices import replay_devices
 from cryoctl.launch.request import RunRequest
 from cryoctl.launch.undertaking import Undertaking
-from cryoctl.protocol import InstrumentFacts, Protocol
-from cryoctl.recipe.loading import load_recipe
+from cryoctl.protocol import InstrumentFacts
 from cryoctl.recipe.validation import validate
 from cryoctl.reconstruction.alignment import Alignment
-from cryoctl.registry import find
 from cryoctl.runfile.reader import open_run
 from cryoctl.runfile.writer import add_reconstruction
 
@@ -42,8 +41,7 @@ def undertake_series(request: RunRequest, data: Path, recording: Recording) -> U
     """
     series = recording.series
     assert series is not None
-    raw = load_recipe(request.recipe, request.overrides)
-    protocol_class = cast(type[Protocol], find("cryoctl.protocols", raw.protocol))
+    raw, protocol_class = read_recipe(request.recipe, request.overrides)
     validate(protocol_class.Parameters, raw)
     decided = protocol_class.for_recording(raw.parameters, series)
     ignored = changed(raw.parameters, decided)
@@ -65,12 +63,13 @@ def undertake_series(request: RunRequest, data: Path, recording: Recording) -> U
         return _furnish(prepared, data, recording, series, notes)
 
     dry = furnisher(None)
+    nothing_earlier = EarlierDose(names=(), maps=(), position_sigma_m=0.0)
     return Undertaking(
         prepared=prepared,
         furnisher=furnisher,
         dry=dry,
-        earlier=EarlierDose(names=(), maps=(), position_sigma_m=0.0),
-        outlook=look_ahead(prepared, dry, request.out),
+        earlier=nothing_earlier,
+        outlook=look_ahead(prepared, dry, nothing_earlier, request.out),
         virtual=True,
         with_live=False,
         after=lambda run_file, finished: _volumes(prepared, run_file, finished),

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
-from cryoctl.dose.ledger import DoseLedger, grid_over
-from cryoctl.dose.permits import DoseGate
-from cryoctl.dose.unknown import UnknownDose
+from cryoctl.dose.ledger import DoseLedger
+from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -24,18 +23,17 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
-from cryoctl.errors import BadInput
 from cryoctl.launch.connecting import close_all, connect_all
+from cryoctl.launch.counting import make_gate, make_ledger
 from cryoctl.launch.head import journal_head
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
-from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
+from cryoctl.launch.prior import check_room_for_dose, earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.summary import predicted, summarise
 from cryoctl.launch.undertaking import Undertaking
-from cryoctl.recipe.wording import nearest
 from cryoctl.runfile.event_store import EventStore
 from cryoctl.runfile.frame_store import FrameStore
 from cryoctl.runfile.journal import Journal
@@ -43,7 +41,6 @@ from cryoctl.runfile.lock import RunLock
 from cryoctl.runfile.writer import write_skeleton
 from cryoctl.streaming.event_lines import EventLines
 from cryoctl.streaming.sink import Sink
-from cryoctl.units import quoted
 
 if TYPE_CHECKING:
     from cryoctl.streaming.live_reconstruction import LiveFollower
@@ -78,8 +75,7 @@ def check(request: RunRequest) -> None:
     Raises:
         BadInput: one sentence; nothing was written.
     """
-    undertaking = undertake(request)
-    check_start(request, undertaking.dry, undertaking.earlier)
+    _check_room(undertake(request))
 
 
 def undertake(request: RunRequest) -> Undertaking:
@@ -96,21 +92,14 @@ def undertake(request: RunRequest) -> Undertaking:
         furnisher=lambda world: furnish(prepared, world),
         dry=dry,
         earlier=earlier,
-        outlook=look_ahead(prepared, dry, request.out),
+        outlook=look_ahead(prepared, dry, earlier, request.out),
         virtual=prepared.virtual,
     )
 
 
-def check_start(request: RunRequest, dry: Furnished, earlier: EarlierDose) -> None:
-    """
-    Raises:
-        BadInput: `--until` names no state, or not one exposure fits on what earlier runs left.
-    """
-    states = dry.protocol.chart.states
-    if request.until and request.until not in states:
-        near = nearest(request.until, states, limit=len(states))
-        raise BadInput(f"--until {quoted(request.until)}: {dry.protocol.name} has no such state: {near}")
-    check_room_for_dose(dry.protocol, make_ledger(dry, earlier), earlier)
+def _check_room(undertaking: Undertaking) -> None:
+    protocol, earlier = undertaking.dry.protocol, undertaking.earlier
+    check_room_for_dose(protocol, make_ledger(protocol, earlier), earlier)
 
 
 def carry_through(
@@ -128,7 +117,7 @@ def carry_through(
 
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
-    check_start(request, dry, undertaking.earlier)
+    _check_room(undertaking)
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None
@@ -216,15 +205,8 @@ def build_outfit(
     optics: Any,
 ) -> Outfit:
     """Join devices, gate and stores."""
-    devices = furnished.devices
-    beam = devices.beam.capabilities
-    if devices.dose_known:
-        stop_s, drift = max(beam.second_stop_s, beam.blanker_latency_s), beam.current_drift_rel_per_s
-        pixel_size = furnished.facts.calibrations.get("pixel_size")
-        pixel_rel = 0.0 if pixel_size is None else 2 * pixel_size.sigma / pixel_size.value[0]
-        gate = DoseGate(ledger, beam.timing, second_stop_s=stop_s, drift_rel_per_s=drift, pixel_bound_rel=pixel_rel)
-    else:
-        gate = UnknownDose(ledger, beam.timing)
+    devices, facts = furnished.devices, furnished.facts
+    gate = make_gate(devices, facts, ledger)
     monitors = Monitors(devices=devices, recorder=recorder)
     operator = OperatorDesk()
     return Outfit(
@@ -234,8 +216,13 @@ def build_outfit(
         recorder=recorder,
         monitors=monitors,
         operator=operator,
-        desk=ExposureDesk(devices, gate, recorder, shelf, monitors),
+        desk=ExposureDesk(devices, gate, recorder, shelf, monitors, facts.calibrated("pixel_size", 1.0)),
         shelf=shelf,
+        allowed=Allowed(
+            stage=facts.stage,
+            image_shift_m=facts.image_shift_range_m,
+            beam_current_a=facts.current_range_a[1],
+        ),
         on_state=tuple(furnished.context.shared.get("on_state", ())),
     )
 
@@ -274,7 +261,7 @@ async def _play(
 ) -> Session:
     prepared, earlier = undertaking.prepared, undertaking.earlier
     parts, durable = paths.parts, furnished.devices.durable
-    ledger = make_ledger(furnished, earlier)
+    ledger = make_ledger(furnished.protocol, earlier)
     head = journal_head(prepared, furnished, paths, ledger, earlier)
     head["predicted"] = predicted(undertaking.outlook)
     if earlier.maps:
@@ -328,14 +315,3 @@ def _begin(
         except Exception as error:
             deaf.append(f"{type(follower).__name__} failed at the start and was dropped: {error}")
     return begun, deaf
-
-
-def make_ledger(furnished: Furnished, earlier: EarlierDose) -> DoseLedger:
-    """A ledger over all that the protocol can reach and all that earlier runs left."""
-    box = furnished.protocol.covered_area_m()
-    others = earlier.box_m()
-    if others is not None:
-        box = (min(box[0], others[0]), max(box[1], others[1]), min(box[2], others[2]), max(box[3], others[3]))
-    grid = grid_over(box)
-    prior = earlier.on(grid) if earlier.maps else None
-    return DoseLedger(grid, furnished.protocol.dose_limit_e_per_a2(), prior, earlier.position_sigma_m)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -70,21 +71,32 @@ def modeline(schema_file: str) -> str:
 
 def copy_text(name: str) -> str:
     """A bundled recipe with `schema_version: 1` in the first line and the schema's modeline in the second."""
-    text = decode(bundled("cryoctl.recipes", name).read_bytes(), f"{name}.yaml")
+    return _copied(bundled("cryoctl.recipes", name), f"{name}.yaml", f"{name}.schema.json")
+
+
+def _copied(source: Traversable, origin: str, schema_file: str) -> str:
+    text = decode(source.read_bytes(), origin)
     rows = [row for row in text.splitlines() if not row.startswith(("schema_version:", "# yaml-language-server:"))]
     while rows and not rows[0].strip():
         rows.pop(0)
-    return "\n".join([f"schema_version: {SCHEMA_VERSION}", modeline(f"{name}.schema.json"), *rows]) + "\n"
+    return "\n".join([f"schema_version: {SCHEMA_VERSION}", modeline(schema_file), *rows]) + "\n"
 
 
 def copy_recipe(name: str, folder: Path, schema: dict[str, Any]) -> Path:
     """Write NAME.yaml and, where it is not there yet, NAME.schema.json; FileProblem rather than overwrite a recipe."""
-    target = folder / f"{name}.yaml"
-    text = copy_text(name)
+    return _write(folder / f"{name}.yaml", copy_text(name), folder / f"{name}.schema.json", schema)
+
+
+def copy_instrument(name: str, folder: Path, schema: dict[str, Any]) -> Path:
+    """The same of a bundled instrument file, with instrument.schema.json."""
+    text = _copied(bundled("cryoctl.instruments", name), f"{name}.yaml", "instrument.schema.json")
+    return _write(folder / f"{name}.yaml", text, folder / "instrument.schema.json", schema)
+
+
+def _write(target: Path, text: str, beside: Path, schema: dict[str, Any]) -> Path:
     try:
         with target.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-        beside = folder / f"{name}.schema.json"
         if not beside.exists():
             beside.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8", newline="\n")
     except FileExistsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -28,6 +29,8 @@ class StageContract(DeviceContract[Stage]):
                 assert low <= getattr(at, axis) <= high
             assert stage.speed_m_per_s > 0
             assert stage.tilt_speed_deg_per_s > 0
+            assert min(dataclasses.astuple(stage.settling)) >= 0
+            assert stage.settling.tilt_drift_decay_s > 0
 
         self.checked(check)
 

@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 _MARK = re.compile(r"^<!-- generated: (?P<kind>[a-z-]+)(?: (?P<argument>\S+))? -->$", re.MULTILINE)
+_COMPOUND = {"_m_per_s_per_deg": "m/s/deg", "_deg_per_s": "deg/s"}
+"""Units of settings that are no quantity of recipes."""
 _LIMITS = {"gt": "above {}", "ge": "{} or more", "lt": "below {}", "le": "up to {}"}
 
 
@@ -100,6 +102,9 @@ def _fields_table(prefix: str, fields: Any, defaults: Any = None) -> list[str]:
 def _unit(name: str) -> str:
     from cryoctl.units import dimension_of
 
+    for ending, unit in _COMPOUND.items():
+        if name.endswith(ending):
+            return unit
     dimension = dimension_of(name)
     return dimension.unit if dimension is not None else ""
 
@@ -144,6 +149,12 @@ def _allowed(annotation: Any, metadata: Any = ()) -> Iterator[str]:
         return
     if annotation is bool:
         yield "`true`, `false`"
+        return
+    if annotation is str and not metadata:
+        yield "text"
+        return
+    if origin is list:
+        yield f"list of {', '.join(_allowed(arguments[0]))}"
         return
     if origin is tuple:
         inner = [one for one in arguments if one is not Ellipsis]

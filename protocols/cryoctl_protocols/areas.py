@@ -45,7 +45,7 @@ class Area:
 
 def backlash(facts: InstrumentFacts) -> CalibratedValue | None:
     """The goniometer's backlash as the instrument file has it, None where it was never measured."""
-    return facts.calibrations.get("backlash") or facts.calibrations.get("stage_backlash")
+    return facts.calibrations.get("backlash")
 
 
 def position_sigma_m(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> float:

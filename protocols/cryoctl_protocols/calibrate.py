@@ -1,7 +1,8 @@
 """Measures what other protocols rely on: beam current, tilt axis, backlash, pixel size, image shift, height.
 
-Each is concluded as `calibration_NAME` with value, sigma (a bound at two sigma) and unit; NAME is the key under which
-an instrument file keeps it.
+Each is concluded as `calibration_KIND` with value, one sigma and `uncertainty`, the bound at two sigma (Student's for
+the few repeats that there are) that an instrument file states; `cryoctl calibrations RUN` prints them as that file has
+them. What was in force during the measurement is counted in: the value replaces the one in the file.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import Conclude, EndTarget, Expose, FrameRef, Insert, MoveStage, Retract, StageAt, UseOptics, Wait
 from cryoctl_protocols import blocks, calibration_recipe
 from cryoctl_protocols.blocks import Block, Shift
-from cryoctl_protocols.calibration_recipe import CalibrateParameters, calibration_chart
+from cryoctl_protocols.calibration_fits import height_and_bound, mean_and_bound
+from cryoctl_protocols.calibration_recipe import RUNGS, CalibrateParameters, calibration_chart
 from cryoctl_protocols.dose_plan import dwell_s
+
+_AFTER_A_LONG_WAY = 6
+"""Rests after a tilt across the whole ladder, which warms as much as all its rungs together."""
 
 
 class Calibrate(Protocol):
@@ -35,7 +40,7 @@ class Calibrate(Protocol):
         self.recipe = parameters
         self.current_a = 0.0
         self.axis_deg = 0.0
-        self.axis_sigma_deg = 0.0
+        self.axis_bound_deg = 0.0
         self.pixel_ratio = 1.0
         self.at: StageAt | None = None
 
@@ -64,7 +69,7 @@ class Calibrate(Protocol):
             "width_m": pictures.shape[1] * pictures.pixel_size_m,
             "height_m": pictures.shape[0] * pictures.pixel_size_m,
         }
-        count = 8 * self.recipe.repeats + 20
+        count = 14 * self.recipe.repeats + 3 * (2 * RUNGS + 1)
         return {
             "title": "Calibration",
             "specimen": self.recipe.specimen.name,
@@ -122,9 +127,9 @@ class Calibrate(Protocol):
             raise StepLost("calibration: no picture came")
         return frame
 
-    def _compare(self, first: FrameRef, second: FrameRef) -> Block[Shift]:
+    def _compare(self, first: FrameRef, second: FrameRef, stretch_y: float = 1.0) -> Block[Shift]:
         pictures = self.recipe.pictures
-        found = yield from blocks.measure_shift(first, second, pixel_size_m=pictures.pixel_size_m)
+        found = yield from blocks.measure_shift(first, second, pixel_size_m=pictures.pixel_size_m, stretch_y=stretch_y)
         if not found.found:
             raise StepLost(f"calibration: two pictures are too unlike to be compared (quality {found.quality:.2f})")
         return found
@@ -143,6 +148,28 @@ class Calibrate(Protocol):
             frames.append((yield from self._picture()))
         return (yield from self._compare(frames[0], frames[1]))
 
+    def _ladder(self, upwards: bool) -> Block[tuple[float, float]]:
+        """Height above the tilt axis by a ladder of tilts, and its bound from how far off the law the pictures lie.
+
+        A point at (y, z) appears at y cos a + z sin a. Runout and the drift after each tilt stay behind as residuals,
+        but for the part of the runout that goes with the sine: to pictures that is height.
+        """
+        tilts = [step * self.recipe.tilt_deg for step in range(-RUNGS, RUNGS + 1)]
+        if not upwards:
+            tilts.reverse()
+        seen_m: list[float] = []
+        before: FrameRef | None = None
+        for index, tilt in enumerate(tilts):
+            yield from self._tilt(tilt)
+            picture = yield from self._picture()
+            if before is None:
+                seen_m.append(0.0)
+            else:
+                factor = math.cos(math.radians(tilt)) / math.cos(math.radians(tilts[index - 1]))
+                seen_m.append(seen_m[-1] * factor + (yield from self._compare(before, picture, factor)).y_m)
+            before = picture
+        return height_and_bound(tilts, seen_m)
+
     # States
 
     def prepare(self) -> Steps:
@@ -154,16 +181,17 @@ class Calibrate(Protocol):
             measured = yield from blocks.measure_current()
             readings.append(measured.current_a)
             sigma_rel = measured.sigma_rel
-        self.current_a, spread = mean_and_sigma(readings)
-        sigma_a = math.hypot(spread, sigma_rel * self.current_a)
+        self.current_a, bound = mean_and_bound(readings)
+        ratio = self.current_a / used.beam_current_a
+        bound_rel = math.hypot(bound / self.current_a, 2 * sigma_rel)
         yield from conclude(
             "beam_current",
-            [self.current_a / used.beam_current_a],
-            sigma_a / used.beam_current_a,
+            [ratio],
+            bound_rel * ratio,
             "1",
             {
                 "current_a": self.current_a,
-                "current_a_sigma": sigma_a,
+                "current_a_sigma": bound_rel / 2 * self.current_a,
                 "nominal_a": used.beam_current_a,
                 "optics": used.name,
             },
@@ -173,18 +201,19 @@ class Calibrate(Protocol):
         return "measured"
 
     def height(self) -> Steps:
-        rise = 2 * math.sin(math.radians(self.recipe.tilt_deg))
-        heights: list[float] = []
-        for _ in range(2):
-            heights.append((yield from self._swing()).y_m / rise)
-        height, spread = mean_and_sigma(heights)
+        """Once roughly, then from both sides: the drift that a way there leaves behind is another on the way back."""
+        yield from self._tilt(-RUNGS * self.recipe.tilt_deg)
+        yield from Wait(duration_s=_AFTER_A_LONG_WAY * self.recipe.settle_s, reason="the stage comes to rest")
+        height, _ = yield from self._ladder(upwards=True)
         assert self.at is not None
         wanted = self.at.z_m + height
         low, high = self.facts.stage.z_m
         if low <= wanted - self.recipe.height_m and wanted + self.recipe.height_m <= high:
             self.at = yield from MoveStage(z_m=wanted)
-        left = (yield from self._swing()).y_m / rise
-        yield from conclude("eucentric_offset", [self.at.z_m + left], math.hypot(spread, abs(left) / 2, 5e-9), "m")
+        down, bound_down = yield from self._ladder(upwards=False)
+        up, bound_up = yield from self._ladder(upwards=True)
+        bound = math.hypot(bound_down / 2, bound_up / 2, (up - down) / 2)
+        yield from conclude("eucentric_offset", [self.at.z_m + (up + down) / 2], bound, "m")
         return "measured"
 
     def tilt_axis(self) -> Steps:
@@ -200,11 +229,11 @@ class Calibrate(Protocol):
             dx, dy = swings[0].x_m - swings[1].x_m, swings[0].y_m - swings[1].y_m
             angles.append(math.degrees(math.atan2(-dx, dy)))
         self.at = yield from MoveStage(z_m=middle)
-        angle, spread = mean_and_sigma(angles)
+        angle, spread = mean_and_bound(angles)
         lever = 4 * self.recipe.height_m * math.sin(math.radians(self.recipe.tilt_deg))
-        sigma = math.hypot(spread, math.degrees(0.1 * self.recipe.pictures.pixel_size_m / lever))
-        self.axis_deg, self.axis_sigma_deg = angle, sigma
-        yield from conclude("tilt_axis", [angle], sigma, "deg")
+        bound = math.hypot(spread, math.degrees(0.2 * self.recipe.pictures.pixel_size_m / lever))
+        self.axis_deg, self.axis_bound_deg = angle, bound
+        yield from conclude("tilt_axis", [angle + self.facts.calibrated("tilt_axis", 0.0)], bound, "deg")
         return "measured"
 
     def backlash(self) -> Steps:
@@ -223,12 +252,11 @@ class Calibrate(Protocol):
             along, across = self._along_and_across((yield from self._compare(below, above)))
             found["x"].append(-along)
             found["y"].append(-across)
-        (x, sigma_x), (y, sigma_y) = mean_and_sigma(found["x"]), mean_and_sigma(found["y"])
+        (x, bound_x), (y, bound_y) = mean_and_bound(found["x"]), mean_and_bound(found["y"])
         width = max(0.0, (x + y) / 2)
-        sigma = math.hypot(abs(x - y) / 2, sigma_x / 2, sigma_y / 2, 2e-9)
-        yield from conclude(
-            "backlash", [width], sigma, "m", {"x_m": x, "x_m_sigma": sigma_x, "y_m": y, "y_m_sigma": sigma_y}
-        )
+        bound = math.hypot(abs(x - y) / 2, bound_x / 2, bound_y / 2, 4e-9)
+        sides = {"x_m": x, "x_m_sigma": bound_x / 2, "y_m": y, "y_m_sigma": bound_y / 2}
+        yield from conclude("backlash", [width], bound, "m", sides)
         return "measured"
 
     def pixel_size(self) -> Steps:
@@ -244,10 +272,13 @@ class Calibrate(Protocol):
             if along == 0.0:
                 raise StepLost("calibration: the stage moved but the picture did not")
             ratios.append(-sign * self.recipe.move_m / along)
-        ratio, sigma = mean_and_sigma(ratios)
-        if abs(ratio - 1.0) > 4 * sigma:  # better known from a lattice, unless that is clearly wrong
+        ratio, bound = mean_and_bound(ratios)
+        if abs(ratio - 1.0) > 2 * bound:  # better known from a lattice, unless that is clearly wrong
             self.pixel_ratio = ratio
-        yield from conclude("pixel_size", [ratio], sigma, "1", {"applied": self.pixel_ratio})
+        in_force = self.facts.calibrated("pixel_size", 1.0)
+        yield from conclude(
+            "pixel_size", [ratio * in_force], bound * in_force, "1", {"applied": self.pixel_ratio * in_force}
+        )
         return "measured"
 
     def image_shift(self) -> Steps:
@@ -255,7 +286,7 @@ class Calibrate(Protocol):
         yield from self._go()
         size = self.recipe.image_shift_m
         columns: list[tuple[float, float]] = []
-        spreads: list[float] = []
+        bounds: list[float] = []
         for axis in (0, 1):
             found: list[tuple[float, float]] = []
             for _ in range(self.recipe.repeats):
@@ -265,14 +296,14 @@ class Calibrate(Protocol):
                     pair.append((yield from self._picture(*shift)))
                 along, across = self._along_and_across((yield from self._compare(pair[0], pair[1])))
                 found.append((-along / size, -across / size))
-            along, sigma_along = mean_and_sigma([one[0] for one in found])
-            across, sigma_across = mean_and_sigma([one[1] for one in found])
+            along, bound_along = mean_and_bound([one[0] for one in found])
+            across, bound_across = mean_and_bound([one[1] for one in found])
             columns.append((along, across))
-            spreads += [sigma_along, sigma_across]
+            bounds += [bound_along, bound_across]
         (a, c), (b, d) = columns
-        turned = math.radians(self.axis_sigma_deg)
-        sigma = math.hypot(max(spreads), 0.05 * self.recipe.pictures.pixel_size_m / size, turned)
-        yield from conclude("image_shift", [a, b, c, d], sigma, "1")
+        turned = math.radians(self.axis_bound_deg)
+        bound = math.hypot(max(bounds), 0.1 * self.recipe.pictures.pixel_size_m / size, turned)
+        yield from conclude("image_shift", [a, b, c, d], bound, "1")
         return "measured"
 
     def give_up(self) -> Steps:
@@ -288,15 +319,10 @@ class Calibrate(Protocol):
 
 
 def conclude(
-    name: str, value: Sequence[float], sigma: float, unit: str, more: Mapping[str, Any] | None = None
+    name: str, value: Sequence[float], bound: float, unit: str, more: Mapping[str, Any] | None = None
 ) -> Block[None]:
-    """Keep a calibration; `sigma` is a bound at two sigma, in the value's unit."""
-    values = {"value": [float(one) for one in value], "value_sigma": float(sigma), "unit": unit, **(more or {})}
-    yield from Conclude(name=f"calibration_{name}", values=values)
-
-
-def mean_and_sigma(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error (of the sample; needs two values)."""
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((one - mean) ** 2 for one in values) / (len(values) - 1)
-    return mean, math.sqrt(variance / len(values))
+    """Keep a calibration; `bound` is that at two sigma, in the value's unit."""
+    values: dict[str, Any] = {"value": [float(one) for one in value], "value_sigma": bound / 2}
+    yield from Conclude(
+        name=f"calibration_{name}", values=values | {"uncertainty": bound, "unit": unit, **(more or {})}
+    )

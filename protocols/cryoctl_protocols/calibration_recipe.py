@@ -13,6 +13,9 @@ from cryoctl.units import Degrees, DosePerA2, Kelvin, Metres, Seconds, StrictMod
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
 from cryoctl_protocols.parameters import Approach, Name, Shape, Specimen
 
+RUNGS = 3
+"""Tilts on each side of 0 by which the height is measured, in steps of `tilt_deg`."""
+
 
 class Pictures(StrictModel):
     shape: Shape = (192, 256)
@@ -33,10 +36,10 @@ class CalibrateParameters(StrictModel):
     dose_limit_e_per_a2: DosePerA2 = Field(default=1000.0, gt=0.0)
     pictures: Pictures = Pictures()
     optics: Name = "record"
-    repeats: int = Field(default=5, ge=2, le=50, strict=True)
+    repeats: int = Field(default=6, ge=3, le=50, strict=True)
     """Of each measurement; the spread is part of the uncertainty."""
-    tilt_deg: Degrees = Field(default=10.0, gt=1.0, le=45.0)
-    """The tilt axis and the height are measured between plus and minus this."""
+    tilt_deg: Degrees = Field(default=10.0, gt=1.0, le=20.0)
+    """The tilt axis is measured between plus and minus this, the height up to three times as far."""
     height_m: Metres = Field(default=2.4e-6, gt=1e-7, le=1e-4)
     """Moved up and down by this for the tilt axis."""
     move_m: Metres = Field(default=0.8e-6, gt=1e-8, le=1e-4)
@@ -113,9 +116,10 @@ def check(parameters: CalibrateParameters, facts: InstrumentFacts) -> tuple[str,
             f"{facts.max_scan_px} each way: make it smaller"
         )
     for who, (low, high) in (("stage", facts.stage.tilt_deg), *facts.tilt_limits_deg.items()):
-        if not low <= -parameters.tilt_deg <= parameters.tilt_deg <= high:
+        if not low <= -RUNGS * parameters.tilt_deg <= RUNGS * parameters.tilt_deg <= high:
             raise RecipeError(
-                f"tilt_deg: found {parameters.tilt_deg:g} to either side, the {who} allows {low:g} to {high:g} deg"
+                f"tilt_deg: found {parameters.tilt_deg:g}, for the height the stage goes {RUNGS} times as far "
+                f"to either side, the {who} allows {low:g} to {high:g} deg: take a smaller one"
             )
     return ()
 

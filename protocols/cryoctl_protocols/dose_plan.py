@@ -9,8 +9,8 @@ from cryoctl.protocol import InstrumentFacts
 from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols.parameters import Dose, EdxTomographyParameters
 
-UPPER = 1.008
-"""The ledger charges the measured current plus two sigma; before a series that is 0.8 % or less."""
+UPPER = 1 / (1 - 0.008)
+"""The ledger charges two sigma more than the measured current; before a series that is 0.8 % or less."""
 
 
 def planned_doses_e_per_a2(dose: Dose, angles_deg: Sequence[float]) -> tuple[float, ...]:
@@ -47,10 +47,10 @@ def _pixel_charge_c(pixel_size_m: float) -> float:
 
 
 def record_current_a(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> float:
-    """The current that the record optics are asked for: the preset's, or what a given dwell time needs on average."""
+    """The current to record with: the preset's as calibrated, or what a given dwell time needs on average."""
     given_s = parameters.image.dwell_s
     if given_s is None:
-        return facts.optics[parameters.optics.record].beam_current_a
+        return facts.optics[parameters.optics.record].beam_current_a * facts.calibrated("beam_current", 1.0)
     doses = planned_doses_e_per_a2(parameters.dose, parameters.tilts.angles_deg())
     mean = math.fsum(doses) / len(doses)
     return current_a(mean, pixel_size_m=parameters.image.pixel_size_m, scans=parameters.edx.scans, dwell_s=given_s)

@@ -52,10 +52,10 @@ class EdxTomography(TargetFinding):
         }
 
     def describe(self) -> Mapping[str, Any]:
-        told = preflight.describe(self.recipe, self.areas, self.facts)
+        told = preflight.describe(self.recipe, self.areas)
         if self.facts.dose_known:
             return told
-        return {**told, "planned": {}, "planned_peak_e_per_a2": math.nan, "planned_duration_s": math.nan}
+        return {**told, "planned": {}, "planned_peak_e_per_a2": math.nan}
 
     # Guards
 

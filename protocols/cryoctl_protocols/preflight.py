@@ -11,13 +11,10 @@ from cryoctl.protocol import InstrumentFacts
 from cryoctl_protocols import dose_plan
 from cryoctl_protocols.areas import Area, area_title, check_areas
 from cryoctl_protocols.dose_plan import UPPER
-from cryoctl_protocols.duration_plan import planned_duration_s
 from cryoctl_protocols.parameters import EdxTomographyParameters
 
 FIRST_FOCUS_WIDER = 2.0
 """Steps of the first through-focus series of a target over `focus.step_m`."""
-UPPER = 1 / (1 - 0.008)
-"""The ledger charges two sigma more than the measured current; before a series that is 0.8 % or less."""
 
 
 def check(parameters: EdxTomographyParameters, facts: InstrumentFacts) -> tuple[str, ...]:
@@ -167,7 +164,7 @@ def _tilts_that_fit(doses: tuple[float, ...], room: float) -> int:
     return fits
 
 
-def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area], facts: InstrumentFacts) -> dict[str, Any]:
+def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area]) -> dict[str, Any]:
     """Plain values for the run file's head; see `Protocol.describe`."""
     names = ["record"]
     names += ["track"] if parameters.track.every else []
@@ -199,7 +196,6 @@ def describe(parameters: EdxTomographyParameters, areas: Mapping[str, Area], fac
         "planned": dose_plan.doses_by_kind(parameters),
         "planned_peak_e_per_a2": dose_plan.planned_peak_e_per_a2(parameters),
         "least_exposure_e_per_a2": least_exposure_e_per_a2(parameters),
-        "planned_duration_s": planned_duration_s(parameters, facts),
         "live": parameters.live.model_dump(),
         "tilts": len(parameters.tilts.angles_deg()),
     }

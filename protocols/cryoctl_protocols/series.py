@@ -229,7 +229,9 @@ class TiltSeries(Protocol):
         return True
 
     def use_record_optics(self) -> Block[None]:
-        wanted = record_current_a(self.recipe, self.facts) if self.recipe.image.dwell_s is not None else None
+        wanted = None
+        if self.recipe.image.dwell_s is not None:
+            wanted = record_current_a(self.recipe, self.facts) / self.facts.calibrated("beam_current", 1.0)
         yield from UseOptics(name=self.recipe.optics.record, beam_current_a=wanted)
         self.current = yield from blocks.measure_current()
 

@@ -54,6 +54,8 @@ class TargetFinding(TiltSeries):
         self.begin_target()
         yield from self.go_to_tilt(HOME_DEG)
         yield from self._go_to(self.target.x_m, self.target.y_m)
+        if self.target_index == 0:
+            yield from self._go_to_eucentric_height()
         if not self.recipe.search.enabled:
             return "located"
         frame = yield from self._search_picture()
@@ -75,6 +77,14 @@ class TargetFinding(TiltSeries):
         lag = stage_lag_m(self.facts)
         at = yield from blocks.approach_position(x_m - lag, y_m - lag, overshoot_m=self.recipe.approach.overshoot_m)
         self.stood_at(at)
+
+    def _go_to_eucentric_height(self) -> Block[None]:
+        """As calibrated, unless the stage stands there already, as well as it is known; measured afterwards."""
+        known = self.facts.calibrations.get("eucentric_offset")
+        if known is None or abs(self.z_m - known.value[0]) <= 2 * known.sigma:
+            return
+        low, high = self.facts.stage.z_m
+        self.stood_at((yield from MoveStage(z_m=min(max(known.value[0], low), high))))
 
     def _search_picture(self) -> Block[FrameRef | None]:
         yield from self.use_search_optics()

@@ -63,6 +63,9 @@ def test_small_runs_do_as_was_rehearsed(tmp_path: Path) -> None:
     foretold, _ = rehearsed(CI, seed=100)
     runs = [play(tmp_path, seed=seed, base=CI).summary for seed in (1, 2)]
     assert not [sentence for sentence in compare(foretold, runs) if not sentence.startswith("counts")]
+    for said, played in (("duration_s", foretold["duration_s"]), ("peak", foretold["dose"]["peak"])):
+        print(f"{said}: foretold before a run {runs[0]['predicted'][said]:.5g}, rehearsed {played:.5g}")
+        assert runs[0]["predicted"][said] == pytest.approx(played, rel=0.1 if said == "duration_s" else DOSE)
     assert foretold["counts"]["Si"] == pytest.approx(runs[0]["counts"]["Si"], rel=0.25)
 
 

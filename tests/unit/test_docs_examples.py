@@ -282,3 +282,16 @@ def test_the_recipes_page_holds_every_field_and_its_default():
         else:
             assert shown == (default or "empty"), path
     assert "targets[n].x_m" in rows
+
+
+def test_every_kind_of_event_stands_on_its_page():
+    page = (ROOT / "docs/reference/events.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    sources = [*(ROOT / "cryoctl").rglob("*.py")]
+    recorded = {
+        kind
+        for source in sources
+        for kind in re.findall(r"recorder\.event\(\s*\"(\w+)\"", source.read_text(encoding="utf-8"))
+    }
+    assert {"state", "frame", "exposure"} <= recorded
+    assert told - {"event"} == recorded

@@ -21,8 +21,6 @@ devices:
   camera: {kind: image_detector, driver: sim-camera}
 optics:
   record: {voltage_v: 200 kV, convergence_rad: 10 mrad, beam_current_a: 0.2 nA}
-areas:
-  record: {kind: record, optics: record, width_m: 1 um, height_m: 1 um}
 limits: {tilt_min_deg: -70, tilt_max_deg: 70}
 calibrations:
   beam_current: {value: 1.03, uncertainty: 0.008, date: 2026-11-20, expires: 2026-11-27}
@@ -61,7 +59,6 @@ def test_overrides_of_the_instrument() -> None:
         ("200 kV", "20 um", "a length, where a voltage"),
         ("200 kV", "-5 kV", "above 0 V"),
         ("200 kV", "'200'", "without a unit"),
-        ("optics: record,", "optics: recor,", "area 'record' uses the optics 'recor'"),
         ("0.4 deg", "0.4 m", "'tilt_axis': found '0.4 m', a length"),
         ("tilt_axis: {", "tilt_axi: {", "no known kind"),
         ("value: 1.03", "value: [1, 2]", "2 numbers"),

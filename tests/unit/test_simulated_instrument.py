@@ -42,8 +42,8 @@ def test_stated_uncertainties_are_the_bounds_of_the_hidden_draws():
     file = bundled()
     said = {name: entry.calibration(name) for name, entry in file.calibrations.items()}
     on_stage, on_beam = file.devices["stage"].settings, file.devices["beam"].settings
-    assert said["stage_backlash"].uncertainty == pytest.approx(2 * on_stage["backlash_sigma_m"])
-    assert said["stage_backlash"].scalar == pytest.approx(on_stage["backlash_m"])
+    assert said["backlash"].uncertainty == pytest.approx(2 * on_stage["backlash_sigma_m"])
+    assert said["backlash"].scalar == pytest.approx(on_stage["backlash_m"])
     assert said["image_shift"].uncertainty == pytest.approx(2 * on_beam["image_shift_sigma_rel"])
     assert said["pixel_size"].uncertainty == pytest.approx(2 * on_beam["pixel_size_sigma_rel"])
     assert said["tilt_axis"].uncertainty == pytest.approx(2 * on_stage["tilt_axis_sigma_deg"])

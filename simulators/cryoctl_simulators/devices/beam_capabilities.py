@@ -22,4 +22,7 @@ def capabilities_of(one: BeamSettings) -> BeamCapabilities:
         second_stop_s=one.second_stop_s,
         current_drift_rel_per_s=one.current_drift_rel_per_s,
         voltages_v=one.voltages_v,
+        optics_s=one.optics_s,
+        measure_s=one.measure_s,
+        measure_sigma_rel=one.measure_sigma_rel,
     )

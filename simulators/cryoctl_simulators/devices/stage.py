@@ -7,7 +7,7 @@ import math
 
 from cryoctl.clock import now_s
 from cryoctl.errors import DeviceError, NotReached, OutOfRange
-from cryoctl.interfaces.stage import StageLimits, StagePosition
+from cryoctl.interfaces.stage import StageLimits, StagePosition, StageSettling
 from cryoctl_simulators.devices.simulated_device import SimulatedDevice, SimulatedFactory
 from cryoctl_simulators.settings import StageSettings
 
@@ -31,6 +31,16 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
     @property
     def tilt_speed_deg_per_s(self) -> float:
         return self.settings.tilt_speed_deg_per_s
+
+    @property
+    def settling(self) -> StageSettling:
+        one = self.settings
+        return StageSettling(
+            settle_s=one.settle_s,
+            drift_m_per_s=one.drift_m_per_s,
+            tilt_drift_m_per_s_per_deg=one.tilt_kick_m_per_s_per_deg,
+            tilt_drift_decay_s=one.tilt_kick_tau_s,
+        )
 
     async def position(self) -> StagePosition:
         self._link()

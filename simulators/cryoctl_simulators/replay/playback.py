@@ -17,7 +17,7 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.recording import RecordedSeries
-from cryoctl.interfaces.stage import StageLimits, StagePosition
+from cryoctl.interfaces.stage import StageLimits, StagePosition, StageSettling
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -64,6 +64,11 @@ class Playback(ABC):
     @abstractmethod
     def stage_limits(self, name: str) -> tuple[StageLimits, float, float]:
         """Limits, speed (m/s) and tilt speed (deg/s)."""
+
+    def stage_settling(self, name: str) -> StageSettling:
+        """As it was stated when the data were recorded; at once where they do not say."""
+        del name
+        return StageSettling()
 
     @abstractmethod
     async def move(self, name: str, wanted: Mapping[str, float]) -> StagePosition: ...

@@ -18,7 +18,7 @@ from cryoctl.interfaces.beam import CurrentReading, Optics, Scan
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.recording import RecordedSeries, Recording
-from cryoctl.interfaces.stage import StageLimits, StagePosition
+from cryoctl.interfaces.stage import StageLimits, StagePosition, StageSettling
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.reader import Run, open_run
 from cryoctl_simulators.replay.pace import until
@@ -103,6 +103,9 @@ class RunPlayback(Playback):
         told = self._told[name]
         limits = TypeAdapter(StageLimits).validate_python(told["limits"])
         return limits, float(told["speed_m_per_s"]), float(told["tilt_speed_deg_per_s"])
+
+    def stage_settling(self, name: str) -> StageSettling:
+        return TypeAdapter(StageSettling).validate_python(self._told[name].get("settling", {}))
 
     async def move(self, name: str, wanted: Mapping[str, float]) -> StagePosition:
         del name

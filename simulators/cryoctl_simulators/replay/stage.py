@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryoctl.errors import OutOfRange
-from cryoctl.interfaces.stage import StageLimits, StagePosition
+from cryoctl.interfaces.stage import StageLimits, StagePosition, StageSettling
 from cryoctl_simulators.replay.replay_device import ReplayDevice, ReplayFactory
 
 
@@ -22,6 +22,10 @@ class ReplayStage(ReplayDevice):
     @property
     def tilt_speed_deg_per_s(self) -> float:
         return self.playback.stage_limits(self.name)[2]
+
+    @property
+    def settling(self) -> StageSettling:
+        return self.playback.stage_settling(self.name)
 
     async def position(self) -> StagePosition:
         self._link()

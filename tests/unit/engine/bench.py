@@ -14,6 +14,7 @@ from cryoctl.clock import now_s
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.dose.ledger import DoseLedger, grid_over
 from cryoctl.dose.permits import DoseGate
+from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -68,6 +69,7 @@ class FakeBeam:
         self.reported_on_s: float | None = None
         self.ended = ""
         self.applied: Optics | None = None
+        self.asked: list[tuple[Permit, Scan]] = []
         self._stop = asyncio.Event()
 
     async def _hook(self, verb: str) -> None:
@@ -99,6 +101,7 @@ class FakeBeam:
 
     async def expose(self, permit: Permit, scan: Scan, scan_frame_done: Any = None) -> ExposureReport:
         await self._hook("expose")
+        self.asked.append((permit, scan))
         self._stop.clear()
         began = now_s()
         on_s, done, ended = 0.0, 0, "complete"
@@ -321,6 +324,8 @@ class Bench:
     with_holder: bool = False
     drift_rel_per_s: float = 1e-6
     box: tuple[float, float, float, float] = (-2e-6, 2e-6, -2e-6, 2e-6)
+    pixel_ratio: float = 1.0
+    allowed: Allowed = field(default_factory=Allowed)
 
     def __post_init__(self) -> None:
         self.beam = FakeBeam()
@@ -352,8 +357,9 @@ class Bench:
             recorder=recorder,
             monitors=monitors,
             operator=self.operator,
-            desk=ExposureDesk(devices, gate, recorder, shelf, monitors),
+            desk=ExposureDesk(devices, gate, recorder, shelf, monitors, self.pixel_ratio),
             shelf=shelf,
+            allowed=self.allowed,
         )
         self.runner = Runner(ScriptProtocol(script, self.limits), outfit)
         return self.runner

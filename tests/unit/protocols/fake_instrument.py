@@ -60,7 +60,7 @@ def some_facts(**changes: Any) -> InstrumentFacts:
             "record": Optics(name="record", voltage_v=2e5, beam_current_a=2e-10),
         },
         "calibrations": {
-            "stage_backlash": CalibratedValue(value=(0.3e-6,), sigma=0.05e-6, date="2026-01-01"),
+            "backlash": CalibratedValue(value=(0.3e-6,), sigma=0.05e-6, date="2026-01-01"),
             "image_shift": CalibratedValue(value=(1.02, 0.01, -0.01, 0.98), sigma=0.005, date="2026-01-01"),
         },
         "edx_max_energy_ev": 10e3,

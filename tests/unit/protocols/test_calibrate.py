@@ -5,9 +5,12 @@ import math
 import pytest
 from fake_instrument import FakeInstrument, Truth, some_facts
 from pydantic import ValidationError
+from scipy.stats import t as student
 
 from cryoctl.errors import RecipeError, StepLost
+from cryoctl.protocol import CalibratedValue
 from cryoctl_protocols.calibrate import Calibrate
+from cryoctl_protocols.calibration_fits import height_and_bound, two_sigma
 from cryoctl_protocols.calibration_recipe import CalibrateParameters
 
 
@@ -35,10 +38,10 @@ def test_each_calibration_lies_within_its_stated_bound(seed):
     assert set(found) == set(true)
     for name, values in true.items():
         for value, wanted in zip(found[name]["value"], values, strict=True):
-            # standard errors of few repeats: twice the stated two sigma, which still fails for any wrong sign or scale
-            assert abs(value - wanted) <= 4 * found[name]["value_sigma"], name
-    assert found["image_shift"]["value_sigma"] < 0.006
-    assert found["backlash"]["value_sigma"] < 10e-9
+            assert abs(value - wanted) <= found[name]["uncertainty"], name
+        assert found[name]["uncertainty"] == 2 * found[name]["value_sigma"]
+    assert found["image_shift"]["uncertainty"] < 0.012
+    assert found["backlash"]["uncertainty"] < 20e-9
     assert math.isclose(instrument.enc["tilt_deg"], 0.0)
 
 
@@ -69,3 +72,28 @@ def test_refused_before_anything_moves(changes, said):
 def test_fields_are_checked():
     with pytest.raises(ValidationError):
         CalibrateParameters.model_validate({"repeats": 1})
+
+
+def test_what_was_in_force_is_counted_in():
+    in_force = {
+        "tilt_axis": CalibratedValue(value=(0.7,), sigma=0.1, date="2026-01-01"),
+        "pixel_size": CalibratedValue(value=(1.1,), sigma=0.01, date="2026-01-01"),
+    }
+    protocol = Calibrate(CalibrateParameters(), some_facts(calibrations=in_force))
+    instrument = FakeInstrument(protocol.facts, truth=Truth(runout_m=0.0))
+    assert instrument.run(protocol) == "completed"
+    assert instrument.concluded["calibration_tilt_axis"]["value"][0] == pytest.approx(0.7, abs=0.5)
+    assert instrument.concluded["calibration_pixel_size"]["value"][0] == pytest.approx(1.1, abs=0.02)
+
+
+def test_height_by_a_ladder_and_students_bound():
+    tilts = [-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0]
+    errors = [3e-9, -2e-9, 1e-9, -4e-9, 2e-9, 1e-9, -1e-9]
+    a = [math.radians(tilt) for tilt in tilts]
+    seen = [5e-8 + 2e-7 * math.cos(one) + 4e-7 * math.sin(one) + e for one, e in zip(a, errors, strict=True)]
+    height, bound = height_and_bound(tilts, seen)
+    assert abs(height - 4e-7) < bound < 2e-8
+    exact = [2e-7 * math.cos(one) + 4e-7 * math.sin(one) for one in a]
+    assert height_and_bound(tilts, exact) == pytest.approx((4e-7, 0.0), abs=1e-15)
+    for freedom in (3, 5, 9, 40):
+        assert two_sigma(freedom) == pytest.approx(student.ppf(0.5 + math.erf(math.sqrt(2)) / 2, freedom), rel=0.015)

@@ -321,3 +321,17 @@ def test_the_same_steps_under_another_hash_seed():
     _, instrument, _ = play(TWO | {"edx": {"elements": ["F", "C", "Si"]}})
     seen.add(f"{hashlib.sha256(json.dumps(instrument.steps).encode()).hexdigest()} {len(instrument.steps)}\n")
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("offset_m", "goes"), [(5e-6, True), (0.1e-6, False)])
+def test_a_series_starts_at_the_calibrated_height_where_the_stage_is_not_there_yet(offset_m, goes):
+    calibrations = {
+        **some_facts().calibrations,
+        "eucentric_offset": CalibratedValue(value=(offset_m,), sigma=0.1e-6, date="2026-01-01"),
+    }
+    facts = some_facts(calibrations=calibrations)
+    end, instrument, _ = play(facts=facts, truth=Truth(height_m=offset_m + 0.02e-6))
+    assert end == "completed"
+    heights = [step["z_m"] for step in instrument.steps if step["is"] == "MoveStage" and step["z_m"] is not None]
+    assert heights[:1] == ([offset_m] if goes else heights[:1])
+    assert goes or all(height != offset_m for height in heights)

@@ -1,0 +1,90 @@
+"""The course of a run before it begins: the protocol itself, played on what the instrument's devices state.
+
+A protocol is pure, so its states can be played in a moment by answering its steps; `rehearse` plays the same with
+pictures, noise and physics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from cryoctl.dose.ledger import DoseLedger
+from cryoctl.engine.machine import ProtocolMachine
+from cryoctl.errors import CryoctlError, DoseRefused, InterlockRefused, StepLost
+from cryoctl.launch.prepare import Furnished
+from cryoctl.launch.stated_instrument import StatedInstrument
+from cryoctl.protocol import Steps
+
+MOST_STEPS = 12000
+"""Some 900 tilts. What is left then takes as long as its part of the whole, by the protocol's own word."""
+
+_THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is foretold; `picture_bytes` as the detectors give them, `edx_electrons` exposed with the EDX detector.
+
+    NaN and 0 where the protocol can't be played without pictures.
+    """
+
+    duration_s: float = math.nan
+    peak_e_per_a2: float = math.nan
+    frames: int = 0
+    picture_bytes: int = 0
+    edx_electrons: float = 0.0
+
+
+def foretell(furnished: Furnished, ledger: DoseLedger, until: str = "") -> Course:
+    """Play a fresh instance of the protocol to its end, or to `until`.
+
+    Args:
+        ledger: is charged with what the run would expose; not to be used again.
+    """
+    instrument = StatedInstrument(furnished.devices, furnished.facts, ledger)
+    try:
+        share = _play(furnished, instrument, until)
+    except CryoctlError:
+        return Course()
+    return Course(
+        duration_s=instrument.time_s / share,
+        peak_e_per_a2=ledger.peak_e_per_a2,
+        frames=round(instrument.frames / share),
+        picture_bytes=round(instrument.bytes / share),
+        edx_electrons=instrument.edx_electrons / share,
+    )
+
+
+def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> float:
+    """Gives the share of the whole that was played: 1 unless it is a very long one."""
+    given = furnished.protocol
+    protocol = type(given)(given.parameters, given.facts)
+    machine = ProtocolMachine(protocol)
+    steps = 0
+    while not machine.ended and machine.state != until:
+        generator: Steps = getattr(protocol, machine.state)()
+        result: Any = None
+        error: CryoctlError | None = None
+        while True:
+            try:
+                step = generator.send(result) if error is None else generator.throw(error)
+            except StopIteration as finished:
+                trigger = str(finished.value)
+                break
+            except tuple(_THROWN) as uncaught:
+                trigger = _THROWN[type(uncaught)]
+                break
+            if steps >= MOST_STEPS and instrument.progress > 0.0:
+                return instrument.progress
+            steps += 1
+            result, error = None, None
+            try:
+                result = instrument.answer(step)
+            except tuple(_THROWN) as thrown:
+                error = thrown
+        if not machine.can(trigger):
+            break
+        machine.fire(trigger)
+    return 1.0
