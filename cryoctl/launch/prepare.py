@@ -161,13 +161,13 @@ def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
         if preset.voltage_v not in voltages:
             allowed = ", ".join(f"{value / 1e3:g}" for value in voltages)
             raise InstrumentError(
-                f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the beam is aligned for {allowed} kV: "
-                "take one of them"
+                f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the column is aligned for {allowed} kV: "
+                "choose one of them"
             )
         if not low <= preset.beam_current_a <= high:
             raise InstrumentError(
                 f"optics.{name}.beam_current_a: found {preset.beam_current_a:.3g} A, allowed are {low:.3g} to "
-                f"{high:.3g} A: change it"
+                f"{high:.3g} A: change beam_current_a of the preset"
             )
 
 

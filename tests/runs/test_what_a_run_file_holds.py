@@ -51,9 +51,9 @@ EVERY_SIMULATED = (
 )
 WITHOUT_UNCERTAINTY = re.compile(
     r"radius_m|frequency_per_m|samples|tilt_deg|iterations|rounds|segments|threshold|criterion|defocus_m|quality|"
-    r"end_to_end_share|absorption|nominal_a|applied|limited_by_voxel|end_to_end"
+    r"end_to_end_share|absorption|nominal_a|applied|limited_by_voxel|end_to_end|spill|uncertainty"
 )
-"""What a result lies along or was made with, and scores; results/error_truth is none of its own."""
+"""What a result lies along or was made with, scores, and what is an uncertainty itself; results/error_truth is none of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("held")
     two = 'targets=[{name: wire, x_m: 0}, {name: "far+off-1", y_m: 2.5 um}]'
     live = ("edx={elements: [Si, O], scans: 2, dense: true}", "live.enabled=true", "eucentric.enabled=true")
-    calibration = ("repeats=2", "pictures.shape=[96, 128]", "pictures.pixel_size_m=40 nm")
+    calibration = ("repeats=3", "pictures.shape=[96, 128]", "pictures.pixel_size_m=40 nm")
     return {
         "series": run_file(play(folder / "series", *live)),
         "targets": run_file(play(folder / "targets", two)),

@@ -72,5 +72,5 @@ def test_the_calibration_is_foretold_as_well():
 
 def test_a_state_that_is_not_there_is_refused_by_a_rehearsal_too(tmp_path: Path):
     prepared = prepare(RunRequest(recipe="edx-tomography", overrides=SMALL, until="nowhere"))
-    with pytest.raises(BadInput, match="--until nowhere: no such state"):
+    with pytest.raises(BadInput, match="--until 'nowhere': edx-tomography has no such state"):
         look_ahead(prepared, furnish(prepared, None), NOTHING_EARLIER, tmp_path)
