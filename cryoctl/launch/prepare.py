@@ -161,8 +161,8 @@ def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
         if preset.voltage_v not in voltages:
             allowed = ", ".join(f"{value / 1e3:g}" for value in voltages)
             raise InstrumentError(
-                f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the column is aligned for {allowed} kV: "
-                "choose one of them"
+                f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the column is aligned for "
+                f"{allowed} kV: choose one of them"
             )
         if not low <= preset.beam_current_a <= high:
             raise InstrumentError(

@@ -51,9 +51,9 @@ EVERY_SIMULATED = (
 )
 WITHOUT_UNCERTAINTY = re.compile(
     r"radius_m|frequency_per_m|samples|tilt_deg|iterations|rounds|segments|threshold|criterion|defocus_m|quality|"
-    r"end_to_end_share|absorption|nominal_a|applied|limited_by_voxel|end_to_end|spill|uncertainty"
+    r"end_to_end_share|absorption|nominal_a|applied|limited_by_voxel|end_to_end|spill|uncertainty|dimensions"
 )
-"""What a result lies along or was made with, scores, and what is an uncertainty itself; results/error_truth is none of its own."""
+"""What a result lies along or was made with, scores, and uncertainties; results/error_truth is none of its own."""
 
 
 @pytest.fixture(scope="module")
