@@ -59,11 +59,12 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
     events = _EventColumns(entry, records)
     cube = None
     if dense:
-        rows = max(1, min(height, _CHUNK_BYTES // max(1, 2 * width * n_channels)))
+        kind = _kind_for(reader, records)
+        rows = max(1, min(height, _CHUNK_BYTES // max(1, kind.itemsize * width * n_channels)))
         data = entry.group("data", "NXdata")
         chunks = (1, rows, width, n_channels)
         cube = data.create(
-            "data", (n_frames, height, width, n_channels), "u2", chunks=chunks, shuffle=False, interpretation="spectrum"
+            "data", (n_frames, height, width, n_channels), kind, chunks=chunks, shuffle=False, interpretation="spectrum"
         )
         cube.set_attrs(chunks=np.array(chunks))  # HyperSpy's lazy blocks; others would inflate each chunk many times
         _write_axes(entry, data, cube.shape, number(image.value("pixel_size_m")), offset_ev, scale_ev)
@@ -115,6 +116,15 @@ class _EventColumns:
         self._filled += total
 
 
+def _kind_for(reader: PartsReader, records: Sequence[Record]) -> np.dtype[Any]:
+    """Of the spectrum image: the smallest unsigned integer that surely holds what a pixel counted in all channels."""
+    most = 0
+    for record in records:
+        scans = reader.read_events(record)
+        most = max(most, sum(int(np.bincount(pixel).max(initial=0)) for pixel, _ in scans))
+    return np.dtype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")
+
+
 def _write_dense(
     pool: ThreadPoolExecutor,
     dense: H5Dataset,
@@ -134,9 +144,9 @@ def _write_dense(
     def compressed(first_row: int) -> bytes:
         low, high = np.searchsorted(pixel, [first_row * width, (first_row + rows) * width])
         inside = pixel[low:high] - np.uint32(first_row * width)
-        spectra = dense_spectra((inside, channel[low:high]), rows * width, n_channels)
+        spectra = dense_spectra((inside, channel[low:high]), rows * width, n_channels, dense.dtype)
         coder = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-        return coder.compress(spectra.astype("<u2", copy=False).data) + coder.flush()
+        return coder.compress(spectra.data) + coder.flush()
 
     firsts = range(0, height, rows)
     for first_row, data in zip(firsts, pool.map(compressed, firsts), strict=True):

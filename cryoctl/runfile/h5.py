@@ -130,7 +130,14 @@ class H5Group:
         return H5Dataset(raw)
 
     def create(
-        self, name: str, shape: Sequence[int], dtype: str, *, chunks: Sequence[int], shuffle: bool = True, **attrs: Any
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: npt.DTypeLike,
+        *,
+        chunks: Sequence[int],
+        shuffle: bool = True,
+        **attrs: Any,
     ) -> H5Dataset:
         """An empty compressed dataset to be filled by slices or by `write_deflated` (then without shuffle)."""
         empty = 0 in shape

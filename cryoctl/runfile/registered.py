@@ -55,14 +55,17 @@ def registered_events(events: Sequence[ScanEvents], shifts_px: Shifts, shape: tu
     return np.concatenate(pixels), np.concatenate(channels)
 
 
-def dense_spectra(events: ScanEvents, n_pixels: int, n_channels: int) -> npt.NDArray[np.uint16]:
-    """Counts [pixel, channel] of a list of events; pixels and channels beyond the array are left out."""
+def dense_spectra(
+    events: ScanEvents, n_pixels: int, n_channels: int, kind: npt.DTypeLike = np.uint16
+) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Counts [pixel, channel] of a list of events, as unsigned integers of a kind; pixels and channels beyond the array
+    are left out."""
     pixel, channel = events
     kept = (pixel < n_pixels) & (channel < n_channels)
     place = pixel[kept].astype(np.int64) * n_channels + channel[kept]
-    spectra = np.zeros(n_pixels * n_channels, dtype=np.uint16)
+    spectra = np.zeros(n_pixels * n_channels, dtype=kind)
     where, counts = np.unique(place, return_counts=True)
-    spectra[where] = np.minimum(counts, 65535).astype(np.uint16)
+    spectra[where] = np.minimum(counts, np.iinfo(spectra.dtype).max)
     return spectra.reshape(n_pixels, n_channels)
 
 
