@@ -134,7 +134,7 @@ def _write_dense(
 ) -> None:
     """One frame, compressed by chunks of rows in two threads: zlib lets go of the interpreter.
 
-    Run lengths suit what is mostly zeros: half the size of the default strategy at the same speed.
+    Level 1 and not run lengths, which take half the space and three times as long to read.
     """
     _, height, width, n_channels = dense.shape
     rows = dense.chunks[1] if dense.chunks else height
@@ -145,8 +145,7 @@ def _write_dense(
         low, high = np.searchsorted(pixel, [first_row * width, (first_row + rows) * width])
         inside = pixel[low:high] - np.uint32(first_row * width)
         spectra = dense_spectra((inside, channel[low:high]), rows * width, n_channels, dense.dtype)
-        coder = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-        return coder.compress(spectra.data) + coder.flush()
+        return zlib.compress(spectra.data, 1)
 
     firsts = range(0, height, rows)
     for first_row, data in zip(firsts, pool.map(compressed, firsts), strict=True):
