@@ -52,7 +52,7 @@ class OpticsPreset(StrictModel):
     camera_length_m: Annotated[Metres, Positive] = 0.1
     convergence_rad: Annotated[Radians, Field(gt=0, le=0.2)] = 0.01
     scan_rotation_deg: Annotated[Degrees, Field(ge=-360, le=360)] = 0.0
-    """Chosen so that the fast scan axis lies along the tilt axis."""
+    """0: the scan is turned by the calibrated tilt axis (kind tilt_axis), so that its fast axis lies along it."""
     dynamic_focus: bool = True
     beam_current_a: Annotated[Amperes, Positive] = 2e-10
     """Nominal; the current that counts is measured."""

@@ -35,6 +35,8 @@ class Course:
     frames: int = 0
     picture_bytes: int = 0
     edx_electrons: float = 0.0
+    end_reason: str = ""
+    """As the chart names the state that was reached; empty where it was none of its final ones."""
 
 
 def foretell(furnished: Furnished, ledger: DoseLedger, until: str = "") -> Course:
@@ -45,7 +47,7 @@ def foretell(furnished: Furnished, ledger: DoseLedger, until: str = "") -> Cours
     """
     instrument = StatedInstrument(furnished.devices, furnished.facts, ledger)
     try:
-        share = _play(furnished, instrument, until)
+        share, end_reason = _play(furnished, instrument, until)
     except CryoctlError:
         return Course()
     return Course(
@@ -54,11 +56,12 @@ def foretell(furnished: Furnished, ledger: DoseLedger, until: str = "") -> Cours
         frames=round(instrument.frames / share),
         picture_bytes=round(instrument.bytes / share),
         edx_electrons=instrument.edx_electrons / share,
+        end_reason=end_reason,
     )
 
 
-def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> float:
-    """Gives the share of the whole that was played: 1 unless it is a very long one."""
+def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> tuple[float, str]:
+    """Gives the share of the whole that was played, 1 unless it is a very long one, and how it ended."""
     given = furnished.protocol
     protocol = type(given)(given.parameters, given.facts)
     machine = ProtocolMachine(protocol)
@@ -77,7 +80,7 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> flo
                 trigger = _THROWN[type(uncaught)]
                 break
             if steps >= MOST_STEPS and instrument.progress > 0.0:
-                return instrument.progress
+                return instrument.progress, ""
             steps += 1
             result, error = None, None
             try:
@@ -87,4 +90,4 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> flo
         if not machine.can(trigger):
             break
         machine.fire(trigger)
-    return 1.0
+    return 1.0, protocol.chart.finals.get(machine.state, "")

@@ -13,7 +13,7 @@ from cryoctl.analysis.lines import line_energy_ev
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.paths import RunPaths
-from cryoctl.launch.prepare import Furnished, Prepared
+from cryoctl.launch.prepare import Furnished, Prepared, record_optics
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.recipe.canonical import to_yaml
 from cryoctl.steps.codec import plain
@@ -41,7 +41,6 @@ def journal_head(
             "window_ev": described["edx"]["window_ev"],
             "dense": described["edx"]["dense"],
         }
-    voltages = [optics.voltage_v for optics in furnished.facts.optics.values()]
     limit = ledger.limit_e_per_a2
     return {
         "format_version": FORMAT_VERSION,
@@ -71,7 +70,7 @@ def journal_head(
         "edx": edx,
         "live": described.get("live"),
         "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
-        "voltage_v": voltages[0] if voltages else math.nan,
+        "voltage_v": record_optics(prepared.parameters, furnished.facts).voltage_v,
         "durable": furnished.devices.durable,
         "simulated": furnished.devices.truth is not None,
         "facts": plain(furnished.facts),

@@ -13,7 +13,7 @@ from cryoctl.errors import BadInput, FileProblem
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.foretell import Course, foretell
 from cryoctl.launch.prepare import Furnished, Prepared
-from cryoctl.launch.prior import EarlierDose
+from cryoctl.launch.prior import EarlierDose, check_room_for_dose
 from cryoctl.launch.request import Outlook
 from cryoctl.recipe.wording import nearest
 from cryoctl.units import quoted
@@ -35,13 +35,14 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
     """The protocol played on what the instrument states (`foretell`); `rehearse` plays it with pictures and physics.
 
     Raises:
-        BadInput: `--until` names no state.
+        BadInput: `--until` names no state, or the dose limit and what earlier runs left have no room for one frame.
         FileProblem: the disk is too small for the run.
     """
     until, states = prepared.request.until, furnished.protocol.chart.states
     if until and until not in states:
         near = nearest(until, states, limit=len(states))
         raise BadInput(f"--until {quoted(until)}: {furnished.protocol.name} has no such state: {near}")
+    check_room_for_dose(furnished.protocol, make_ledger(furnished.protocol, earlier), earlier)
     described = furnished.protocol.describe()
     course = _course(prepared, furnished, earlier)
     duration_s = course.duration_s
@@ -60,6 +61,11 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
         )
     limit = furnished.protocol.dose_limit_e_per_a2()
     warnings = list(furnished.warnings)
+    if course.end_reason == "dose" and course.frames == 0:
+        warnings.append(
+            f"dose: not one record exposure will fit below {limit:g} e-/A^2 with what search and tracking take and what "
+            "is kept back for a blanker that fails; raise the limit or lower dose.per_tilt_e_per_a2"
+        )
     nitrogen_left_s = math.nan
     if furnished.devices.holder is not None:
         nitrogen_left_s = furnished.devices.holder.capabilities.hold_time_s

@@ -145,7 +145,7 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
     if devices.truth is not None:
         devices.truth.check()
     facts = gather_facts(prepared.instrument, devices)
-    _check_presets(facts, devices)
+    _check_presets(prepared.instrument, facts, devices)
     check_wanted_elements(prepared.parameters, facts)
     _check_detectors(prepared.parameters, devices)
     warnings = prepared.protocol_class.check(prepared.parameters, facts)
@@ -153,7 +153,7 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
     return Furnished(devices=devices, context=context, facts=facts, protocol=protocol, warnings=tuple(warnings))
 
 
-def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
+def _check_presets(instrument: Instrument, facts: InstrumentFacts, devices: DeviceSet) -> None:
     """Refuse optics that the column would refuse once it is asked for them."""
     voltages = devices.beam.capabilities.voltages_v
     low, high = facts.current_range_a
@@ -164,6 +164,12 @@ def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
                 f"optics.{name}.voltage_v: found {preset.voltage_v / 1e3:g} kV, the column is aligned for "
                 f"{allowed} kV: choose one of them"
             )
+        turned_deg = instrument.file.optics[name].scan_rotation_deg
+        if turned_deg != 0.0:
+            raise InstrumentError(
+                f"optics.{name}.scan_rotation_deg: found {turned_deg:g} deg, dose is counted along the tilt axis only: "
+                "set 0 and tell where the axis lies in a calibration of kind tilt_axis"
+            )
         if not low <= preset.beam_current_a <= high:
             raise InstrumentError(
                 f"optics.{name}.beam_current_a: found {preset.beam_current_a:.3g} A, allowed are {low:.3g} to "
@@ -171,15 +177,18 @@ def _check_presets(facts: InstrumentFacts, devices: DeviceSet) -> None:
             )
 
 
+def record_optics(parameters: Any, facts: InstrumentFacts) -> Optics:
+    """The preset that the recipe records with; the first one where it names none."""
+    named = facts.optics.get(str(getattr(getattr(parameters, "optics", None), "record", "")))
+    return named or next(iter(facts.optics.values()))
+
+
 def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
     """Raises `RecipeError` for an element without a line that this beam and this detector can give."""
     elements = getattr(getattr(parameters, "edx", None), "elements", None)
     if elements is not None:
-        record = facts.optics.get(str(getattr(getattr(parameters, "optics", None), "record", "")))
-        there = [record] if record is not None else list(facts.optics.values())
-        voltage = max((optics.voltage_v for optics in there), default=200e3)
         try:
-            check_elements(elements, voltage, facts.edx_max_energy_ev or None)
+            check_elements(elements, record_optics(parameters, facts).voltage_v, facts.edx_max_energy_ev or None)
         except BadInput as error:
             raise RecipeError(error.message) from error
 

@@ -23,8 +23,8 @@ from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.counts import counts_of_spectrum
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames, run_file_bytes
-from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
-from cryoctl.launch.prior import EarlierDose, check_room_for_dose, earlier_dose
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_optics
+from cryoctl.launch.prior import EarlierDose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import build_outfit
 from cryoctl.runfile.event_store import EventPlace, ScanEvents
@@ -106,7 +106,6 @@ def rehearse(request: RunRequest) -> RunResult:
         )
     earlier = earlier_dose(request.specimen, request.out)
     furnished = furnish(prepared, None, hidden_draws=False)
-    check_room_for_dose(furnished.protocol, make_ledger(furnished.protocol, earlier), earlier)
     outlook = look_ahead(prepared, furnished, earlier, request.out)
     summary = in_own_loop(lambda: _play(prepared, furnished, earlier), virtual=True, speed=None)
     finish = datetime.now().astimezone() + timedelta(seconds=summary["duration_s"])
@@ -140,7 +139,7 @@ async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) 
             described["edx"]["elements"],
             offset_ev=detector.energy_offset_ev,
             scale_ev=detector.energy_scale_ev,
-            voltage_v=next(iter(furnished.facts.optics.values())).voltage_v,
+            voltage_v=record_optics(prepared.parameters, furnished.facts).voltage_v,
         )
     limit = ledger.limit_e_per_a2
     size = run_file_bytes(described, frames.bytes, float(spectrum.spectrum.sum()), tally.frames)

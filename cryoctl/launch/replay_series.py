@@ -127,7 +127,7 @@ def _ignored_warning(ignored: list[str]) -> str:
 
 
 def _volumes(prepared: Prepared, run_file: Path, finished: Finished) -> None:
-    """Aligned volumes of the recipe's elements, by the algorithm that it names for the live reconstruction."""
+    """Aligned volumes of the recipe's elements, as `reconstruct` makes them."""
     live = getattr(prepared.parameters, "live", None)
     if live is None or not live.enabled:
         return
@@ -137,7 +137,7 @@ def _volumes(prepared: Prepared, run_file: Path, finished: Finished) -> None:
     try:
         with open_run(run_file) as run:
             recording = read_recording(run)
-            wanted = Wanted(elements=elements_of(run), algorithm=live.algorithm, seed=prepared.seed)
+            wanted = Wanted(elements=elements_of(run), seed=prepared.seed)
             known = run.reconstruction.alignment if "reconstruction/alignment" in run else None
             alignment = (
                 Alignment(np.asarray(known.shift_px), float(known.tilt_axis_deg), float(known.residual_px))
@@ -145,6 +145,6 @@ def _volumes(prepared: Prepared, run_file: Path, finished: Finished) -> None:
                 else None
             )
         done = reconstruct_recording(recording, wanted, alignment=alignment)
-        add_reconstruction(run_file, live.algorithm, tree_of(done))
+        add_reconstruction(run_file, wanted.algorithm, tree_of(done))
     except CryoctlError as error:
         finished.shortfalls.append(f"volumes: {error.message}")

@@ -29,8 +29,8 @@ from cryoctl.launch.head import journal_head
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.preflight import look_ahead
-from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
-from cryoctl.launch.prior import check_room_for_dose, earlier_dose
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_optics
+from cryoctl.launch.prior import earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.summary import predicted, summarise
 from cryoctl.launch.undertaking import Undertaking
@@ -75,7 +75,7 @@ def check(request: RunRequest) -> None:
     Raises:
         BadInput: one sentence; nothing was written.
     """
-    _check_room(undertake(request))
+    undertake(request)
 
 
 def undertake(request: RunRequest) -> Undertaking:
@@ -97,11 +97,6 @@ def undertake(request: RunRequest) -> Undertaking:
     )
 
 
-def _check_room(undertaking: Undertaking) -> None:
-    protocol, earlier = undertaking.dry.protocol, undertaking.earlier
-    check_room_for_dose(protocol, make_ledger(protocol, earlier), earlier)
-
-
 def carry_through(
     undertaking: Undertaking, followers: Sequence[Follower], on_control: OnControl | None, began_s: float
 ) -> RunResult:
@@ -117,7 +112,6 @@ def carry_through(
 
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
-    _check_room(undertaking)
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None
@@ -184,14 +178,13 @@ def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | No
 
     edx = furnished.devices.edx
     described = furnished.protocol.describe().get("edx")
-    optics = next(iter(furnished.facts.optics.values()))
     return LiveFollower(
         LiveSettings(
             elements=tuple(described["elements"]) if edx is not None and described else (),
             n_channels=edx.capabilities.n_channels if edx is not None else 1,
             energy_offset_ev=edx.capabilities.energy_offset_ev if edx is not None else 0.0,
             energy_scale_ev=edx.capabilities.energy_scale_ev if edx is not None else 1.0,
-            beam_energy_ev=optics.voltage_v,
+            beam_energy_ev=record_optics(prepared.parameters, furnished.facts).voltage_v,
             passes=live.passes,
         )
     )

@@ -49,7 +49,7 @@ Positive = Annotated[DosePerA2, Field(gt=0.0)]
 
 class Specimen(StrictModel):
     name: Name = "nanowire"
-    """Name of the specimen; on the simulator the specimen file that is loaded."""
+    """Name under which the dose of earlier runs is found (`--specimen`)."""
     stage: str = ""
     """How far it was cycled, or any other state that its file knows; empty takes the file's first."""
 
@@ -241,7 +241,6 @@ class Live(StrictModel):
     """Reconstruction while the tilts arrive."""
 
     enabled: bool = True
-    algorithm: Literal["mlem", "osem", "sirt", "wbp"] = "mlem"
     passes: int = Field(default=1, ge=1, le=50, strict=True)
     """Passes over the tilts so far at each new tilt."""
 

@@ -40,6 +40,7 @@ SETS: list[tuple[tuple[str, ...], str]] = [
     ),
     (("instrument.optics.record.voltage_v=123 kV",), "the column is aligned for 80, 200, 300 kV"),
     (("instrument.optics.record.beam_current_a=1 uA",), "change beam_current_a of the preset"),
+    (("instrument.optics.record.scan_rotation_deg=30",), "dose is counted along the tilt axis only"),
     # the instrument file
     (("instrument.devices.stag.settings.speed_m_per_s=1e-6",), "devices has no 'stag': did you mean 'stage'"),
     (("instrument.optics.recrd.voltage_v=2e5",), "optics has no 'recrd': did you mean 'record'"),

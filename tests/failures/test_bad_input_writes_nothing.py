@@ -74,7 +74,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "no element": ("edx.elements=[]",),
     "repeated element": ("edx.elements=[Si, O, Si]",),
     "lithium": ("edx.elements=[Li]",),
-    "line above what the detector sees": ("edx.elements=[Si]", "instrument.devices.edx.settings.n_channels=100"),
+    "line above what the detector sees": ("edx.elements=[Si]", "instrument.devices.edx.settings.n_channels=64"),
     "line above the beam energy": ("edx.elements=[U]", "instrument.optics.record.voltage_v=1000"),
     "scans 0": ("edx.scans=0",),
     "image 0": ("image.shape=[0, 128]",),

@@ -70,6 +70,12 @@ def test_the_calibration_is_foretold_as_well():
     assert 1200 < course_of(furnished(recipe="calibrate")).duration_s < 3600
 
 
+def test_a_limit_that_leaves_no_room_is_foretold(tmp_path: Path):
+    prepared = prepare(RunRequest(recipe="edx-tomography", overrides=("dose.limit_e_per_a2=1020",)))
+    outlook = look_ahead(prepared, furnish(prepared, None), NOTHING_EARLIER, tmp_path)
+    assert any("not one record exposure will fit" in warning for warning in outlook.warnings)
+
+
 def test_a_state_that_is_not_there_is_refused_by_a_rehearsal_too(tmp_path: Path):
     prepared = prepare(RunRequest(recipe="edx-tomography", overrides=SMALL, until="nowhere"))
     with pytest.raises(BadInput, match="--until 'nowhere': edx-tomography has no such state"):
