@@ -63,8 +63,8 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
     warnings = list(furnished.warnings)
     if course.end_reason == "dose" and course.frames == 0:
         warnings.append(
-            f"dose: not one record exposure will fit below {limit:g} e-/A^2 with what search and tracking take and what "
-            "is kept back for a blanker that fails; raise the limit or lower dose.per_tilt_e_per_a2"
+            f"dose: not one record exposure will fit below {limit:g} e-/A^2 with what search and tracking take and "
+            "what is kept back for a blanker that fails; raise the limit or lower dose.per_tilt_e_per_a2"
         )
     nitrogen_left_s = math.nan
     if furnished.devices.holder is not None:
