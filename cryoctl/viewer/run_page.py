@@ -75,7 +75,8 @@ def element_maps(run: Run) -> tuple[dict[str, npt.NDArray[Any]], float]:
     found: dict[str, npt.NDArray[Any]] = {"HAADF": np.asarray(image.data[frame, :rows, :columns])}
     if "edx" in run and "maps" in run.edx:
         maps = run.edx.maps
-        found |= {element: np.asarray(maps[element][frame, :rows, :columns]) for element in maps}
+        named = (element for element in run.edx.elements if element in maps)
+        found |= {element: np.asarray(maps[element][frame, :rows, :columns]) for element in named}
     return found, float(tilts[frame])
 
 
@@ -139,7 +140,8 @@ def _pictures(
     pixel_m = float(run.image.pixel_size_m) if "image" in run else float("nan")
     box = picture_panels.body_box(volumes) if volumes else None
     errors = _errors(run, name) if volumes else {}
-    labelled = next((element for element in columns if element in volumes), "")
+    shown = [element for element in columns if element in volumes]
+    labelled, last = (shown[0], shown[-1]) if shown else ("", "")
     for k, element in enumerate(columns):
         axes = [figure.add_subplot(grid[row, k]) for row in range(4)]
         if element in maps:
@@ -148,7 +150,7 @@ def _pictures(
         else:
             course_panels.nothing(axes[0], f"no map of {element}")
         if element in volumes and box is not None:
-            note = f"{name} volume" if element == labelled else errors.get(element, "")
+            note = f"{name} volume" if element == last else errors.get(element, "")
             places = (axes[1], axes[2], axes[3])
             picture_panels.slices(places, volumes[element], element, box, voxel_m, first=element == labelled, note=note)
         else:
