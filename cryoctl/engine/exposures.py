@@ -9,14 +9,12 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cryoctl.clock import now_s
 from cryoctl.dose.current import KnownCurrent
-from cryoctl.dose.footprint import footprint, partial_footprint
 from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate, Plan
 from cryoctl.engine.beam_current import BeamCurrent, Charged
@@ -27,11 +25,10 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import outlive
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.taking import Taking
+from cryoctl.engine.underway import Underway, received_deposits
 from cryoctl.errors import DeviceError, Refused, StepLost
 from cryoctl.interfaces.beam import CurrentReading, ExposureReport, Scan
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.interfaces.permit import Permit
-from cryoctl.interfaces.stage import StagePosition
 from cryoctl.steps import Afford, Affordable, Expose, Exposed, FrameRef
 from cryoctl.steps.codec import plain
 from cryoctl.streaming.sink import Picture
@@ -45,28 +42,6 @@ STREAMS = {
     "track": "track",
 }
 """Where the picture of an exposure of each kind is kept; shower and spectrum keep none."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Underway:
-    """One exposure from its intent to its done record."""
-
-    step: Expose
-    exposure: int
-    at: StagePosition
-    scan: Scan
-    asked: Scan
-    """As the beam is told it, with its nominal pixels."""
-    plan: Plan
-    current: KnownCurrent
-    permit: Permit
-    row: dict[str, Any]
-    taking: Taking
-    stop: asyncio.Event
-
-    @property
-    def position_sigma_m(self) -> float:
-        return self.step.position_sigma_m + self.plan.edge_sigma_m
 
 
 class ExposureDesk:
@@ -198,7 +173,7 @@ class ExposureDesk:
         row |= {"bias_v": readings.bias_v, "bias_a": readings.bias_a, "temperature_k": readings.temperature_k}
         intent = {"exposure": exposure, "row": row, "deposits": [plain(rectangle) for rectangle in plan.deposits]}
         self._recorder.record("intent", intent, sync=True)
-        underway = _Underway(
+        underway = Underway(
             step=step,
             exposure=exposure,
             at=at,
@@ -222,7 +197,7 @@ class ExposureDesk:
             raise asyncio.CancelledError
         return irradiating.result()
 
-    async def _irradiate(self, one: _Underway) -> Exposed:
+    async def _irradiate(self, one: Underway) -> Exposed:
         opened_s = now_s()
         beam = self._devices.beam
         try:
@@ -244,7 +219,7 @@ class ExposureDesk:
             raise
         return self._finish(one, report)
 
-    def _finish(self, one: _Underway, report: ExposureReport) -> Exposed:
+    def _finish(self, one: Underway, report: ExposureReport) -> Exposed:
         """The beam is off: keep the frame, charge what was exposed, tell it."""
         step, taking = one.step, one.taking
         complete = report.ended == "complete"
@@ -261,7 +236,9 @@ class ExposureDesk:
                 reference = self._keep(one, whole)
             except Exception as error:  # a full disk: the dose is charged all the same
                 failure = error
-        dose = self._settle(one, self._received(one, report), "settled" if complete else "partial", "measured")
+        latency_s = self._devices.beam.capabilities.blanker_latency_s
+        received = received_deposits(self._gate, one, report, latency_s)
+        dose = self._settle(one, received, "settled" if complete else "partial", "measured")
         if failure is not None:
             raise failure
         if reference is not None:
@@ -283,66 +260,13 @@ class ExposureDesk:
             edx_counts=sum(len(events.channel) for events in taking.edx),
         )
 
-    def _received(self, one: _Underway, report: ExposureReport) -> tuple[Deposit, ...]:
-        """Rectangles to charge: as planned, the lines that were scanned, or more where the beam was on for longer."""
-        plan, step = one.plan, one.step
-        if not self._gate.dose_known:
-            return plan.deposits
-        deposits = self._as_it_drifted(one)
-        if report.ended != "complete":
-            ledger = self._gate.ledger
-            scanned = partial_footprint(
-                one.scan,
-                self._gate.timing,
-                x_m=step.x_m,
-                y_m=step.y_m,
-                tilt_deg=one.at.tilt_deg,
-                current_a=plan.upper_current_a,
-                beam_on_s=report.beam_on_s,
-                extra_s=self._devices.beam.capabilities.blanker_latency_s,
-                size=plan.size,
-                least_height_m=2 * ledger.grid.pixel_size_m,
-            )
-            deposits = ledger.settled(scanned)
-        over_s = report.beam_on_s - plan.beam_on_s
-        if over_s > 1e-6 * plan.beam_on_s:
-            deposits = (*deposits, dataclasses.replace(plan.reserved[0], dose_e_per_a2=plan.rate_e_per_a2_s * over_s))
-        # Reading and registering between scan frames take time in which the current drifts on.
-        grown = one.current.upper_a(now_s(), self._gate.drift_rel_per_s) / plan.upper_current_a
-        if grown > 1:
-            deposits = tuple(dataclasses.replace(d, dose_e_per_a2=d.dose_e_per_a2 * grown) for d in deposits)
-        return deposits
-
-    def _as_it_drifted(self, one: _Underway) -> tuple[Deposit, ...]:
-        """The plan bounds how far the drift packs the lines; where scan frames were registered it is known."""
-        plan, step, scan, taking = one.plan, one.step, one.scan, one.taking
-        intervals = len(taking.shifts_px) - 1
-        if intervals < 1 or not math.isfinite(taking.sigma_px):
-            return plan.deposits
-        height_m = scan.shape[0] * scan.pixel_size_m
-        seen = taking.corrected_m[1] / height_m / intervals
-        unsure = taking.sigma_px / scan.shape[0] / intervals  # it holds what the specimen changed as well: ample
-        size = self._gate.size(seen + unsure)
-        if size[1] < plan.size[1] and seen - unsure < 1 - plan.size[1]:
-            return plan.deposits
-        found = footprint(
-            scan,
-            self._gate.timing,
-            x_m=step.x_m,
-            y_m=step.y_m,
-            tilt_deg=one.at.tilt_deg,
-            current_a=plan.upper_current_a,
-            size=size,
-        )
-        return self._gate.ledger.settled(found)
-
-    def _keep(self, one: _Underway, whole: int) -> FrameRef:
+    def _keep(self, one: Underway, whole: int) -> FrameRef:
         taking, stream = one.taking, STREAMS[one.step.kind]
         reference = self._shelf.keep(stream, taking.scans[:whole], taking.edx, taking.shifts_px, one.exposure)
         one.row |= {"stream": stream, "frame": reference.index if one.step.kind == "record" else -1}
         return reference
 
-    def _tell_frame(self, one: _Underway, reference: FrameRef, whole: int, dose: float) -> None:
+    def _tell_frame(self, one: Underway, reference: FrameRef, whole: int, dose: float) -> None:
         step, taking = one.step, one.taking
         picture = Picture(
             stream=reference.stream,
@@ -366,7 +290,7 @@ class ExposureDesk:
                 data={"frame": reference.index, "exposure": one.exposure, "sha256": picture.sha256},
             )
 
-    def _settle(self, one: _Underway, deposits: tuple[Deposit, ...], outcome: str, source: str) -> float:
+    def _settle(self, one: Underway, deposits: tuple[Deposit, ...], outcome: str, source: str) -> float:
         """Charge the ledger, then write the done record; returns the dose at the exposure's place."""
         step, ledger = one.step, self._gate.ledger
         ledger.charge(step.kind, deposits, one.position_sigma_m)
