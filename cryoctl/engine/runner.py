@@ -18,7 +18,7 @@ from cryoctl.engine.ending import Ending, EndReason, RunStatus
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.interlocks import build
-from cryoctl.engine.machine import ProtocolMachine, StatusMachine
+from cryoctl.engine.machine import THROWN, ProtocolMachine, StatusMachine
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
@@ -29,9 +29,6 @@ from cryoctl.errors import CryoctlError, DeviceTimeout, DoseRefused, InterlockRe
 from cryoctl.protocol import Protocol, Steps
 from cryoctl.steps import Compute, Expose, MoveStage, Step, Wait
 from cryoctl.steps.codec import decode, encode, fingerprint
-
-_THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
-"""Trigger that an uncaught one of these fires, where the chart has it."""
 
 _BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
 """A wait and a move may hold a pause of any length."""
@@ -175,7 +172,7 @@ class Runner:
                 raise
 
     def _uncaught(self, error: CryoctlError) -> str | Ending:
-        for kind, trigger in _THROWN.items():
+        for kind, trigger in THROWN.items():
             if isinstance(error, kind):
                 if self._machine.can(trigger):
                     return trigger

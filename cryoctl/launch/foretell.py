@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoctl.dose.ledger import DoseLedger
-from cryoctl.engine.machine import ProtocolMachine
-from cryoctl.errors import CryoctlError, DoseRefused, InterlockRefused, StepLost
+from cryoctl.engine.machine import THROWN, ProtocolMachine
+from cryoctl.errors import CryoctlError
 from cryoctl.launch.prepare import Furnished
 from cryoctl.launch.stated_instrument import StatedInstrument
 from cryoctl.protocol import Steps
 
 MOST_STEPS = 12000
 """Some 900 tilts. What is left then takes as long as its part of the whole, by the protocol's own word."""
-
-_THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +74,8 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> tup
             except StopIteration as finished:
                 trigger = str(finished.value)
                 break
-            except tuple(_THROWN) as uncaught:
-                trigger = _THROWN[type(uncaught)]
+            except tuple(THROWN) as uncaught:
+                trigger = THROWN[type(uncaught)]
                 break
             if steps >= MOST_STEPS and instrument.progress > 0.0:
                 return instrument.progress, ""
@@ -85,7 +83,7 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> tup
             result, error = None, None
             try:
                 result = instrument.answer(step)
-            except tuple(_THROWN) as thrown:
+            except tuple(THROWN) as thrown:
                 error = thrown
         if not machine.can(trigger):
             break

@@ -13,7 +13,7 @@ from cryoctl.analysis.lines import line_energy_ev
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.paths import RunPaths
-from cryoctl.launch.prepare import Furnished, Prepared, record_optics
+from cryoctl.launch.prepare import Furnished, Prepared, record_voltage_v
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.recipe.canonical import to_yaml
 from cryoctl.steps.codec import plain
@@ -70,7 +70,7 @@ def journal_head(
         "edx": edx,
         "live": described.get("live"),
         "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
-        "voltage_v": record_optics(prepared.parameters, furnished.facts).voltage_v,
+        "voltage_v": record_voltage_v(prepared.parameters, furnished.facts),
         "durable": furnished.devices.durable,
         "simulated": furnished.devices.truth is not None,
         "facts": plain(furnished.facts),

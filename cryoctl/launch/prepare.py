@@ -177,18 +177,25 @@ def _check_presets(instrument: Instrument, facts: InstrumentFacts, devices: Devi
             )
 
 
-def record_optics(parameters: Any, facts: InstrumentFacts) -> Optics:
-    """The preset that the recipe records with; the first one where it names none."""
+def record_optics(parameters: Any, facts: InstrumentFacts) -> Optics | None:
+    """The preset that the recipe records with; the first one where it names none, None where there is none."""
     named = facts.optics.get(str(getattr(getattr(parameters, "optics", None), "record", "")))
-    return named or next(iter(facts.optics.values()))
+    return named or next(iter(facts.optics.values()), None)
+
+
+def record_voltage_v(parameters: Any, facts: InstrumentFacts) -> float:
+    """Of `record_optics`; NaN where there is none, as in recordings that tell nothing of the column."""
+    optics = record_optics(parameters, facts)
+    return math.nan if optics is None else optics.voltage_v
 
 
 def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
     """Raises `RecipeError` for an element without a line that this beam and this detector can give."""
     elements = getattr(getattr(parameters, "edx", None), "elements", None)
+    optics = record_optics(parameters, facts)
     if elements is not None:
         try:
-            check_elements(elements, record_optics(parameters, facts).voltage_v, facts.edx_max_energy_ev or None)
+            check_elements(elements, 200e3 if optics is None else optics.voltage_v, facts.edx_max_energy_ev or None)
         except BadInput as error:
             raise RecipeError(error.message) from error
 

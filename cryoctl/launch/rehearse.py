@@ -23,7 +23,7 @@ from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.counts import counts_of_spectrum
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames, run_file_bytes
-from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_optics
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import EarlierDose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import build_outfit
@@ -139,7 +139,7 @@ async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) 
             described["edx"]["elements"],
             offset_ev=detector.energy_offset_ev,
             scale_ev=detector.energy_scale_ev,
-            voltage_v=record_optics(prepared.parameters, furnished.facts).voltage_v,
+            voltage_v=record_voltage_v(prepared.parameters, furnished.facts),
         )
     limit = ledger.limit_e_per_a2
     size = run_file_bytes(described, frames.bytes, float(spectrum.spectrum.sum()), tally.frames)

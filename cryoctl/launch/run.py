@@ -29,7 +29,7 @@ from cryoctl.launch.head import journal_head
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.preflight import look_ahead
-from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_optics
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.summary import predicted, summarise
@@ -184,7 +184,7 @@ def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | No
             n_channels=edx.capabilities.n_channels if edx is not None else 1,
             energy_offset_ev=edx.capabilities.energy_offset_ev if edx is not None else 0.0,
             energy_scale_ev=edx.capabilities.energy_scale_ev if edx is not None else 1.0,
-            beam_energy_ev=record_optics(prepared.parameters, furnished.facts).voltage_v,
+            beam_energy_ev=record_voltage_v(prepared.parameters, furnished.facts),
             passes=live.passes,
         )
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cryoctl.cli.main import call
+from cryoctl.registry import find
 from tests.failures.test_bad_input_writes_nothing import HEAD, refused
 
 SETS: list[tuple[tuple[str, ...], str]] = [
@@ -177,10 +179,17 @@ def test_a_rehearsal_knows_its_states(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean 'record'" in capsys.readouterr().err
 
 
+def test_an_instrument_without_presets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path(str(find("cryoctl.instruments", "simulated"))).read_text(encoding="utf-8")
+    without = re.sub(r"^optics:\n(?:[ #].*\n|\n)*", "", text, flags=re.MULTILINE)
+    assert without != text
+    bare = tmp_path / "bare.yaml"
+    bare.write_text(without, encoding="utf-8")
+    assert "optics.record" in refused(["run", "edx-tomography", "--instrument", str(bare)], tmp_path / "out", capsys)
+
+
 def test_an_instrument_can_be_named_or_given_in_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["devices", "--instrument", "simulated"]) == 0
-    from cryoctl.registry import find
-
     text = Path(str(find("cryoctl.instruments", "simulated"))).read_text(encoding="utf-8")
     file = tmp_path / "mine.yaml"
     file.write_text(text.replace("speed_m_per_s: 5.0e-6", "speed_m_per_s: 7 um/s"), encoding="utf-8")
