@@ -10,6 +10,7 @@
     │   ├── DoseRefused          the next exposure would pass the dose limit
     │   └── InterlockRefused     an interlock forbids the step
     ├── StepLost                 a step was begun and could not be done (a target not found, drift too large)
+    ├── Interrupted              a run was taken up again, and something of its world could not be driven back
     ├── DeviceError              the instrument misbehaved: safe state, exit 5
     │   ├── OutOfRange           a set point beyond what the device allows; use BadInput where it is known beforehand
     │   ├── NotReached           a move ended elsewhere than it was sent
@@ -72,6 +73,16 @@ class InterlockRefused(Refused):
 
 class StepLost(CryoctlError):
     exit_code = 4
+
+
+class Interrupted(CryoctlError):
+    """Thrown where a resumed run goes on; `lost` names what can't be driven back (a contact, a milled shape)."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, lost: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class DeviceError(CryoctlError):

@@ -1,8 +1,9 @@
 """Protocols: a chart of states whose methods are generators of steps; pure, no I/O, no time, no randomness.
 
 A state method yields steps and returns the trigger of the next transition. What the runner throws at a yield
-(`StepLost`, `DoseRefused`, `InterlockRefused`) may be caught; uncaught it fires the trigger `lost`, `dose_spent`
-or `interlocked` where the chart has that transition, and otherwise ends the run in good order for that reason.
+(`StepLost`, `DoseRefused`, `InterlockRefused`, `Interrupted`) may be caught; uncaught it fires the trigger `lost`,
+`dose_spent`, `interlocked` or `interrupted` where the chart has that transition, and otherwise ends the run in good
+order for that reason.
 Nothing is yielded in `finally`.
 """
 
@@ -132,6 +133,14 @@ class Protocol:
     def interlock_limits(self) -> Mapping[str, float]:
         """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, patience_s; all optional."""
         return {}
+
+    def lost_by_interruption(self) -> tuple[str, ...]:
+        """What of the world could not be driven back, were the run interrupted at the step under way.
+
+        Names of such things (a contact, a bond, a milled shape). Where there are any, a resumed run is not gone on
+        with: `Interrupted` is thrown instead, and the chart answers.
+        """
+        return ()
 
     def describe(self) -> Mapping[str, Any]:
         """What the run file's head says of this experiment, plain values.

@@ -18,6 +18,7 @@ _RUN, _DATA, _LOOK_UP = "Run an experiment", "Work with its data", "Look up"
 COMMANDS: dict[str, Entry] = {
     "rehearse": Entry("runs", _RUN, "Predict duration, dose and counts on simulators; writes nothing."),
     "run": Entry("runs", _RUN, "Run a recipe (on simulators, or on --instrument FILE)."),
+    "resume": Entry("resume", _RUN, "Go on with a run that was killed, aborted or stopped by a fault."),
     "status": Entry("operate", _RUN, "Where a run is, from another shell."),
     "tell": Entry("operate", _RUN, "Pause, go on, skip, stop after, abort, note."),
     "replay": Entry("replays", _RUN, "Play a recipe on recorded data."),

@@ -37,6 +37,9 @@ class LineProgress(Follower):
         for line in preflight.lines(head, outlook):
             say(line)
 
+    def earlier(self, event: Event) -> None:
+        self._snapshot.event(event)
+
     def event(self, event: Event) -> None:
         self._snapshot.event(event)
         if event.event in _TOLD or event.level != "info":
@@ -95,6 +98,9 @@ class TerminalProgress(Follower):
         self._progress.update(self._dose, total=limit if limit < float("inf") else None)
         self._began_s = time.monotonic()
         self._progress.start()
+
+    def earlier(self, event: Event) -> None:
+        self._snapshot.event(event)
 
     def event(self, event: Event) -> None:
         self._snapshot.event(event)

@@ -162,8 +162,9 @@ class Actions:
             raise ReadBackMismatch(f"{detector.name}: told to go out, reads back in")
 
     async def _expose(self, step: Expose) -> Any:
-        self._allowed.check_shift(step)
-        return await self._desk.expose(step)
+        wanted = self._desk.where_it_is_now(step)
+        self._allowed.check_shift(wanted)
+        return await self._desk.expose(wanted)
 
     async def _measure_current(self, step: MeasureCurrent) -> CurrentMeasured:
         reading = await self._devices.beam.measure_current()

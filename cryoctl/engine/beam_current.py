@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +57,11 @@ class BeamCurrent:
         if self._optics is None:
             raise StepLost("optics: no preset is in use; a protocol starts with UseOptics")
         return self._known or nominal(self._optics.beam_current_a, now_s())
+
+    def recall(self, known: KnownCurrent | None, since: Sequence[Charged]) -> None:
+        """What an earlier session knew of the optics that are in use again: its exposures may have to be charged again
+        once the current is measured."""
+        self._known, self._since = known, list(since)
 
     def note(self, charged: Charged) -> None:
         """An exposure since the last measurement."""

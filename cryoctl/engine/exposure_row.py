@@ -1,4 +1,4 @@
-"""A row of the exposure table as it is planned, and whether stage and image shift agree with it."""
+"""A row of the exposure table as it is planned, whether stage and image shift agree with it, and a result from it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from cryoctl.dose.permits import Plan
 from cryoctl.errors import DoseRefused
 from cryoctl.interfaces.beam import Scan
 from cryoctl.interfaces.stage import StagePosition
-from cryoctl.steps import Expose
+from cryoctl.runfile.exposure_table import number
+from cryoctl.runfile.fold import FoldedExposure, RunFold
+from cryoctl.steps import Expose, Exposed, FrameRef
 
+STREAMS = {
+    "record": "image",
+    "search": "search",
+    "view": "search",
+    "focus": "focus",
+    "wobble": "focus",
+    "track": "track",
+}
+"""Where the picture of an exposure of each kind is kept; shower and spectrum keep none."""
 _BELIEF_LIMIT_M = 5e-6
 """How far an exposure's place may differ from stage plus image shift: corrections are smaller, a mix-up is larger."""
 
@@ -74,3 +85,36 @@ def planned_row(
         "shape": list(step.shape),
         "scans": step.scans,
     }
+
+
+def exposed_again(index: int, exposure: FoldedExposure, step: Expose, fold: RunFold) -> Exposed | None:
+    """The result of an exposure of which the journal has the done record but no result; None where it is lost.
+
+    Lost are those whose report never came, those charged in full after a fault, and those without the picture that
+    they were made for.
+    """
+    row = exposure.row
+    pictured = bool(step.detector) and step.kind in STREAMS
+    if not exposure.done or row.get("outcome") not in ("settled", "partial"):
+        return None
+    complete = row.get("outcome") == "settled"
+    stream = str(row.get("stream") or "")
+    found = [one for one in fold.frames.get(stream, {}).values() if int(one["exposure"]) == index]
+    if not found and (pictured or not complete):
+        return None
+    frame = found[0] if found else None
+    pixel_m = number(row.get("pixel_size_m"))
+    shifts = [] if frame is None else [(number(dy), number(dx)) for dy, dx in frame["shifts_px"]]
+    edx = {} if frame is None else frame.get("edx") or {}
+    return Exposed(
+        exposure=index,
+        outcome="done" if complete else "partial",
+        frame=None if frame is None else FrameRef(stream=stream, index=int(frame["index"])),
+        dose_e_per_a2=number(row.get("dose_e_per_a2")),
+        started_s=number(row.get("time_s")),
+        duration_s=number(row.get("duration_s")),
+        scans_done=int(row.get("scans", 1)) if frame is None else int(frame["scans"]),
+        drift_x_m=sum(dx for _, dx in shifts) * pixel_m,
+        drift_y_m=sum(dy for dy, _ in shifts) * pixel_m,
+        edx_counts=sum(int(count) for count in edx.get("counts", ())),
+    )

@@ -19,7 +19,8 @@ from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate, Plan
 from cryoctl.engine.beam_current import BeamCurrent, Charged
 from cryoctl.engine.beam_time import BeamFound, irradiate, stop_beam
-from cryoctl.engine.exposure_row import check_belief, planned_row, scan_of
+from cryoctl.engine.earlier_session import charged_before
+from cryoctl.engine.exposure_row import STREAMS, check_belief, planned_row, scan_of
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import outlive
@@ -29,19 +30,10 @@ from cryoctl.engine.underway import Underway, received_deposits
 from cryoctl.errors import DeviceError, Refused, StepLost
 from cryoctl.interfaces.beam import CurrentReading, ExposureReport, Scan
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import Afford, Affordable, Expose, Exposed, FrameRef
 from cryoctl.steps.codec import plain
 from cryoctl.streaming.sink import Picture
-
-STREAMS = {
-    "record": "image",
-    "search": "search",
-    "view": "search",
-    "focus": "focus",
-    "wobble": "focus",
-    "track": "track",
-}
-"""Where the picture of an exposure of each kind is kept; shower and spectrum keep none."""
 
 
 class ExposureDesk:
@@ -68,6 +60,8 @@ class ExposureDesk:
         self._pixel_ratio = pixel_ratio
         self._count = 0
         self._stop: asyncio.Event | None = None
+        self._moved_m = (0.0, 0.0)
+        self._unwatched_s = 0.0
         self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
         self.state = ""
         """The protocol's state, for the exposure table."""
@@ -80,6 +74,28 @@ class ExposureDesk:
     def beam_time(self) -> bool:
         """From an intent to its done record: not to be cancelled, only to be asked to `stop`."""
         return self._stop is not None
+
+    def continue_after(self, fold: RunFold) -> None:
+        """Take over what an earlier session exposed: the ledger is charged with it, one under way in full."""
+        self._count = max(fold.exposures, default=-1) + 1
+        self._moved_m = fold.moved_m
+        for charged in charged_before(fold):
+            self._gate.ledger.charge(charged.kind, charged.deposits, charged.position_sigma_m)
+
+    def found_moved(self, x_m: float, y_m: float) -> None:
+        """After an interruption the specimen was found so much further on (beam-normal): every image shift follows."""
+        self._moved_m = (self._moved_m[0] + x_m, self._moved_m[1] + y_m)
+        self._recorder.record("moved", {"x_m": self._moved_m[0], "y_m": self._moved_m[1]})
+
+    def unwatched(self, time_s: float) -> None:
+        """Nobody saw where the specimen went for so long: places are less sure until a track picture is taken."""
+        self._unwatched_s = time_s
+
+    def where_it_is_now(self, step: Expose) -> Expose:
+        """The exposure as it has to be made after what an interruption left."""
+        sigma_m = step.position_sigma_m + step.drift_bound_m_per_s * self._unwatched_s / 3
+        shift_x_m, shift_y_m = step.shift_x_m + self._moved_m[0], step.shift_y_m + self._moved_m[1]
+        return dataclasses.replace(step, shift_x_m=shift_x_m, shift_y_m=shift_y_m, position_sigma_m=sigma_m)
 
     def stop(self) -> None:
         """Ask the exposure under way to end; it is over when `expose` returns."""
@@ -120,7 +136,7 @@ class ExposureDesk:
         deposits: list[Deposit] = []
         limit = self._gate.ledger.limit_e_per_a2
         peak = sigma_m = 0.0
-        for wanted in step.exposures:
+        for wanted in map(self.where_it_is_now, step.exposures):
             plan = self._plan(wanted, scan_of(wanted, step.tilt_deg), step.tilt_deg, self.current.now())
             deposits += plan.deposits
             sigma_m = max(sigma_m, wanted.position_sigma_m + plan.edge_sigma_m)
@@ -236,6 +252,8 @@ class ExposureDesk:
                 reference = self._keep(one, whole)
             except Exception as error:  # a full disk: the dose is charged all the same
                 failure = error
+        if step.kind == "track":
+            self._unwatched_s = 0.0
         latency_s = self._devices.beam.capabilities.blanker_latency_s
         received = received_deposits(self._gate, one, report, latency_s)
         dose = self._settle(one, received, "settled" if complete else "partial", "measured")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cryoctl.engine.recorder import Recorder
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.runfile.event_store import EventPlace, ScanEvents
+from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.frame_store import FramePlace
 from cryoctl.steps import FrameRef
 
@@ -42,6 +43,14 @@ class FrameShelf:
         self._recorder = recorder
         self._next: dict[str, int] = {}
         self._where: dict[FrameRef, FramePlace] = {}
+
+    def continue_after(self, fold: RunFold) -> None:
+        """Go on behind the frames that a journal knows."""
+        for stream, frames in fold.frames.items():
+            self._next[stream] = len(fold.frame_records(stream))
+            for index, record in frames.items():
+                place = FramePlace(record["segment"], int(record["slot"]), record["sha256"])
+                self._where[FrameRef(stream=stream, index=index)] = place
 
     def keep(
         self,

@@ -11,11 +11,8 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from cryoctl.engine.ending import RunStatus
-from cryoctl.errors import DoseRefused, InterlockRefused, RunFileError, StepLost
+from cryoctl.errors import RunFileError
 from cryoctl.protocol import Chart, Protocol
-
-THROWN = {StepLost: "lost", DoseRefused: "dose_spent", InterlockRefused: "interlocked"}
-"""Trigger that an uncaught one of these fires, where the chart has it."""
 
 _RUN_TRANSITIONS = (
     ("prepare", RunStatus.IDLE, RunStatus.PREPARING),

@@ -18,16 +18,20 @@ from cryoctl.engine.ending import Ending, EndReason, RunStatus
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.interlocks import build
-from cryoctl.engine.machine import THROWN, ProtocolMachine, StatusMachine
+from cryoctl.engine.machine import ProtocolMachine, StatusMachine
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.patience import abandon, outlive
 from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.replay import chart_ending
+from cryoctl.engine.restore import Resumed, Return
 from cryoctl.engine.safe_state import BLANK, dangers, reach_safe_state, unconfirmed
-from cryoctl.errors import CryoctlError, DeviceTimeout, DoseRefused, InterlockRefused, StepLost
+from cryoctl.engine.set_points import SetPoints
+from cryoctl.engine.thrown import Thrown, outcome_of, told, where_uncaught_leads
+from cryoctl.errors import CryoctlError, DeviceTimeout, Interrupted
 from cryoctl.protocol import Protocol, Steps
-from cryoctl.steps import Compute, Expose, MoveStage, Step, Wait
+from cryoctl.steps import Compute, Expose, Exposed, MoveStage, Step, Wait
 from cryoctl.steps.codec import decode, encode, fingerprint
 
 _BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
@@ -40,13 +44,16 @@ class Runner:
     Args:
         outfit: everything a run needs (devices, stores, sinks, gate), connected by `launch`.
         until: name of a state at whose entry the run ends in good order, or empty.
+        resumed: where an earlier session of this run left the protocol, and what it left.
     """
 
-    def __init__(self, protocol: Protocol, outfit: Outfit, until: str = "") -> None:
+    def __init__(self, protocol: Protocol, outfit: Outfit, until: str = "", resumed: Resumed | None = None) -> None:
         self._protocol = protocol
         self._outfit = outfit
         self._until = until
-        self._machine = ProtocolMachine(protocol)
+        self._resumed = resumed
+        self._machine = ProtocolMachine(protocol) if resumed is None else resumed.standing.machine
+        self._set_points = SetPoints() if resumed is None else resumed.standing.set_points
         self._recorder: Recorder = outfit.recorder
         self._monitors: Monitors = outfit.monitors
         self._operator: OperatorDesk = outfit.operator
@@ -56,10 +63,12 @@ class Runner:
         self._boundary = Boundary(
             self._operator, self._monitors, build(protocol.interlock_limits()), self._recorder, self._status
         )
-        self._key = 0
-        self._visits: dict[str, int] = {}
+        self._key = 0 if resumed is None else resumed.standing.key
+        self._visits: dict[str, int] = {} if resumed is None else resumed.standing.visits
+        self._beside = 0
         self.untold: list[str] = []
         """What could not be recorded on the way to the safe state."""
+        self._devices = outfit.devices
         self._actions = Actions(
             outfit.devices,
             outfit.optics,
@@ -129,6 +138,11 @@ class Runner:
             self.untold.append(f"{type(error).__name__}: {error}")
 
     async def _play_chart(self) -> Ending:
+        if self._resumed is not None and not self._machine.ended:
+            trigger = await self._take_up(self._resumed)
+            if isinstance(trigger, Ending):
+                return trigger
+            self._machine.fire(trigger)
         while not self._machine.ended:
             state = self._machine.state
             if self._until and state == self._until:
@@ -138,9 +152,33 @@ class Runner:
             if isinstance(trigger, Ending):
                 return trigger
             self._machine.fire(trigger)
-        reason = EndReason(self._protocol.chart.finals[self._machine.state])
         self._enter(self._machine.state)
-        return Ending(reason, self._protocol.closing_message(self._machine.state))
+        return chart_ending(self._protocol, self._machine.state)
+
+    async def _take_up(self, resumed: Resumed) -> str | Ending:
+        """Go on where the journal ends: what is certain of the step under way is told first, the instrument is driven
+        back, and the protocol is answered as if nothing had been."""
+        standing = resumed.standing
+        if standing.ending is not None:
+            return standing.ending
+        assert standing.generator is not None
+        self._visits[standing.state] -= 1
+        if sum(self._visits.values()) < resumed.states_told:
+            self._visits[standing.state] += 1
+            self._desk.state = standing.state
+        else:
+            self._enter(standing.state)
+        outcome = standing.outcome
+        if lost := self._protocol.lost_by_interruption():
+            outcome = Interrupted(f"the run was interrupted: {', '.join(lost)} can't be driven back", lost)
+        else:
+            await Return(resumed, self._devices, self._desk, self._recorder, self._carry_out_beside).drive_back()
+        return await self._play_state(standing.generator, standing.step, outcome)
+
+    async def _carry_out_beside(self, step: Step[Any]) -> Any:
+        """A step that the protocol did not ask for; its key has the session before the point."""
+        self._beside += 1
+        return await self._carry_out(step, f"r{self._resumed.session if self._resumed else 0}.{self._beside}")
 
     def _enter(self, state: str) -> None:
         visit = self._visits[state] = self._visits.get(state, 0) + 1
@@ -151,56 +189,65 @@ class Runner:
         for hook in self._outfit.on_state:
             hook(state, visit)
 
-    async def _play_state(self, generator: Steps) -> str | Ending:
-        result: Any = None
-        error: CryoctlError | None = None
+    async def _play_state(
+        self, generator: Steps, asked: Step[Any] | None = None, outcome: Exposed | CryoctlError | None = None
+    ) -> str | Ending:
+        """Play a state to its trigger.
+
+        Args:
+            asked: what an earlier session was asked for last.
+            outcome: what is known to have come of that.
+        """
+        step, result, error = asked, None, None
         while True:
-            try:
-                step = generator.send(result) if error is None else generator.throw(error)
-            except StopIteration as finished:
-                return finished.value
-            except (StepLost, DoseRefused, InterlockRefused) as uncaught:
-                return self._uncaught(uncaught)
+            if step is None:
+                try:
+                    step = generator.send(result) if error is None else generator.throw(error)
+                except StopIteration as finished:
+                    return finished.value
+                except Thrown as uncaught:
+                    return where_uncaught_leads(self._machine, uncaught)
             result, error = None, None
             try:
-                result = await self._carry_out(step)
-            except (StepLost, DoseRefused, InterlockRefused) as thrown:
+                if outcome is not None:
+                    result = self._conclude(step, self._next_key(), outcome)
+                else:
+                    result = await self._carry_out(step, self._next_key())
+            except Thrown as thrown:
                 error = thrown
             except BaseException:
                 with contextlib.suppress(Exception):  # a protocol that yields in `finally` must not hide the reason
                     generator.close()
                 raise
+            step, outcome = None, None
 
-    def _uncaught(self, error: CryoctlError) -> str | Ending:
-        for kind, trigger in THROWN.items():
-            if isinstance(error, kind):
-                if self._machine.can(trigger):
-                    return trigger
-                reason = {
-                    "lost": EndReason.TARGET_LOST,
-                    "dose_spent": EndReason.DOSE,
-                    "interlocked": EndReason.INTERLOCK,
-                }[trigger]
-                return Ending(reason, error.message)
-        raise error
-
-    async def _carry_out(self, step: Step[Any]) -> Any:
-        await self._boundary.cross()
-        key = str(self._key)
+    def _next_key(self) -> str:
         self._key += 1
+        return str(self._key - 1)
+
+    async def _carry_out(self, step: Step[Any], key: str) -> Any:
+        await self._boundary.cross()
         asked = encode(step)
         assert asked is not None
         self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
         try:
-            result = encode(await self._abortable(step))
-        except (StepLost, DoseRefused, InterlockRefused) as error:
-            outcome = "lost" if isinstance(error, StepLost) else "refused"
-            told = {"type": type(error).__name__, "message": error.message}
-            self._recorder.record("result", {"key": key, "outcome": outcome, "result": None, "error": told})
-            self._recorder.event("decision", type(step).__name__, error.message, "warning")
-            raise
-        self._recorder.record("result", {"key": key, "outcome": "done", "result": result, "error": None})
-        return decode(result)
+            outcome = await self._abortable(step)
+        except Thrown as error:
+            outcome = error
+        return self._conclude(step, key, outcome)
+
+    def _conclude(self, step: Step[Any], key: str, outcome: Any) -> Any:
+        """Journal what came of a step; the protocol is given what the journal holds, an error is raised."""
+        if isinstance(outcome, CryoctlError):
+            kept = {"key": key, "outcome": outcome_of(outcome), "result": None, "error": told(outcome)}
+            self._recorder.record("result", kept)
+            self._recorder.event("decision", type(step).__name__, outcome.message, "warning")
+            raise outcome
+        encoded = encode(outcome)
+        self._recorder.record("result", {"key": key, "outcome": "done", "result": encoded, "error": None})
+        result = decode(encoded)
+        self._set_points.note(step, result)
+        return result
 
     async def _abortable(self, step: Step[Any]) -> Any:
         """Carry the step out, within its time; an abort stops it, and during an exposure an urgent interlock."""

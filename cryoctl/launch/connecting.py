@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import cast
 
 from cryoctl.errors import DeviceError
+from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_set import DeviceSet
 
 
-async def connect_all(devices: DeviceSet) -> None:
+async def connect_all(devices: DeviceSet) -> dict[str, Identity]:
     """All at once; every failure is told in one sentence, once.
+
+    Returns:
+        Who answered, by the device's name.
 
     Raises:
         BadInput: a device can't be used as it was asked for.
         DeviceError: one does not answer.
     """
-    answers = await asyncio.gather(*(device.connect() for device in devices), return_exceptions=True)
+    every = list(devices)
+    answers = await asyncio.gather(*(device.connect() for device in every), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if not failures:
-        return
+        return {device.name: cast(Identity, answer) for device, answer in zip(every, answers, strict=True)}
     await close_all(devices)
     for failure in failures:
         if not isinstance(failure, DeviceError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cryoctl.dose.ledger import DoseLedger, grid_over
+from cryoctl.dose.ledger import DoseLedger, DoseMap, grid_over
 from cryoctl.dose.permits import DoseGate
 from cryoctl.dose.unknown import UnknownDose
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.protocol import InstrumentFacts, Protocol
+from cryoctl.runfile.fold import RunFold
 
 
 def make_ledger(protocol: Protocol, earlier: EarlierDose) -> DoseLedger:
@@ -19,6 +20,11 @@ def make_ledger(protocol: Protocol, earlier: EarlierDose) -> DoseLedger:
     grid = grid_over(box)
     prior = earlier.on(grid) if earlier.maps else None
     return DoseLedger(grid, protocol.dose_limit_e_per_a2(), prior, earlier.position_sigma_m)
+
+
+def ledger_again(fold: RunFold, prior: DoseMap | None) -> DoseLedger:
+    """The ledger of an interrupted run as it began; what the run itself exposed is charged by who goes on with it."""
+    return DoseLedger(fold.grid, fold.limit_e_per_a2, prior, float(fold.head["dose"].get("prior_sigma_m") or 0.0))
 
 
 def make_gate(devices: DeviceSet, facts: InstrumentFacts, ledger: DoseLedger) -> DoseGate:

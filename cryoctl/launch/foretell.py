@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoctl.dose.ledger import DoseLedger
-from cryoctl.engine.machine import THROWN, ProtocolMachine
+from cryoctl.engine.machine import ProtocolMachine
+from cryoctl.engine.thrown import THROWN
 from cryoctl.errors import CryoctlError
 from cryoctl.launch.prepare import Furnished
 from cryoctl.launch.stated_instrument import StatedInstrument
@@ -75,7 +76,7 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> tup
                 trigger = str(finished.value)
                 break
             except tuple(THROWN) as uncaught:
-                trigger = THROWN[type(uncaught)]
+                trigger, _ = THROWN[type(uncaught)]
                 break
             if steps >= MOST_STEPS and instrument.progress > 0.0:
                 return instrument.progress, ""

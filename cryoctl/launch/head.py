@@ -7,6 +7,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from cryoctl.analysis.lines import line_energy_ev
@@ -56,6 +57,10 @@ def journal_head(
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "specimen": described.get("specimen", ""),
         "operator": prepared.request.operator,
+        "overrides": list(prepared.request.overrides),
+        "recipe_path": _place(prepared.request.recipe),
+        "instrument_path": _place(str(prepared.instrument_source)),
+        "world": None if prepared.request.world is None else str(prepared.request.world.absolute()),
         "dose": {
             "grid": plain(ledger.grid),
             "limit_e_per_a2": limit if math.isfinite(limit) else None,
@@ -77,6 +82,11 @@ def journal_head(
         "devices": devices_told(furnished.devices),
         "replay_of": furnished.replay_of,
     }
+
+
+def _place(named: str) -> str:
+    """Of a file its whole path, so that a resume finds it from anywhere; a bundled name as it is."""
+    return str(Path(named).absolute()) if Path(named).is_file() else named
 
 
 def devices_told(devices: DeviceSet) -> dict[str, Any]:

@@ -42,7 +42,10 @@ class Prepared:
     protocol_class: type[Protocol]
     parameters: Any
     instrument: Instrument
+    instrument_source: Path | str
     faults: tuple[Mapping[str, Any], ...]
+    calibrated_at: datetime | None = None
+    """The day against which calibrations must not have expired; None for now."""
 
     @property
     def virtual(self) -> bool:
@@ -72,12 +75,13 @@ def prepare(request: RunRequest) -> Prepared:
     """
     raw, protocol_class = read_recipe(request.recipe, request.overrides)
     parameters = validate(protocol_class.Parameters, raw)
-    instrument = load_instrument(_named_instrument(request, raw), raw.instrument_overrides)
+    source = _named_instrument(request, raw)
+    instrument = load_instrument(source, raw.instrument_overrides)
     if raw.simulation and instrument.file.clock != "virtual":
         raise RecipeError("simulation: this instrument is real; fields of the simulation can be set on simulators only")
     seed = request.seed if request.seed is not None else 0
     faults = read_faults(request.faults)
-    _check_fault_states(faults, protocol_class)
+    check_fault_states(faults, protocol_class)
     return Prepared(
         request=request,
         name=recipe_name(request.recipe),
@@ -86,6 +90,7 @@ def prepare(request: RunRequest) -> Prepared:
         protocol_class=protocol_class,
         parameters=parameters,
         instrument=instrument,
+        instrument_source=source,
         faults=faults,
     )
 
@@ -114,7 +119,7 @@ def read_faults(path: Path | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(cast(list[Mapping[str, Any]], entries))
 
 
-def _check_fault_states(faults: Sequence[Mapping[str, Any]], protocol_class: type[Protocol]) -> None:
+def check_fault_states(faults: Sequence[Mapping[str, Any]], protocol_class: type[Protocol]) -> None:
     """Raises `RecipeError` for a fault at a state that the protocol does not have: it would never act."""
     states = protocol_class.chart.states
     for index, entry in enumerate(faults):
@@ -125,8 +130,13 @@ def _check_fault_states(faults: Sequence[Mapping[str, Any]], protocol_class: typ
             raise RecipeError(f"faults[{index}].at.state: {protocol_class.name} has no state {quoted(state)}: {near}")
 
 
-def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool = True) -> Furnished:
+def furnish(
+    prepared: Prepared, world_file: Path | None, *, hidden_draws: bool = True, shared: Mapping[str, Any] | None = None
+) -> Furnished:
     """Build the devices (nothing is opened) and the protocol, and let it look at what they allow.
+
+    Args:
+        shared: what simulators are told besides (`DeviceContext.shared`).
 
     Raises:
         InstrumentError, RecipeError: one sentence; nothing was written.
@@ -137,6 +147,7 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
         simulation=prepared.raw.simulation,
         faults=prepared.faults,
         hidden_draws=hidden_draws,
+        shared=dict(shared or {}),
     )
     specimen = getattr(prepared.parameters, "specimen", None)
     if specimen is not None:
@@ -144,7 +155,7 @@ def furnish(prepared: Prepared, world_file: Path | None, *, hidden_draws: bool =
     devices = build_devices(prepared.instrument, context, prepared.protocol_class.requires, prepared.raw.protocol)
     if devices.truth is not None:
         devices.truth.check()
-    facts = gather_facts(prepared.instrument, devices)
+    facts = gather_facts(prepared.instrument, devices, prepared.calibrated_at)
     _check_presets(prepared.instrument, facts, devices)
     check_wanted_elements(prepared.parameters, facts)
     _check_detectors(prepared.parameters, devices)
@@ -239,8 +250,8 @@ def build_devices(
     )
 
 
-def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
-    """What a protocol may know; calibrations that have expired raise `CalibrationError`."""
+def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None = None) -> InstrumentFacts:
+    """What a protocol may know; calibrations that have expired at that time (now) raise `CalibrationError`."""
     beam, limits = devices.beam.capabilities, instrument.file.limits
     tilts: dict[str, tuple[float, float]] = {
         name: detector.capabilities.tilt_limits_deg for name, detector in devices.image_detectors.items()
@@ -270,7 +281,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet) -> InstrumentFacts:
         current_range_a=(least_a, min(most_a, limits.beam_current_a or math.inf)),
         tilt_limits_deg=tilts,
         optics=optics_of(instrument),
-        calibrations=_calibrated(instrument.file.calibration_set()),
+        calibrations=_calibrated(instrument.file.calibration_set(), at or datetime.now(UTC)),
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
         dose_known=devices.dose_known,
@@ -304,9 +315,8 @@ def optics_of(instrument: Instrument) -> dict[str, Optics]:
     return {name: replace(one, scan_rotation_deg=one.scan_rotation_deg + axis[0]) for name, one in found.items()}
 
 
-def _calibrated(calibrations: CalibrationSet) -> dict[str, CalibratedValue]:
+def _calibrated(calibrations: CalibrationSet, now: datetime) -> dict[str, CalibratedValue]:
     """By kind; whatever name the file gives them."""
-    now = datetime.now(UTC)
     values: dict[str, CalibratedValue] = {}
     for name in calibrations.by_name:
         entry = calibrations.require(name, now)

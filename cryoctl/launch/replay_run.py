@@ -60,6 +60,7 @@ def undertake_run(request: RunRequest, data: Path, recording: Recording) -> Unde
             protocol_class=protocol_class,
             parameters=parameters,
             instrument=parse_instrument(str(run.entry.instrument), run.path.name, check_drivers=False),
+            instrument_source="",
             faults=(),
         )
         facts = TypeAdapter(InstrumentFacts).validate_python(json.loads(str(run.entry.facts)))

@@ -54,6 +54,7 @@ def undertake_series(request: RunRequest, data: Path, recording: Recording) -> U
         protocol_class=protocol_class,
         parameters=validate(protocol_class.Parameters, raw),
         instrument=load_instrument(_INSTRUMENT),
+        instrument_source="",
         faults=(),
     )
     notes = tuple([_ignored_warning(ignored)] if ignored else []) + (() if series.dose_known else (DOSE_UNKNOWN,))

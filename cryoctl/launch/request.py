@@ -55,6 +55,10 @@ class Follower(Sink):
 
     def begin(self, head: Mapping[str, Any], outlook: Outlook) -> None: ...
 
+    def earlier(self, event: Event) -> None:
+        """Of a resumed run, before it goes on: what happened in its earlier sessions."""
+        self.event(event)
+
     def event(self, event: Event) -> None: ...
 
     def end(self, summary: Mapping[str, Any]) -> None: ...

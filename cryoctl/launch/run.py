@@ -24,21 +24,19 @@ from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.launch.connecting import close_all, connect_all
-from cryoctl.launch.counting import make_gate, make_ledger
-from cryoctl.launch.head import journal_head
+from cryoctl.launch.counting import make_gate
+from cryoctl.launch.going_on import catch_up, check_same_devices, interlocks_told, take_over
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
-from cryoctl.launch.summary import predicted, summarise
+from cryoctl.launch.stores import Stores, begin, go_on
+from cryoctl.launch.summary import summarise
 from cryoctl.launch.undertaking import Undertaking
-from cryoctl.runfile.event_store import EventStore
-from cryoctl.runfile.frame_store import FrameStore
-from cryoctl.runfile.journal import Journal
 from cryoctl.runfile.lock import RunLock
-from cryoctl.runfile.writer import write_skeleton
+from cryoctl.steps.codec import plain
 from cryoctl.streaming.event_lines import EventLines
 from cryoctl.streaming.sink import Sink
 
@@ -116,7 +114,8 @@ def carry_through(
     live: LiveFollower | None = None
     paths: RunPaths | None = None
     try:
-        paths = claim(request.out, prepared.name, prepared.seed)
+        past = undertaking.past
+        paths = past.paths if past is not None else claim(request.out, prepared.name, prepared.seed)
         live = live_follower(prepared, dry) if undertaking.with_live else None
         with RunLock(paths.parts.lock):
             session = in_own_loop(
@@ -135,7 +134,7 @@ def carry_through(
             if undertaking.after is not None:
                 undertaking.after(paths.run_file, finished)
     except BaseException:
-        if paths is not None:
+        if paths is not None and undertaking.past is None:
             paths.give_back()
         if lines is not None:
             lines.give_back()
@@ -232,10 +231,14 @@ def _player(
 
     async def play() -> Session:
         furnished = undertaking.furnisher(undertaking.prepared.request.world or paths.parts.world)
-        await connect_all(furnished.devices)
+        identities = await connect_all(furnished.devices)
+        if undertaking.past is not None:
+            check_same_devices(undertaking.past.fold, identities)
         try:
-            with ExitStack() as stores:
-                return await _play(undertaking, paths, furnished, followers, lines, live, on_control, stores)
+            with ExitStack() as closing:
+                stores = (begin if undertaking.past is None else go_on)(undertaking, paths, furnished, closing)
+                told = {name: plain(identity) for name, identity in identities.items()}
+                return await _play(undertaking, paths, furnished, stores, followers, lines, live, on_control, told)
         finally:
             await close_all(furnished.devices)
 
@@ -246,37 +249,31 @@ async def _play(
     undertaking: Undertaking,
     paths: RunPaths,
     furnished: Furnished,
+    stores: Stores,
     followers: Sequence[Follower],
     lines: EventLines | None,
     live: LiveFollower | None,
     on_control: OnControl | None,
-    stores: ExitStack,
+    identities: Mapping[str, Any],
 ) -> Session:
-    prepared, earlier = undertaking.prepared, undertaking.earlier
-    parts, durable = paths.parts, furnished.devices.durable
-    ledger = make_ledger(furnished.protocol, earlier)
-    head = journal_head(prepared, furnished, paths, ledger, earlier)
-    head["predicted"] = predicted(undertaking.outlook)
-    if earlier.maps:
-        np.save(parts.prior_dose, ledger.prior)
-    journal = Journal.create(parts.journal, durable)
-    stores.callback(journal.close)
-    frames = FrameStore(parts.frames, durable)
-    stores.callback(frames.close)
-    events = EventStore(parts.edx_events, durable)
-    stores.callback(events.close)
-    journal.append("head", head, t=0.0, sync=True)
-    write_skeleton(paths.run_file, head)
-    start_s = now_s()
-    begun, deaf = _begin(followers, {**head, "run_file": str(paths.run_file), "parts": str(parts.folder)}, undertaking)
+    prepared, head, past = undertaking.prepared, dict(stores.head), undertaking.past
+    start_s = now_s() - stores.time_s
+    told = {**head, "run_file": str(paths.run_file), "parts": str(paths.parts.folder)}
+    begun, deaf = _begin(followers, told, undertaking)
+    if past is not None:
+        catch_up((*([live] if live else []), *begun), past.fold, paths.parts)
     sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun]
-    recorder = Recorder(journal, sinks, start_s)
-    shelf = FrameShelf(frames, events, recorder)
-    outfit = build_outfit(furnished, ledger, recorder, shelf, furnished.facts.optics)
-    recorder.record("session", {"start_s": 0.0, "reason": "start"})
+    recorder = Recorder(stores.journal, sinks, start_s)
+    shelf = FrameShelf(stores.frames, stores.events, recorder)
+    outfit = build_outfit(furnished, stores.ledger, recorder, shelf, furnished.facts.optics)
+    resumed = None if past is None else take_over(past, furnished, outfit)
+    recorder.record("session", stores.session, sync=True)
+    recorder.record("identities", {"devices": identities})
     for sentence in deaf:
         recorder.event("fault", "follower", sentence, "warning")
-    runner = Runner(furnished.protocol, outfit, prepared.request.until)
+    if past is not None:
+        recorder.event("note", "resume", f"resumed: {past.reason}; {past.gap_s:.0f} s without a watch", "warning")
+    runner = Runner(furnished.protocol, outfit, prepared.request.until, resumed)
 
     def prepared_now() -> None:
         if on_control is not None:
@@ -287,9 +284,9 @@ async def _play(
     ending = await runner.run(prepared_now)
     return Session(
         ending=ending,
-        interlocks=runner.interlocks_met,
+        interlocks=[*(interlocks_told(past.fold) if past is not None else ()), *runner.interlocks_met],
         duration_s=recorder.time_s,
-        ledger=ledger,
+        ledger=stores.ledger,
         head=head,
         furnished=furnished,
     )

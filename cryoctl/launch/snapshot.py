@@ -71,6 +71,8 @@ class Snapshot:
                 self.status = {"pause": "paused", "go": "running", "abort": "securing"}.get(event.name, self.status)
             case "interlock":
                 self.interlocks += 1
+            case "note" if event.name == "resume" and self.status == "securing":
+                self.message, self.status = "", "running"
             case "end":
                 self.message, self.status, self.step = event.message, "securing", "writing the run file"
             case _:

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from cryoctl.launch.paths import RunPaths
 from cryoctl.launch.prepare import Furnished, Prepared
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.request import Outlook
+from cryoctl.runfile.fold import RunFold
 
 if TYPE_CHECKING:
     from cryoctl.engine.finish import Finished
@@ -21,8 +26,24 @@ After = Callable[[Path, "Finished"], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What earlier sessions left of a run that is gone on with.
+
+    `time_s` is the run's own time at which it goes on, `gap_s` how long nobody watched, `reason` a few words for the
+    file. `prior` is the dose [y, x] that the specimen had before the run, None for none.
+    """
+
+    paths: RunPaths
+    fold: RunFold
+    time_s: float
+    gap_s: float
+    reason: str
+    prior: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undertaking:
-    """A run or a replay, checked; `carry_through` does it. `dry` was furnished without a world."""
+    """A run, a resumed one or a replay, checked; `carry_through` does it. `dry` was furnished without a world."""
 
     prepared: Prepared
     furnisher: Furnisher
@@ -33,6 +54,7 @@ class Undertaking:
     commands: tuple[RecordedCommand, ...] = ()
     with_live: bool = True
     after: After | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,7 @@ def write_entry(
     sessions.write("start_s", np.array([one["start_s"] for one in fold.sessions], dtype=np.float64), units="s")
     sessions.write("end_s", np.array([one.get("end_s", np.nan) for one in fold.sessions], dtype=np.float64), units="s")
     sessions.write("reason", [str(one["reason"]) for one in fold.sessions])
+    sessions.write("utc", [str(one["utc"]) for one in fold.sessions])
     exposures = entry.group("exposures", "NXcollection")
     for name, values in table(fold.rows()).items():
         unit = unit_of(name)

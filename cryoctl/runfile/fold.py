@@ -43,6 +43,8 @@ class FoldedStep:
     outcome: str = ""
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    exposure: int | None = None
+    """The exposure that it was, once its intent was written."""
 
 
 @dataclass(slots=True)
@@ -68,11 +70,17 @@ class RunFold:
         self.steps: dict[str, FoldedStep] = {}
         self.sessions: list[dict[str, Any]] = []
         self.state = ""
+        self.states_entered = 0
+        self.moved_m = (0.0, 0.0)
+        """How much further on the specimen was found after interruptions (x, y), beam-normal."""
+        self.identities: dict[str, dict[str, str]] = {}
+        """Devices that answered, by name: maker, model, serial, firmware."""
         self.status = "preparing"
         self.end: dict[str, Any] | None = None
         self.time_s = 0.0
         self.journal_head = ""
         self.n_records = 0
+        self._step: FoldedStep | None = None
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> RunFold:
@@ -168,7 +176,10 @@ class RunFold:
         self.head = unplain(record)
 
     def _take_step(self, record: Record, time_s: float) -> None:
-        self.steps[record["key"]] = FoldedStep(record["key"], time_s, record["step"], record["fp"])
+        # A step that a resumed run takes again comes behind what was done to get there.
+        self.steps.pop(record["key"], None)
+        self._step = FoldedStep(record["key"], time_s, record["step"], record["fp"])
+        self.steps[record["key"]] = self._step
 
     def _take_result(self, record: Record, time_s: float) -> None:
         step = self.steps.get(record["key"])
@@ -179,11 +190,19 @@ class RunFold:
     def _take_intent(self, record: Record, time_s: float) -> None:
         row = {"outcome": "charged-in-full", "dose_source": "intended", "frame": -1, **record["row"]}
         self.exposures[int(record["exposure"])] = FoldedExposure(row, list(record["deposits"]), False)
+        if self._step is not None:
+            self._step.exposure = int(record["exposure"])
 
     def _take_exposed(self, record: Record, time_s: float) -> None:
         index = int(record["exposure"])
         before = self.exposures[index].row if index in self.exposures else {}
         self.exposures[index] = FoldedExposure({**before, **record["row"]}, list(record["deposits"]), True)
+
+    def _take_moved(self, record: Record, time_s: float) -> None:
+        self.moved_m = (number(record["x_m"]), number(record["y_m"]))
+
+    def _take_identities(self, record: Record, time_s: float) -> None:
+        self.identities = dict(record["devices"])
 
     def _take_frame(self, record: Record, time_s: float) -> None:
         self.frames.setdefault(record["stream"], {})[int(record["index"])] = record
@@ -198,6 +217,7 @@ class RunFold:
 
     def _take_state(self, record: Record, time_s: float) -> None:
         self.state = record["state"]
+        self.states_entered += 1
         self._event(time_s, "state", "info", record["state"], record.get("label") or record["state"])
 
     def _take_status(self, record: Record, time_s: float) -> None:
@@ -216,7 +236,8 @@ class RunFold:
     def _take_session(self, record: Record, time_s: float) -> None:
         if self.sessions:
             self.sessions[-1].setdefault("end_s", self.time_s)
-        self.sessions.append({"start_s": number(record["start_s"]), "reason": record.get("reason", "")})
+        told = {"start_s": number(record["start_s"]), "reason": record.get("reason", ""), "utc": record.get("utc", "")}
+        self.sessions.append(told)
         self.end = None
 
     def _take_end(self, record: Record, time_s: float) -> None:

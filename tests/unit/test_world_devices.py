@@ -173,7 +173,7 @@ def test_a_resumed_run_keeps_its_own(tmp_path: Path):
     path = tmp_path / "world.bin"
 
     async def part(start_s: float):
-        context = {"shared": {"start_s": start_s}} if start_s else {}
+        context = {"shared": {"resumed_s": start_s}} if start_s else {}
         async with Bench(world_file=path, **context) as bench:
             await bench.take()
             return bench.truth(), bench.world.run_time_s()
@@ -283,7 +283,7 @@ def test_a_kill_with_the_beam_open_ends_as_the_generator_would(tmp_path: Path):
     assert process.returncode == -signal.SIGKILL
 
     async def after():
-        async with Bench(world_file=path, shared={"start_s": 1.0}) as bench:
+        async with Bench(world_file=path, shared={"resumed_s": 1.0}) as bench:
             assert await bench.beam.is_blanked()
             return bench.truth()
 

@@ -23,26 +23,32 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
 
     def __init__(self, name: str, settings: S, world: World) -> None:
         super().__init__(name, settings, world)
-        self._inserted = False
         self._armed: Scan | None = None
         self._taken: dict[int, Taken] = {}
 
+    @property
+    def _inserted(self) -> bool:
+        """It stays where it is when the process dies."""
+        return bool(self.world.file.record["inserted"].get(self.name, False))
+
     async def insert(self) -> None:
         self._link()
-        if not self._inserted:
-            await asyncio.sleep(self.settings.insert_s)
-        self._inserted = True
+        await self._drive(True)
 
     async def retract(self) -> None:
         self._link()
-        if self._inserted:
-            await asyncio.sleep(self.settings.insert_s)
-        self._inserted = False
+        await self._drive(False)
         self._armed = None
 
     async def is_inserted(self) -> bool:
         self._link()
         return self._inserted
+
+    async def _drive(self, inside: bool) -> None:
+        if self._inserted != inside:
+            await asyncio.sleep(self.settings.insert_s)
+            self.world.file.record["inserted"][self.name] = inside
+            self.world.commit()
 
     async def arm(self, scan: Scan) -> None:
         self._link()

@@ -112,7 +112,8 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
             lasts_s = max(lasts_s, abs(value - start[axis]) / speed + self.settings.settle_s)
         self._stop = asyncio.Event()
         self._path = (now_s(), lasts_s, {axis: start[axis] for axis in targets}, targets)
-        self.world.stage.record["moving"] = True
+        self.world.stage.sent(targets)
+        self.world.commit()
         stopped = False
         try:
             async with asyncio.timeout(lasts_s * share):
@@ -123,9 +124,7 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         finally:
             reached = targets if share >= 1.0 and now_s() >= self._path[0] + lasts_s * (1 - 1e-9) else self._reached()
             self._path = self._stop = None
-            self.world.stage.advance(reached, self.world.time_s)
-            self.world.stage.arrive()
-            self.world.stage.record["moving"] = False
+            self.world.stage.came(reached, self.world.time_s)
             self.world.commit()
         if stopped:
             raise NotReached(f"{self.name}: stopped at {_told_of(reached)} on the way to {_told_of(targets)}")

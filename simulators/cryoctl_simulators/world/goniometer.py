@@ -128,6 +128,21 @@ class Goniometer:
         for name in ("noise_x_m", "noise_y_m"):
             self.record[name] = cut_normal(rng, self.settings.repeatability_m)
 
+    def sent(self, targets: Mapping[str, float]) -> None:
+        """A move begins: its controller brings it to its end by itself, whoever may be there to hear of it."""
+        self.record |= {"moving": True, "sent_to": dict(targets)}
+
+    def came(self, reached: Mapping[str, float], time_s: float) -> None:
+        """The move is over; these are the encoders."""
+        self.advance(reached, time_s)
+        self.arrive()
+        self.record |= {"moving": False, "sent_to": {}}
+
+    def finish_interrupted_move(self, time_s: float) -> None:
+        """Who sent it has died meanwhile."""
+        if self.record["moving"]:
+            self.came(self.record.get("sent_to", {}), time_s)
+
     def refill(self, time_s: float, speed_m_per_s: float | None = None) -> None:
         """Nitrogen is poured in: the holder shakes and drifts for a quarter of an hour or more."""
         self._settle_drift(time_s)

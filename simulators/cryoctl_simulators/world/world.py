@@ -39,8 +39,9 @@ C are within 1 % of the median of sixty wires, which scatter by 5 % (Si) and 3 %
 class World:
     """Opened at the first `connect` of a device, then the same for all.
 
-    `context.shared` may hold `start_s` (run time at which a resumed run goes on; 0 for a new run) and `specimen`
-    (the recipe's specimen fields). It gets `world` (this) and an `on_state` listener that sets off faults.
+    `context.shared` may hold `resumed_s` (run time at which a resumed run goes on; absent for a new one), `attended`
+    (False where nobody is there to open the valves) and `specimen` (the recipe's specimen fields). It gets `world`
+    (this) and an `on_state` listener that sets off faults.
 
     Args:
         context: what the device factories were given.
@@ -59,6 +60,7 @@ class World:
         self.devices: dict[str, Any] = {}
         self._opened = False
         self._base_s = 0.0
+        self._run_began_s = 0.0
         context.shared.setdefault("on_state", []).append(self.note_state)
 
     @classmethod
@@ -78,12 +80,8 @@ class World:
     def note_state(self, state: str, visit: int = 0) -> None:
         self.faults.note_state(state, visit)
 
-    @property
-    def start_s(self) -> float:
-        return float(self.context.shared.get("start_s", 0.0))
-
     def run_time_s(self) -> float:
-        return self.start_s + now_s()
+        return self.time_s - self._run_began_s
 
     @property
     def time_s(self) -> float:
@@ -92,7 +90,7 @@ class World:
 
     def since_start(self, world_time_s: Any) -> Any:
         """World time(s) as time of this run (s)."""
-        return world_time_s - self._base_s + self.start_s
+        return world_time_s - self._run_began_s
 
     def check(self) -> None:
         """
@@ -164,11 +162,11 @@ class World:
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header
         record = file.record
-        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run"):
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run", "inserted"):
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
-        self._base_s = float(record.setdefault("time_s", 0.0)) - now_s()
+        self._begin_session(record)
         seed = int(header["seed"])
         drawn = dict(header["stage"])
         drawn["runout"] = tuple(tuple(one) for one in drawn["runout"])
@@ -180,13 +178,27 @@ class World:
         tail = (beam.tail_m, beam.tail_fraction)
         drawn_from = int(header["specimen_seed"])
         self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
-        if self.start_s == 0.0:
+        if self.context.shared.get("resumed_s") is None:
             self.frames.begin_run()
             if not fresh:
                 self._remember_prior()
         if not self.column.record["blanked"]:
             self._end_of_interrupted_scan()
+        self.stage.finish_interrupted_move(self.time_s)
+        if self.context.shared.get("attended", True):
+            self.column.record["valves_open"] = True
         self.commit()
+
+    def _begin_session(self, record: dict[str, Any]) -> None:
+        """The world's time goes on where it was left; for a resumed run at that run's own time, if that is later."""
+        time_s = float(record.setdefault("time_s", 0.0))
+        resumed_s = self.context.shared.get("resumed_s")
+        if resumed_s is None:
+            record["run_began_s"] = time_s
+        else:
+            time_s = max(time_s, float(record.setdefault("run_began_s", 0.0)) + float(resumed_s))
+        self._run_began_s = float(record["run_began_s"])
+        self._base_s = time_s - now_s()
 
     def _remember_prior(self) -> None:
         """A second run in this world: what was there before is no dose of this run."""
