@@ -8,7 +8,10 @@ exception.
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 import queue
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -129,7 +132,14 @@ class LiveProcess:
 def serve(
     tilts: Any, answers: Connection, elements: tuple[str, ...], shape: tuple[int, int], settings: dict[str, Any]
 ) -> None:
-    """The child's loop; returns at ("end",) or on the first failure, which it reports in one sentence."""
+    """The child's loop; returns at ("end",) or on the first failure, which it reports in one sentence.
+
+    Signals of the terminal are the run's to answer; a run that is killed takes its child along.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     try:
         from cryoctl.reconstruction.live import LiveReconstruction
 
@@ -142,7 +152,12 @@ def serve(
                 live.add_tilt(*message[1:])
             else:
                 answers.send(("volumes", live.volumes()))
-    except KeyboardInterrupt:
-        return
     except Exception as problem:
         answers.send(("failed", f"live reconstruction: {type(problem).__name__}: {problem}"[:300]))
+
+
+def _follow_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
