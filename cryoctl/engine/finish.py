@@ -105,12 +105,13 @@ def finish(
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """All record frames: one image, tilt, target and dose (e-/m2, dead time taken off) each, and what was counted."""
+    """All record frames: one image, tilt, target, dose (e-/m2) and live share each, and what was counted."""
 
     images: list[Image]
     tilts_deg: list[float]
     targets: list[str]
     dose_e_per_m2: list[float]
+    live: list[float]
     counts: EdxCounts | None
 
 
@@ -126,9 +127,15 @@ def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Ser
         images,
         [float(row["tilt_deg"]) for row in rows],
         [str(row["target"]) for row in rows],
-        [journaled(row["dose_e_per_a2"]) * 1e20 * _live(record) for row, record in zip(rows, records, strict=True)],
+        [journaled(row["dose_e_per_a2"]) * 1e20 for row in rows],
+        [_live(record) for record in records],
         counts,
     )
+
+
+def _live_dose_e_per_m2(series: _Series, chosen: list[int]) -> float:
+    """What the live volumes show: the first tilt's dose (`streaming.live_reconstruction`), dead time taken off."""
+    return series.dose_e_per_m2[chosen[0]] * float(np.mean([series.live[k] for k in chosen]))
 
 
 def _live(record: Record) -> float:
@@ -161,7 +168,7 @@ def _results(
                 series.counts,
                 chosen,
                 angles,
-                dose_e_per_m2=float(np.mean([series.dose_e_per_m2[k] for k in chosen])),
+                dose_e_per_m2=_live_dose_e_per_m2(series, chosen),
                 solid_angle_sr=float(head["edx"]["solid_angle_sr"]),
                 beam_energy_ev=float(head["voltage_v"]),
                 voxel_size_m=voxel_m,

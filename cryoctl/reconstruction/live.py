@@ -79,8 +79,11 @@ class LiveReconstruction:
         tilt_deg: float,
         images: Mapping[str, npt.ArrayLike],
         background: Mapping[str, npt.ArrayLike] | None = None,
+        gain: float = 1.0,
     ) -> None:
         """Take in one tilt: counts [y, x] and expected background [y, x] of each element.
+
+        `gain` is what the tilt shows of the volume, relative: its dose over that of the first one.
 
         Raises BadInput if an element is missing or an image has another shape than the series.
         """
@@ -91,7 +94,7 @@ class LiveReconstruction:
                 found = np.shape(images[name]) if name in images else "no image"
                 raise BadInput(f"live: element {name}: {found} at {tilt_deg:g} degrees, expected shape {self._shape}")
             expected = None if background is None or name not in background else np.asarray(background[name])[None]
-            new[name] = _moved_back(tilt_series(np.asarray(images[name])[None], expected), shift)
+            new[name] = _moved_back(tilt_series(np.asarray(images[name])[None], expected, gain=[gain]), shift)
         TiltGeometry((float(tilt_deg),), *self._slice())
         self._shifts.append((float(shift[0]), float(shift[1])))
         self._tilt_deg.append(float(tilt_deg))
@@ -137,8 +140,9 @@ class LiveReconstruction:
         volume = self._volumes.get(name)
         if volume is None or not volume.any():
             volume = uniform_start(data, projector)
-        sensitivity = projector.back(data.weight)
-        update = projector.back(data.weight * count_ratio(data, projector.forward(volume))) * reciprocal(sensitivity)
+        weighted = data.weight * data.gain[:, None, None]
+        sensitivity = projector.back(weighted)
+        update = projector.back(weighted * count_ratio(data, projector.forward(volume))) * reciprocal(sensitivity)
         volume = volume * np.where(sensitivity > 0, update, np.float32(1.0))
         if self._smoothing > 0:
             volume = np.asarray(gaussian_filter(volume, self._smoothing, truncate=3.0), np.float32)

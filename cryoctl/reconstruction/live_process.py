@@ -53,15 +53,18 @@ class LiveProcess:
         tilt_deg: float,
         images: Mapping[str, npt.ArrayLike],
         background: Mapping[str, npt.ArrayLike] | None = None,
+        gain: float = 1.0,
         timeout_s: float = 60.0,
     ) -> bool:
-        """Queue one tilt; waits for room at most `timeout_s`. False if it could not be handed over (see `failure`).
+        """Queue one tilt (`LiveReconstruction.add_tilt`); waits for room at most `timeout_s`.
+
+        False if it could not be handed over (see `failure`).
 
         Blocks: call it from a worker thread where a loop must go on.
         """
         sent = {name: np.array(image, np.float32) for name, image in images.items()}
         expected = None if background is None else {n: np.array(b, np.float32) for n, b in background.items()}
-        return self._put(("tilt", float(tilt_deg), sent, expected), timeout_s)
+        return self._put(("tilt", float(tilt_deg), sent, expected, float(gain)), timeout_s)
 
     def volumes(self, timeout_s: float = 600.0) -> dict[str, Stack]:
         """Volumes after all tilts handed over so far; waits for them at most `timeout_s`; {} after a failure."""

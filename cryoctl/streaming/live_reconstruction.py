@@ -8,6 +8,7 @@ after another, each with a process of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,7 @@ class LiveFollower:
         self._process: LiveProcess | None = None
         self._target = ""
         self._shape = (0, 0)
+        self._first_dose = math.nan
         self._done: dict[str, dict[str, Volume]] = {}
         self.failure = ""
 
@@ -72,16 +74,22 @@ class LiveFollower:
                     images[name], expected[name] = one.counts, one.background_expectation
             else:
                 images |= {name: np.zeros(shape, np.float32) for name in self._settings.elements}
-            handed = self._process.add_tilt(picture.tilt_deg, images, expected)
+            handed = self._process.add_tilt(picture.tilt_deg, images, expected, self._gain(picture.dose_e_per_a2))
         except CryoctlError as error:
             self.failure = error.message
             return
         if not handed:
             self.failure = self._process.failure or "the live reconstruction did not take a tilt"
 
+    def _gain(self, dose_e_per_a2: float) -> float:
+        """A tilt of less dose, or one that was stopped on its way, shows as much less; 1 where dose is unknown."""
+        if not 0.0 < self._first_dose < math.inf:
+            self._first_dose = dose_e_per_a2
+        return dose_e_per_a2 / self._first_dose if 0.0 < dose_e_per_a2 < math.inf else 1.0
+
     def _begin(self, target: str, shape: tuple[int, int]) -> None:
         self._finish()
-        self._target, self._shape = target, shape
+        self._target, self._shape, self._first_dose = target, shape, math.nan
         names = (HAADF, *self._settings.elements)
         self._process = LiveProcess(names, shape, passes=self._settings.passes, align_by=HAADF)
 

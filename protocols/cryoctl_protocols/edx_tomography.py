@@ -197,27 +197,36 @@ class EdxTomography(TargetFinding):
 
     def record(self) -> Steps:
         exposure = self.record_exposure(self.tilt_deg, tracked=self.tracking_is_due())
-        done: Exposed | None = None
-        try:
-            done = yield from exposure
-        except StepLost as error:
-            yield from self.warn("record", f"{error} (on_lost: {self.recipe.on_lost})")
-            if self.recipe.on_lost == "repeat":
-                done = yield from self._record_again(exposure)
-        if done is None:
-            self.lost_tilts += 1
+        done = yield from self._take_record(exposure)
+        if done is None or done.outcome == "partial":
+            again = (yield from self._record_again(exposure)) if self.recipe.on_lost == "repeat" else None
+            done = again if again is not None else done
+        if done is None or done.frame is None:
+            self.lost_tilts.append(self.tilt_deg)
         else:
             self._keep(done, exposure)
         self.tilt_index += 1
         return "recorded"
 
-    def _record_again(self, exposure: Expose) -> Block[Exposed | None]:
+    def _take_record(self, exposure: Expose) -> Block[Exposed | None]:
+        """None where its picture is lost; one that was stopped on its way has some of its scan frames."""
         try:
             done = yield from exposure
         except StepLost as error:
-            yield from self.warn("record", f"{error}: the tilt is left out")
+            yield from self.warn("record", f"{error} (on_lost: {self.recipe.on_lost})")
             return None
+        if done.outcome == "partial":
+            told = f"stopped after {done.scans_done} of {exposure.scans} scan frames at {self.tilt_deg:.2f} deg"
+            yield from self.warn("record", f"{told} (on_lost: {self.recipe.on_lost})")
         return done
+
+    def _record_again(self, exposure: Expose) -> Block[Exposed | None]:
+        """Once more, where the dose suffices; what came of the first time is charged in any case."""
+        answer = yield from Afford(exposures=(exposure,), tilt_deg=self.tilt_deg)
+        if not answer.fits:
+            yield from self.warn("record", f"the dose does not suffice to record {self.tilt_deg:.2f} deg again")
+            return None
+        return (yield from self._take_record(exposure))
 
     def _keep(self, done: Exposed, exposure: Expose) -> None:
         bearing, log = self.bearing, self.log
@@ -247,7 +256,9 @@ class EdxTomography(TargetFinding):
             outcome = "completed"
         else:
             outcome = "partial"
-            self.why = self.why or f"{missing} of {len(self.doses)} tilts are missing"
+            lost = ", ".join(f"{tilt:.1f}" for tilt in self.lost_tilts)
+            which = f" (lost at {lost} deg)" if lost else ""
+            self.why = self.why or f"{missing} of {len(self.doses)} tilts are missing{which}"
         yield from self._end_target(outcome)
         return "target_closed"
 

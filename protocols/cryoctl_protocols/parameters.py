@@ -269,7 +269,7 @@ class EdxTomographyParameters(StrictModel):
     """One complete series each, one after another."""
     on_target_lost: Literal["skip", "end"] = "skip"
     """What a lost target means for the others."""
-    on_lost: Literal["skip", "repeat"] = "skip"
+    on_lost: Literal["skip", "repeat"] = "repeat"
     """What is done with a tilt whose frame never came (its dose is charged)."""
     optics: OpticsNames = OpticsNames()
     approach: Approach = Approach()

@@ -56,7 +56,7 @@ class TiltSeries(Protocol):
         self.quality = math.nan
         self.prediction_error_m = math.nan
         self.drift_rate_m_per_s = math.nan
-        self.lost_tilts = 0
+        self.lost_tilts: list[float] = []
         self.edx_counts = 0
         self.condition_met = False
         self.outcomes: dict[str, str] = {}
@@ -73,7 +73,7 @@ class TiltSeries(Protocol):
         self.tilt_index = 0
         self.search_reference = None
         self.log = TiltLog()
-        self.lost_tilts = 0
+        self.lost_tilts = []
         self.edx_counts = 0
         self.condition_met = False
         self.why = ""

@@ -125,7 +125,7 @@ def test_dose_of_a_beam_that_does_not_blank_is_counted(tmp_path: Path) -> None:
 
 def test_lost_frame_is_repeated_where_the_recipe_says_so(tmp_path: Path) -> None:
     fault = {"device": "image_detector", "fault": "frame-missing", "at": RECORD}
-    skipped = with_faults(tmp_path, fault)
+    skipped = with_faults(tmp_path, fault, sets=("on_lost=skip",))
     again = tmp_path / "again"
     again.mkdir()
     repeated = with_faults(again, fault, sets=("on_lost=repeat",))
