@@ -59,7 +59,9 @@ class _Replay:
     def __init__(self, protocol: Protocol, fold: RunFold) -> None:
         self._protocol = protocol
         self._fold = fold
-        self._at = Standing(machine=ProtocolMachine(protocol))
+        told = protocol.describe()
+        spared = tuple(str(name) for name in told.get("targets", ())) if told.get("tilts") else ()
+        self._at = Standing(machine=ProtocolMachine(protocol), set_points=SetPoints(targets=spared))
 
     def play(self) -> Standing:
         at = self._at

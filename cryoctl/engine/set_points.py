@@ -25,6 +25,7 @@ SAME_TILT_DEG = 0.05
 """A stage that reads back as near as this stands where it was sent."""
 BESIDE_THE_TARGET = ("track", "focus")
 """Kinds of exposures that may be repeated to see where the specimen went."""
+WIDE = ("search", "view", "wobble")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class SetPoints:
     stage: StageAt | None = None
     optics: UseOptics | None = None
     look: Look | None = None
+    targets: tuple[str, ...] = ()
+    """Names of what is recorded: no wide picture of these is taken once more."""
 
     def note(self, step: Step[Any], result: Any) -> None:
         """A step was done."""
@@ -57,10 +60,13 @@ class SetPoints:
                 self.stage, self.look = result, None
             case UseOptics():
                 self.optics = step
-            case Expose() if step.kind in BESIDE_THE_TARGET and isinstance(result, Exposed) and result.frame:
+            case Expose() if self._may_be_repeated(step) and isinstance(result, Exposed) and result.frame:
                 self.look = Look(step=step, frame=result.frame)
             case _:
                 pass
+
+    def _may_be_repeated(self, step: Expose) -> bool:
+        return step.kind in BESIDE_THE_TARGET or (step.kind in WIDE and step.target not in self.targets)
 
     def way_back(self, at: StagePosition, *, stage: bool = True) -> tuple[Step[Any], ...]:
         """Steps that drive an instrument back, in a safe order and blanked: cold first, detectors out of the way before

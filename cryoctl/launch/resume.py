@@ -67,12 +67,12 @@ def undertake(run: Path, request: RunRequest) -> Undertaking:
     head = fold.head
     prepared = _prepare_again(paths.run_file.name, head, request)
     world = prepared.request.world or paths.parts.world
-    if head.get("simulated") and not world.exists():
-        raise FileProblem(f"{paths.run_file.name}: its world {world} is gone; give it with --world, or begin a new run")
     past = _past(paths, fold, virtual=prepared.virtual)
     shared = {"resumed_s": past.time_s}
     dry = furnish(prepared, world, shared=shared)
     _check_goes_on(paths, fold, replay(dry.protocol, fold))
+    if head.get("simulated") and not world.exists():
+        raise FileProblem(f"{paths.run_file.name}: its world {world} is gone; give it with --world, or begin a new run")
     outlook = look_ahead(prepared, dry, _NO_EARLIER, paths.run_file.parent)
     return Undertaking(
         prepared=prepared,
