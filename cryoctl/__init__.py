@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cryoctl.launch.calls import rehearse, run
+    from cryoctl.launch.calls import rehearse, resume, run
     from cryoctl.runfile.reader import open_run
 
-__all__ = ["open_run", "rehearse", "run"]
+__all__ = ["open_run", "rehearse", "resume", "run"]
 
 _WHERE = {
     "open_run": "cryoctl.runfile.reader",
     "rehearse": "cryoctl.launch.calls",
+    "resume": "cryoctl.launch.calls",
     "run": "cryoctl.launch.calls",
 }
 

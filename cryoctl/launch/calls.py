@@ -1,4 +1,4 @@
-"""`cryoctl.run` and `cryoctl.rehearse`: the two commands from Python, in a notebook as well."""
+"""`cryoctl.run`, `cryoctl.resume` and `cryoctl.rehearse`: the commands from Python, in a notebook as well."""
 
 from __future__ import annotations
 
@@ -55,6 +55,36 @@ def run(
         faults=_path(faults),
     )
     return carry_out(request)
+
+
+def resume(
+    run: Place,
+    *,
+    instrument: Place | None = None,
+    until: str = "",
+    speed: float | None = None,
+    world: Place | None = None,
+    events: Place | None = None,
+    faults: Place | None = None,
+) -> RunResult:
+    """Go on with a run that was killed, aborted or stopped by a fault, as `cryoctl resume` does.
+
+    Raises:
+        BadInput: it can't be gone on with; nothing was touched.
+        DeviceError: a device did not answer at the start.
+    """
+    from cryoctl.launch.resume import resume as go_on
+
+    request = RunRequest(
+        recipe="",
+        instrument=_path(instrument),
+        until=until,
+        speed=speed,
+        world=_path(world),
+        events=_path(events),
+        faults=_path(faults),
+    )
+    return go_on(Path(run), request)
 
 
 def rehearse(
