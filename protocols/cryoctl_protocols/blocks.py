@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cryoctl.errors import StepLost
 from cryoctl.steps import (
     Compute,
     CurrentMeasured,
@@ -121,7 +122,16 @@ def find_centre(picture: FrameRef, *, pixel_size_m: float) -> Block[Shift]:
 
 
 def take(exposure: Expose) -> Block[tuple[Exposed, FrameRef | None]]:
-    done = yield from exposure
+    """A picture to find one's way by, of low dose: where it is lost or was stopped it is taken once more."""
+    try:
+        done = yield from exposure
+        lost = "" if done.frame is not None else "it was stopped on its way"
+    except StepLost as error:
+        lost = str(error)
+    if lost:
+        message = f"{exposure.kind} picture of {exposure.area}: {lost}; taken once more"
+        yield from Note(name=exposure.kind, message=message, level="warning")
+        done = yield from exposure
     return done, done.frame
 
 
