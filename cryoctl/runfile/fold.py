@@ -79,7 +79,7 @@ class RunFold:
         self.end: dict[str, Any] | None = None
         self.time_s = 0.0
         self.journal_head = ""
-        self.n_records = 0
+        self.record_shas: list[str] = []
         self._step: FoldedStep | None = None
 
     @classmethod
@@ -92,13 +92,13 @@ class RunFold:
     def feed(self, record: Record) -> None:
         """Take the next record."""
         kind, time_s = record["k"], float(record["t"])
-        if self.n_records == 0 and kind != "head":
+        if not self.record_shas and kind != "head":
             raise RunFileError(f"journal: its first record is {kind!r}, not a head: this is no journal of a run")
         take = getattr(self, f"_take_{kind}", None)
         if take is not None:
             take(record, time_s)
-        self.n_records += 1
         self.journal_head = record["sha"]
+        self.record_shas.append(record["sha"])
         self.time_s = max(self.time_s, time_s)
 
     @property

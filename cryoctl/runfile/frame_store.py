@@ -37,7 +37,7 @@ class _Segment:
     def __init__(self, path: Path, *, write: bool) -> None:
         try:
             self.shape, self.offset = segment_layout(path)
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise RunFileError(f"segment {path.name} can't be read: its frames are lost") from error
         self.fd = open_file(path, write=write)
         self.next_slot = 0
@@ -48,6 +48,26 @@ class _Segment:
 
     def place(self, slot: int) -> int:
         return self.offset + slot * self.slot_bytes
+
+
+class SegmentPlace(NamedTuple):
+    """Where a segment has its frames: slots, offset of the first and bytes of each; `kept_bytes` is the file's size."""
+
+    slots: int
+    offset: int
+    slot_bytes: int
+    kept_bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.slots * self.slot_bytes
+
+
+def segment_place(path: Path) -> SegmentPlace:
+    """Raises `RunFileError` where that can't be told any more."""
+    segment = _Segment(path, write=False)
+    os.close(segment.fd)
+    return SegmentPlace(segment.shape[0], segment.offset, segment.slot_bytes, path.stat().st_size)
 
 
 class FrameReader:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from cryoctl.errors import FileProblem
+from cryoctl.runfile.cut_file import CutFile
 
 Array = npt.NDArray[Any]
 _TEXT = h5py.string_dtype()
+
+
+class Stored(NamedTuple):
+    """How a dataset lies in its file: `pieces` are (label, offset, bytes); where there are none `values` stand for it.
+
+    `kind` tells type, shape and layout.
+    """
+
+    kind: str
+    pieces: list[tuple[str, int, int]]
+    values: bytes
 
 
 class H5Dataset:
@@ -52,6 +64,20 @@ class H5Dataset:
     def write_deflated(self, offset: tuple[int, ...], data: bytes) -> None:
         """Put one chunk that was compressed already."""
         self.raw.id.write_direct_chunk(offset, data)
+
+    def stored(self) -> Stored:
+        """Where its bytes are; texts, which lie apart from it, and what is empty or compact come by their values."""
+        raw = self.raw.id
+        layout = raw.get_create_plist().get_layout()
+        text = raw.get_type().get_class() == h5py.h5t.STRING
+        kind = f"{'text' if text else raw.dtype.str} {raw.shape} {layout}"
+        pieces: list[tuple[str, int, int]] = []
+        if not text and layout == h5py.h5d.CONTIGUOUS and raw.get_offset() is not None:
+            pieces.append(("", int(raw.get_offset()), int(raw.get_storage_size())))
+        elif not text and layout == h5py.h5d.CHUNKED and raw.get_storage_size():
+            raw.chunk_iter(lambda one: pieces.append((f"{one[0]} {one[1]}", int(one[2]), int(one[3]))))
+            pieces.sort()
+        return Stored(kind, pieces, b"" if pieces else _packed(raw, h5py.h5s.ALL, h5py.h5s.ALL))
 
     def attr(self, name: str, default: Any = None) -> Any:
         return _plain(self.raw.attrs.get(name, default))
@@ -167,6 +193,21 @@ class H5Group:
         _set_attrs(self.raw, attrs)
 
 
+def stored_attributes(node: H5Group | H5Dataset) -> list[tuple[str, str, bytes]]:
+    """Name, type and shape, value of each attribute, by name."""
+    found: list[tuple[str, str, bytes]] = []
+    for index in range(h5py.h5a.get_num_attrs(node.raw.id)):
+        one = h5py.h5a.open(node.raw.id, index=index)
+        text = one.get_type().get_class() == h5py.h5t.STRING
+        found.append((one.name.decode(), f"{'text' if text else one.dtype.str} {one.shape}", _packed(one)))
+    return sorted(found)
+
+
+def address_of(node: H5Group | H5Dataset) -> int:
+    """Where an object lies: equal for two names (hard links) of one object."""
+    return int(h5py.h5o.get_info(node.raw.id).addr)
+
+
 def open_h5(path: Path) -> H5Group:
     """Open a file to read it.
 
@@ -185,6 +226,11 @@ def open_h5(path: Path) -> H5Group:
     except OSError as error:
         what = "is truncated" if "truncated" in str(error) else "is no HDF5 file or is damaged"
         raise FileProblem(f"{path} {what}: name a whole run file") from error
+
+
+def open_cut_h5(file: CutFile) -> H5Group:
+    """Open what is left of a file; raises `OSError` where that is too little."""
+    return H5Group(h5py.File(file, "r"))
 
 
 def create_h5(path: Path) -> H5Group:
@@ -217,8 +263,8 @@ def create_segment(path: Path, shape: tuple[int, int, int, int]) -> int:
 
 
 def segment_layout(path: Path) -> tuple[tuple[int, int, int, int], int]:
-    """Shape [slots, scans, y, x] and offset in bytes of a segment's frames."""
-    with h5py.File(path, "r", locking=False) as file:
+    """Shape [slots, scans, y, x] and offset in bytes of a segment's frames, also of one that was cut."""
+    with CutFile(path) as cut, h5py.File(cut, "r") as file:
         dataset: Any = file["frames"]
         return tuple(dataset.shape), int(dataset.id.get_offset())
 
@@ -229,6 +275,17 @@ def _chunks(array: Array) -> tuple[int, ...]:
         return (min(array.size, max(1, (1 << 20) // array.itemsize)),)
     row = max(1, array[0].nbytes)
     return (max(1, min(len(array), (1 << 20) // row)), *array.shape[1:])
+
+
+def _packed(raw: Any, *spaces: Any) -> bytes:
+    """All values of a dataset or an attribute; texts with their lengths before them."""
+    if 0 in raw.shape:
+        return b""
+    values = np.empty(raw.shape, dtype=raw.dtype)
+    raw.read(*spaces, values)
+    if values.dtype.kind != "O":
+        return values.tobytes()
+    return b"".join(b"%d:%s" % (len(one), one) for one in values.ravel().tolist())
 
 
 def _lists_text(value: Any) -> bool:

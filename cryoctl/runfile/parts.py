@@ -51,6 +51,10 @@ class RunParts:
         return self.folder / "prior_dose.npy"
 
     @property
+    def seals(self) -> Path:
+        return self.folder / "seals.jsonl"
+
+    @property
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 

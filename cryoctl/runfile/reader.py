@@ -243,7 +243,7 @@ def open_run(path: str | Path) -> Run:
     except BaseException:
         root.close()
         raise
-    if whole and (not parts.journal.exists() or _last_sha(parts.journal) in ("", journal_head)):
+    if whole and (not parts.journal.exists() or not _goes_on(parts.journal, journal_head)):
         return Run(path, root, packed=True, parts=parts)
     root.close()
     if not parts.journal.exists():
@@ -289,6 +289,15 @@ def _fold(path: Path, parts: RunParts) -> Run:
     finally:
         reader.close()
     return Run(path, root, packed=False, parts=parts, scratch=scratch)
+
+
+def _goes_on(journal: Path, journal_head: str) -> bool:
+    """Whether a journal has more records than the file was packed from; not where it is another one or was cut."""
+    if _last_sha(journal) in ("", journal_head):
+        return False
+    mark = f'"sha":"{journal_head}"'.encode()
+    with journal.open("rb") as file:
+        return any(mark in line for line in file)
 
 
 def _last_sha(journal: Path) -> str:

@@ -5,21 +5,27 @@ Equal input gives equal datasets: nothing here knows the time.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryoctl.errors import BadInput, FileProblem
 from cryoctl.runfile.edx_group import write_edx
 from cryoctl.runfile.entry_group import write_entry, write_head
+from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.h5 import H5Group, change_h5, create_h5, open_h5
+from cryoctl.runfile.integrity import add_table, extend_table
 from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.runfile.picture_group import write_pictures
 from cryoctl.runfile.raw_io import open_file, sync_folder
 from cryoctl.runfile.reconstructions import names_newest_first, order_of
+from cryoctl.runfile.seals import add_seal
 from cryoctl.runfile.tree import make_groups, nexus_name, put
 
 HYPERSPY_LAYOUT = "hyperspy_nexus_v3"
@@ -37,24 +43,32 @@ def write_skeleton(path: Path, head: Mapping[str, Any]) -> None:
     _publish(scratch, path)
 
 
-def pack(path: Path, parts: Path, extras: Mapping[str, Any] | None = None) -> None:
-    """Write the whole run file from its journal and segments and rename it over `path`.
+def pack(
+    path: Path, parts: Path, extras: Mapping[str, Any] | None = None, fold: RunFold | None = None, *, new: bool = False
+) -> None:
+    """Write the whole run file from its journal and segments, with its checksums, and rename it over `path`.
 
     Args:
-        parts: the `.parts` folder.
+        parts: the `.parts` folder; where it is the one of `path` the seal is kept there.
         extras: paths of the file (``edx/maps/Si``, ``reconstruction/live/Si/volume``, ``results/current/verdict``,
             ``simulation/drift_m``) to arrays, numbers, texts, lists or mappings of such.
+        fold: of the journal where it was read already.
+        new: never over a file.
 
     Raises:
         RunFileError: journal, segments and events do not agree; `path` is as it was.
-        OSError: disk full; `path` is as it was.
+        OSError: disk full; `path` is as it was. `FileExistsError` with `new`.
     """
     scratch = _scratch(path)
-    reader = PartsReader(RunParts(parts))
+    reader = PartsReader(RunParts(parts), fold)
     try:
-        with create_h5(scratch) as root:
-            write_run(root, reader, extras or {})
-        _publish(scratch, path, durable=reader.fold.head.get("durable") == "power")
+        with _hdf5_errors():
+            with create_h5(scratch) as root:
+                write_run(root, reader, extras or {})
+            seal = add_table(scratch, reader.fold.record_shas)
+        if RunParts.beside(path).folder == parts:
+            add_seal(reader.parts, seal, reader.fold)
+        _publish(scratch, path, durable=reader.fold.head.get("durable") == "power", new=new)
     finally:
         reader.close()
         scratch.unlink(missing_ok=True)
@@ -105,25 +119,35 @@ def add_reconstruction(path: Path, name: str, values: Mapping[str, Any]) -> None
 
     if "/" in name or not name or name == "alignment":
         raise BadInput(f"reconstruction: {name!r} can't be its name; use letters, digits and dashes")
-    change_run(path, add)
+    places = [place if place.startswith("/") else f"reconstruction/{name}/{place}" for place in values]
+    change_run(path, add, [f"reconstruction/{name}", *places])
 
 
-def change_run(path: Path, change: Callable[[H5Group], None]) -> None:
-    """Change a copy of a finished run file and rename it over the original.
+def change_run(
+    path: Path, change: Callable[[H5Group], None], places: Sequence[str], *, out: Path | None = None
+) -> None:
+    """Change a copy of a finished run file and rename it over the original, or keep it as the new file `out`.
+
+    Args:
+        places: what is changed; everything else keeps the checksum that it had.
 
     Raises:
         FileProblem: no finished run file of cryoctl.
-        OSError: disk full; the file is as it was.
+        OSError: disk full; the file is as it was. `FileExistsError` where `out` is there already.
     """
     with open_h5(path) as root:
         if "entry/exposures" not in root:
             raise FileProblem(f"{path} is not a finished run: end it, or name a finished one")
-    scratch = _scratch(path)
+    scratch = _scratch(out or path)
     try:
-        shutil.copyfile(path, scratch)
-        with change_h5(scratch) as root:
-            change(root)
-        _publish(scratch, path)
+        with _hdf5_errors():
+            shutil.copyfile(path, scratch)
+            with change_h5(scratch) as root:
+                change(root)
+            seal = extend_table(scratch, places)
+        if out is None and RunParts.beside(path).seals.exists():
+            add_seal(RunParts.beside(path), seal)
+        _publish(scratch, out or path, new=out is not None)
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -134,13 +158,42 @@ def _scratch(path: Path) -> Path:
     return (parts if parts.is_dir() else path.parent) / f".packing-{uuid.uuid4().hex}"
 
 
-def _publish(scratch: Path, path: Path, *, durable: bool = False) -> None:
+@contextlib.contextmanager
+def _hdf5_errors() -> Iterator[None]:
+    """HDF5 tells a write that failed, as on a full disk, by several kinds of errors, some only when it closes."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"errno = (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+
+
+def _publish(scratch: Path, path: Path, *, durable: bool = False, new: bool = False) -> None:
     if durable:
         fd = open_file(scratch, write=True)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
-    os.replace(scratch, path)
+    if new:
+        _rename_to_new(scratch, path)
+    else:
+        os.replace(scratch, path)
     if durable:
         sync_folder(path.parent)
+
+
+def _rename_to_new(scratch: Path, path: Path) -> None:
+    """Raises `FileExistsError` where somebody has the name by now."""
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError, AttributeError):  # a file system without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(scratch, path)
+    else:
+        scratch.unlink()
