@@ -24,6 +24,7 @@ COMMANDS: dict[str, Entry] = {
     "replay": Entry("replays", _RUN, "Play a recipe on recorded data."),
     "show": Entry("show", _DATA, "Summary and picture of a run, or one line a run of a folder."),
     "check": Entry("check", _DATA, "Integrity of a run file; exit code 1 if something is wrong."),
+    "recover": Entry("recover", _DATA, "Make a whole file of a run that was killed, on a copy."),
     "reconstruct": Entry("reconstruct", _DATA, "Volume of each element: MLEM, OSEM, SIRT or WBP."),
     "measure": Entry("measure", _DATA, "Elongation and Fourier shell correlation of a volume."),
     "export": Entry("exports", _DATA, "A run in other formats: HyperSpy, tilt stack, MRC, NeXus, CSV."),

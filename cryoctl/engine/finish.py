@@ -58,6 +58,7 @@ def finish(
     truth: TruthSource | None,
     grid: MapGrid,
     live: Mapping[str, Mapping[str, Volume]],
+    remains: Remains | None = None,
 ) -> Finished:
     """Analyse what was recorded and pack the run file.
 
@@ -66,12 +67,13 @@ def finish(
 
     Args:
         live: volumes float32 [z, y, x] by target and element.
+        remains: of a run that is recovered; `run_file` is then new, the parts are left as they are.
     """
     finished = Finished()
     extras: dict[str, Any] = {}
     told: dict[str, Any] = {}
     parts = RunParts(parts_folder)
-    fold = RunFold.of(read_journal(parts.journal))
+    fold = remains.fold if remains is not None else RunFold.of(read_journal(parts.journal))
 
     def truth_told() -> dict[str, Any]:
         if truth is not None:
@@ -86,7 +88,7 @@ def finish(
             reader.close()
         extras: dict[str, Any] = {}
         if series.counts is not None:
-            extras |= {f"edx/maps/{element}": stack for element, stack in series.counts.net.items()}
+            extras |= {f"edx/maps/{element}": series.of_all(stack) for element, stack in series.counts.net.items()}
         return extras | _results(finished, series, live, head, told)
 
     analyses: dict[str, Callable[[], dict[str, Any]]] = {
@@ -99,13 +101,27 @@ def finish(
             extras |= analyse()
         except Exception as error:  # whatever an analysis meets, the file is packed with what there is
             finished.shortfalls.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
-    pack(run_file, parts_folder, extras)
+    if remains is not None:
+        pack(run_file, parts_folder, extras | dict(remains.extras), fold, new=True)
+    else:
+        pack(run_file, parts_folder, extras)
     return finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What is left of a run that broke off (`runfile.remains`), and what its file tells beside."""
+
+    fold: RunFold
+    extras: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """All record frames: one image, tilt, target, dose (e-/m2) and live share each, and what was counted."""
+    """The record frames: one image, tilt, target, dose (e-/m2) and live share each, and what was counted.
+
+    Of a run that has lost the events of some frames it is the others; `frames` are their numbers of `n_frames`.
+    """
 
     images: list[Image]
     tilts_deg: list[float]
@@ -113,14 +129,26 @@ class _Series:
     dose_e_per_m2: list[float]
     live: list[float]
     counts: EdxCounts | None
+    frames: list[int]
+    n_frames: int
+
+    def of_all(self, stack: Volume) -> Volume:
+        """Maps [frame, y, x] of all frames, NaN where there are none."""
+        if len(self.frames) == self.n_frames:
+            return stack
+        whole = np.full((self.n_frames, *stack.shape[1:]), np.nan, dtype=stack.dtype)
+        whole[self.frames] = stack
+        return whole
 
 
 def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Series:
-    records = fold.frame_records("image")
+    everything = fold.frame_records("image")
+    counted = [record for record in everything if record.get("edx")]
+    records = counted or everything
     rows = [fold.exposures[int(record["exposure"])].row for record in records]
     images = [registered_image(reader.read_frame(record), record["shifts_px"]) for record in records]
     counts = None
-    if head.get("edx") and records:
+    if head.get("edx") and counted:
         rows_, columns = images[0].shape
         counts = count_elements(reader, records, (int(rows_), int(columns)), head)
     return _Series(
@@ -130,6 +158,8 @@ def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Ser
         [journaled(row["dose_e_per_a2"]) * 1e20 for row in rows],
         [_live(record) for record in records],
         counts,
+        [int(record["index"]) for record in records],
+        len(everything),
     )
 
 
@@ -176,7 +206,9 @@ def _results(
             )
         try:
             found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))
-            extras |= alignment_of(found, f"reconstruction/alignment{suffix}", chosen)
+            extras |= alignment_of(
+                found, f"reconstruction/alignment{suffix}", [series.frames[k] for k in chosen]
+            )
             if series.counts is not None:
                 half_data_results(quoted, series.counts, chosen, angles, found, voxel_m)
         except CryoctlError as error:

@@ -17,14 +17,23 @@ Array = npt.NDArray[Any]
 _TEXT = h5py.string_dtype()
 
 
+class Piece(NamedTuple):
+    """Stored bytes of a dataset: of a chunk (its first element, its filter mask) or of the whole (no element)."""
+
+    first: tuple[int, ...]
+    mask: int
+    offset: int
+    bytes: int
+
+
 class Stored(NamedTuple):
-    """How a dataset lies in its file: `pieces` are (label, offset, bytes); where there are none `values` stand for it.
+    """How a dataset lies in its file; where there are no `pieces` its `values` stand for it.
 
     `kind` tells type, shape and layout.
     """
 
     kind: str
-    pieces: list[tuple[str, int, int]]
+    pieces: list[Piece]
     values: bytes
 
 
@@ -71,11 +80,11 @@ class H5Dataset:
         layout = raw.get_create_plist().get_layout()
         text = raw.get_type().get_class() == h5py.h5t.STRING
         kind = f"{'text' if text else raw.dtype.str} {raw.shape} {layout}"
-        pieces: list[tuple[str, int, int]] = []
+        pieces: list[Piece] = []
         if not text and layout == h5py.h5d.CONTIGUOUS and raw.get_offset() is not None:
-            pieces.append(("", int(raw.get_offset()), int(raw.get_storage_size())))
+            pieces.append(Piece((), 0, int(raw.get_offset()), int(raw.get_storage_size())))
         elif not text and layout == h5py.h5d.CHUNKED and raw.get_storage_size():
-            raw.chunk_iter(lambda one: pieces.append((f"{one[0]} {one[1]}", int(one[2]), int(one[3]))))
+            raw.chunk_iter(lambda one: pieces.append(Piece(tuple(one[0]), int(one[1]), int(one[2]), int(one[3]))))
             pieces.sort()
         return Stored(kind, pieces, b"" if pieces else _packed(raw, h5py.h5s.ALL, h5py.h5s.ALL))
 
@@ -179,6 +188,17 @@ class H5Group:
         _set_attrs(raw, attrs)
         return H5Dataset(raw)
 
+    def copy(self, name: str, source: H5Dataset) -> H5Dataset:
+        """A dataset of another file with everything that it holds."""
+        self.raw.file.copy(source.raw, self.raw, name=name)
+        return H5Dataset(self.raw[name])
+
+    def create_like(self, name: str, source: H5Dataset) -> H5Dataset:
+        """An empty dataset, stored as one of another file is."""
+        old = source.raw.id
+        h5py.h5d.create(self.raw.id, name.encode(), old.get_type(), old.get_space(), old.get_create_plist())
+        return H5Dataset(self.raw[name])
+
     def link(self, name: str, target: str) -> None:
         """A hard link to a dataset or group of the same file."""
         self.raw[name] = self.raw.file[target]
@@ -201,6 +221,13 @@ def stored_attributes(node: H5Group | H5Dataset) -> list[tuple[str, str, bytes]]
         text = one.get_type().get_class() == h5py.h5t.STRING
         found.append((one.name.decode(), f"{'text' if text else one.dtype.str} {one.shape}", _packed(one)))
     return sorted(found)
+
+
+def copy_attributes(source: H5Group | H5Dataset, target: H5Group | H5Dataset) -> None:
+    """Those that `target` does not have yet."""
+    for name in source.raw.attrs:
+        if name not in target.raw.attrs:
+            target.raw.attrs[name] = source.raw.attrs[name]
 
 
 def address_of(node: H5Group | H5Dataset) -> int:

@@ -54,7 +54,7 @@ def digests(path: Path, wanted: Callable[[str], bool] = lambda place: True) -> d
         address = address_of(node)
         if wanted(place):
             if address not in seen:
-                seen[address] = _digest(node, fd)
+                seen[address] = digest_of(node, fd)
             found[place] = seen[address]
         if isinstance(node, H5Dataset) or address in entered:
             return
@@ -175,7 +175,8 @@ def _texts(sha256: Mapping[str, str]) -> tuple[str, str]:
     return "".join(lines[0]), "".join(lines[1])
 
 
-def _digest(node: H5Group | H5Dataset, fd: int) -> str:
+def digest_of(node: H5Group | H5Dataset, fd: int) -> str:
+    """SHA-256 of one object, its stored bytes read from the open file `fd`."""
     whole = hashlib.sha256()
     for name, kind, value in stored_attributes(node):
         whole.update(f"@{name} {kind} {len(value)}\n".encode() + value)
@@ -185,8 +186,18 @@ def _digest(node: H5Group | H5Dataset, fd: int) -> str:
         return whole.hexdigest()
     stored = node.stored()
     whole.update(f"{stored.kind}\n".encode() + stored.values)
-    for label, offset, size in stored.pieces:
-        whole.update(f"{label} {size}\n".encode())
-        for begin in range(0, size, _PIECE_BYTES):
-            whole.update(read_at(fd, min(_PIECE_BYTES, size - begin), offset + begin))
+    for piece in stored.pieces:
+        whole.update(f"{piece.first} {piece.mask} {piece.bytes}\n".encode())
+        for begin in range(0, piece.bytes, _PIECE_BYTES):
+            whole.update(read_at(fd, min(_PIECE_BYTES, piece.bytes - begin), piece.offset + begin))
     return whole.hexdigest()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file has its table and everything in it is as it was packed."""
+    try:
+        with open_h5(path) as root:
+            table = read_table(root)
+        return table is not None and not table.broken and not differences(path, table)
+    except Exception:  # whatever HDF5 makes of a file that was cut
+        return False

@@ -238,7 +238,7 @@ def open_run(path: str | Path) -> Run:
     root = open_h5(path)
     try:
         check_format(path, root)
-        whole = "entry/exposures" in root
+        whole = "entry/exposures" in root or "entry/recovered" in root
         journal_head = str(root.group("entry").attr("journal_head", "")) if whole else ""
     except BaseException:
         root.close()

@@ -59,19 +59,17 @@ def pack(
         RunFileError: journal, segments and events do not agree; `path` is as it was.
         OSError: disk full; `path` is as it was. `FileExistsError` with `new`.
     """
-    scratch = _scratch(path)
     reader = PartsReader(RunParts(parts), fold)
+    durable = reader.fold.head.get("durable") == "power"
     try:
-        with _hdf5_errors():
+        with published_when_whole(path, durable=durable, new=new) as scratch:
             with create_h5(scratch) as root:
                 write_run(root, reader, extras or {})
             seal = add_table(scratch, reader.fold.record_shas)
-        if RunParts.beside(path).folder == parts:
-            add_seal(reader.parts, seal, reader.fold)
-        _publish(scratch, path, durable=reader.fold.head.get("durable") == "power", new=new)
+            if RunParts.beside(path).folder == parts:
+                add_seal(reader.parts, seal, reader.fold)
     finally:
         reader.close()
-        scratch.unlink(missing_ok=True)
 
 
 def write_run(root: H5Group, reader: PartsReader, extras: Mapping[str, Any], *, dense: bool = True) -> None:
@@ -138,16 +136,27 @@ def change_run(
     with open_h5(path) as root:
         if "entry/exposures" not in root:
             raise FileProblem(f"{path} is not a finished run: end it, or name a finished one")
-    scratch = _scratch(out or path)
-    try:
-        with _hdf5_errors():
-            shutil.copyfile(path, scratch)
-            with change_h5(scratch) as root:
-                change(root)
-            seal = extend_table(scratch, places)
+    with published_when_whole(out or path, new=out is not None) as scratch:
+        shutil.copyfile(path, scratch)
+        with change_h5(scratch) as root:
+            change(root)
+        seal = extend_table(scratch, places)
         if out is None and RunParts.beside(path).seals.exists():
             add_seal(RunParts.beside(path), seal)
-        _publish(scratch, out or path, new=out is not None)
+
+
+@contextlib.contextmanager
+def published_when_whole(path: Path, *, durable: bool = False, new: bool = True) -> Iterator[Path]:
+    """A place to write to that becomes `path` when the block ends well, and nothing when it does not.
+
+    Raises:
+        OSError: disk full; `FileExistsError` with `new` where `path` is there by now.
+    """
+    scratch = _scratch(path)
+    try:
+        with _hdf5_errors():
+            yield scratch
+        _publish(scratch, path, durable=durable, new=new)
     finally:
         scratch.unlink(missing_ok=True)
 
