@@ -206,9 +206,7 @@ def _results(
             )
         try:
             found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))
-            extras |= alignment_of(
-                found, f"reconstruction/alignment{suffix}", [series.frames[k] for k in chosen]
-            )
+            extras |= alignment_of(found, f"reconstruction/alignment{suffix}", [series.frames[k] for k in chosen])
             if series.counts is not None:
                 half_data_results(quoted, series.counts, chosen, angles, found, voxel_m)
         except CryoctlError as error:

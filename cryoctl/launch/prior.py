@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.dose.ledger import Deposit, DoseLedger
-from cryoctl.errors import FileProblem, RecipeError
+from cryoctl.errors import CryoctlError, FileProblem, RecipeError, RunFileError
 from cryoctl.interfaces.truth import MapGrid
 from cryoctl.protocol import Protocol
 from cryoctl.runfile.reader import Run, open_run
@@ -76,14 +76,8 @@ def earlier_dose(specimen: str, folder: Path) -> EarlierDose:
             return _collect([run], whole=True)
     if not folder.is_dir():
         raise FileProblem(f"--specimen {specimen}: {folder} holds no runs; give the path of a run file")
-    found: list[Run] = []
+    found = _runs_of(specimen, folder)
     try:
-        for candidate in sorted(folder.glob("*.nxs")):
-            run = open_run(candidate)
-            if run.specimen == specimen:
-                found.append(run)
-            else:
-                run.close()
         if not found:
             raise FileProblem(
                 f"--specimen {specimen}: no run of that specimen in {folder}; give the path of a run file"
@@ -94,11 +88,53 @@ def earlier_dose(specimen: str, folder: Path) -> EarlierDose:
             run.close()
 
 
+def _runs_of(specimen: str, folder: Path) -> list[Run]:
+    """Each run of a specimen once: a recovered copy stands in for an original that can't be read, never beside one.
+
+    Raises:
+        FileProblem, RunFileError: a run that can't be read and has no recovered copy; its dose would be forgotten.
+    """
+    originals: list[Run] = []
+    copies: list[Run] = []
+    unreadable: dict[str, CryoctlError] = {}
+    kept: list[Run] = []
+    try:
+        for candidate in sorted(folder.glob("*.nxs")):
+            try:
+                run = open_run(candidate)
+            except (FileProblem, RunFileError) as problem:
+                unreadable[candidate.name] = problem
+                continue
+            (copies if "entry/recovered" in run else originals).append(run)
+        copied_from = {str(run.entry.recovered["from"]) for run in copies}
+        for name, problem in unreadable.items():
+            if name not in copied_from:
+                raise problem
+        seen = {_identity(run) for run in originals}
+        for run in sorted(copies, key=lambda one: -int(one.entry.journal_records)):
+            if _identity(run) not in seen:
+                kept.append(run)
+            seen.add(_identity(run))
+        kept = sorted((run for run in (*originals, *kept) if run.specimen == specimen), key=lambda one: one.path.name)
+        return kept
+    finally:
+        for run in (*originals, *copies):
+            if run not in kept:
+                run.close()
+
+
+def _identity(run: Run) -> tuple[str, str, int]:
+    """Equal for a run and its recovered copies."""
+    return (str(run.entry.run), str(run.entry.start_time), int(run.entry.seed))
+
+
 def _collect(runs: Sequence[Run], *, whole: bool) -> EarlierDose:
     """`whole` counts the prior of a single run as well; of several runs in one folder each adds only its own."""
     maps: list[tuple[MapGrid, DoseMap]] = []
     sigma = 0.0
     for run in runs:
+        if "entry/dose/map_e_per_a2" not in run:
+            raise FileProblem(f"--specimen: {run.path.name} has lost its ledger; its dose can't be counted")
         dose = np.asarray(run.dose.map, dtype=np.float64)
         if not whole:
             dose = dose - np.asarray(run.dose.prior, dtype=np.float64)

@@ -85,7 +85,9 @@ def recover(
     except FileExistsError as error:
         raise FileProblem(f"{place}: is there already; choose another name") from error
     except OSError as error:
-        raise FileProblem(f"{place}: can't be written ({error.strerror or error}); give --out FILE elsewhere") from error
+        raise FileProblem(
+            f"{place}: can't be written ({error.strerror or error}); give --out FILE elsewhere"
+        ) from error
 
 
 def _free_name(path: Path) -> Path:
@@ -99,7 +101,9 @@ def _check_place(place: Path) -> None:
     if not place.absolute().parent.is_dir():
         raise FileProblem(f"--out {place}: lies in a folder that does not exist; make it or choose another")
     if place.suffix != ".nxs":
-        raise BadInput(f"--out {place}: found {place.suffix or 'no ending'}, a run file ends in .nxs; choose another name")
+        raise BadInput(
+            f"--out {place}: found {place.suffix or 'no ending'}, a run file ends in .nxs; choose another name"
+        )
 
 
 def _goes_on(path: Path) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
+from cryoctl.errors import NotPacked, RunFileError
 from cryoctl.launch.connecting import close_all, connect_all
 from cryoctl.launch.counting import make_gate
 from cryoctl.launch.going_on import catch_up, check_same_devices, interlocks_told, take_over
@@ -123,14 +125,17 @@ def carry_through(
                 virtual=undertaking.virtual,
                 speed=request.speed,
             )
-            finished = finish(
-                paths.run_file,
-                paths.parts.folder,
-                session.head,
-                session.furnished.devices.truth,
-                session.ledger.grid,
-                volumes_of(live),
-            )
+            try:
+                finished = finish(
+                    paths.run_file,
+                    paths.parts.folder,
+                    session.head,
+                    session.furnished.devices.truth,
+                    session.ledger.grid,
+                    volumes_of(live),
+                )
+            except (OSError, RunFileError) as error:
+                raise not_packed(paths.run_file, session.ending, error) from error
             if undertaking.after is not None:
                 undertaking.after(paths.run_file, finished)
     except BaseException:
@@ -158,6 +163,15 @@ def carry_through(
         except Exception as error:  # the run is over and its file whole, whatever a display makes of it
             summary["warnings"].append(f"a follower failed at the end: {type(error).__name__}: {error}")
     return RunResult(summary=summary, exit_code=session.ending.exit_code, run_file=paths.run_file)
+
+
+def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) -> NotPacked:
+    """What is told where a run ended and its file could not be written: the old one is as it was."""
+    why = error.message if isinstance(error, RunFileError) else error.strerror or str(error)
+    return NotPacked(
+        f"{run_file.name}: the run ended ({ending.reason}) but its file could not be written ({why[:100]}); all is kept "
+        f"in {run_file.stem}.parts: make room, then `cryoctl recover`, with --out FILE on another disk if need be"
+    )
 
 
 def volumes_of(live: LiveFollower | None) -> Mapping[str, Mapping[str, npt.NDArray[np.float32]]]:

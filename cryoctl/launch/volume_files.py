@@ -67,7 +67,10 @@ def reconstruct_run(
         recording = read_recording(run, target)
     done = reconstruct_recording(recording, wanted, tell)
     if out is None:
-        add_reconstruction(path, name, tree_of(done))
+        try:
+            add_reconstruction(path, name, tree_of(done))
+        except OSError as problem:
+            raise FileProblem(f"{path}: can't be written ({problem.strerror or problem}); give --out FILE") from problem
         return Written(volumes=done, name=name, path=path)
     scratch = out.with_name(f".{out.name}.new")
     try:

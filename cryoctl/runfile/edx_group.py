@@ -57,29 +57,15 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
     _write_scan_values(entry, records)
 
     events = _EventColumns(entry, records)
-    cube = None
-    if dense:
-        kind = _kind_for(reader, records)
-        rows = max(1, min(height, _CHUNK_BYTES // max(1, kind.itemsize * width * n_channels)))
-        data = entry.group("data", "NXdata")
-        chunks = (1, rows, width, n_channels)
-        cube = data.create(
-            "data", (n_frames, height, width, n_channels), kind, chunks=chunks, shuffle=False, interpretation="spectrum"
-        )
-        cube.set_attrs(chunks=np.array(chunks))  # HyperSpy's lazy blocks; others would inflate each chunk many times
-        _write_axes(entry, data, cube.shape, number(image.value("pixel_size_m")), offset_ev, scale_ev)
     spectra = np.zeros((n_frames, n_channels), dtype=np.uint32)
-    with ThreadPoolExecutor(2) as pool:
-        for frame, record in enumerate(records):
-            scans = reader.read_events(record)
-            events.add(frame, scans)
-            shape = (int(shapes[frame][0]), int(shapes[frame][1]))
-            pixel, channel = registered_events(scans, record["shifts_px"], shape)
-            spectra[frame] = np.bincount(channel[channel < n_channels], minlength=n_channels)
-            if cube is not None:
-                if shape != (height, width):
-                    pixel = pixel // np.uint32(shape[1]) * np.uint32(width) + pixel % np.uint32(shape[1])
-                _write_dense(pool, cube, frame, pixel, channel)
+    most = 0
+    for frame, record in enumerate(records):
+        scans = reader.read_events(record)
+        events.add(frame, scans)
+        channel = np.concatenate([channel for _, channel in scans]) if scans else np.zeros(0, np.uint16)
+        spectra[frame] = np.bincount(channel[channel < n_channels], minlength=n_channels)
+        most = max(most, sum(int(np.bincount(pixel).max(initial=0)) for pixel, _ in scans))
+    del events  # closed and so written before the spectrum image
     entry.write("spectra", spectra, axes="frame, energy")
     for element, inside in windows.items():
         counts = spectra[:, inside].sum(axis=1).astype(np.int64)
@@ -89,6 +75,22 @@ def write_edx(root: H5Group, reader: PartsReader, *, dense: bool) -> None:
     _write_hyperspy_metadata(entry, fold.head, records, [rows[row_of[int(one["exposure"])]] for one in records])
     if dense:
         entry.set_attrs(default="data")
+        kind = _kind_for(most)
+        rows = max(1, min(height, _CHUNK_BYTES // max(1, kind.itemsize * width * n_channels)))
+        data = entry.group("data", "NXdata")
+        chunks = (1, rows, width, n_channels)
+        cube = data.create(
+            "data", (n_frames, height, width, n_channels), kind, chunks=chunks, shuffle=False, interpretation="spectrum"
+        )
+        cube.set_attrs(chunks=np.array(chunks))  # HyperSpy's lazy blocks; others would inflate each chunk many times
+        _write_axes(entry, data, cube.shape, number(image.value("pixel_size_m")), offset_ev, scale_ev)
+        with ThreadPoolExecutor(2) as pool:
+            for frame, record in enumerate(records):
+                shape = (int(shapes[frame][0]), int(shapes[frame][1]))
+                pixel, channel = registered_events(reader.read_events(record), record["shifts_px"], shape)
+                if shape != (height, width):
+                    pixel = pixel // np.uint32(shape[1]) * np.uint32(width) + pixel % np.uint32(shape[1])
+                _write_dense(pool, cube, frame, pixel, channel)
 
 
 class _EventColumns:
@@ -116,12 +118,8 @@ class _EventColumns:
         self._filled += total
 
 
-def _kind_for(reader: PartsReader, records: Sequence[Record]) -> np.dtype[Any]:
+def _kind_for(most: int) -> np.dtype[Any]:
     """Of the spectrum image: the smallest unsigned integer that surely holds what a pixel counted in all channels."""
-    most = 0
-    for record in records:
-        scans = reader.read_events(record)
-        most = max(most, sum(int(np.bincount(pixel).max(initial=0)) for pixel, _ in scans))
     return np.dtype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")
 
 

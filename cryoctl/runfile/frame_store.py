@@ -177,7 +177,11 @@ class FrameStore(FrameReader):
         scans, rows, columns = shape
         slots = max(1, min(self._slots, self._max_segment_bytes // max(1, 2 * scans * rows * columns)))
         path = self.folder / name
-        create_segment(path, (slots, scans, rows, columns))
+        try:
+            create_segment(path, (slots, scans, rows, columns))
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         self._numbers[stream] = number + 1
         segment = self._segment(name)
         if self._durability == "power":

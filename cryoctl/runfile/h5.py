@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cryoctl.errors import FileProblem
 from cryoctl.runfile.cut_file import CutFile
+from cryoctl.runfile.steady_file import SteadyFile
 
 Array = npt.NDArray[Any]
 _TEXT = h5py.string_dtype()
@@ -128,6 +129,11 @@ class H5Group:
     def __getitem__(self, path: str) -> H5Group | H5Dataset:
         item = self.raw[path]
         return H5Group(item) if isinstance(item, h5py.Group) else H5Dataset(item)
+
+    def member(self, name: str) -> H5Group | H5Dataset:
+        """As by brackets, of a name without slashes: in half the time, for those who visit everything."""
+        item = h5py.h5o.open(self.raw.id, name.encode())
+        return H5Group(h5py.Group(item)) if isinstance(item, h5py.h5g.GroupID) else H5Dataset(h5py.Dataset(item))
 
     def is_group(self, path: str) -> bool:
         return path in self.raw and isinstance(self.raw[path], h5py.Group)
@@ -260,9 +266,34 @@ def open_cut_h5(file: CutFile) -> H5Group:
     return H5Group(h5py.File(file, "r"))
 
 
+class H5NewFile(H5Group):
+    """A file that is written; the first write that failed is raised when it is closed, whatever came after."""
+
+    def __init__(self, path: Path, mode: str, mode_of_h5py: str) -> None:
+        self._steady = SteadyFile(path, mode)
+        try:
+            super().__init__(h5py.File(self._steady, mode_of_h5py, track_order=False))
+        except BaseException:
+            self._steady.close()
+            raise
+
+    def close(self) -> None:
+        """May be called twice.
+
+        Raises:
+            OSError: disk full, or a write failed.
+        """
+        try:
+            super().close()
+        finally:
+            self._steady.close()
+            if self._steady.error is not None:
+                raise self._steady.error
+
+
 def create_h5(path: Path) -> H5Group:
     """A new file, over any of that name."""
-    return H5Group(h5py.File(path, "w", track_order=False))
+    return H5NewFile(path, "wb+", "w")
 
 
 def memory_h5(scratch: Path | None = None) -> H5Group:
@@ -274,12 +305,13 @@ def memory_h5(scratch: Path | None = None) -> H5Group:
 
 def change_h5(path: Path) -> H5Group:
     """Open an existing file to add to it."""
-    return H5Group(h5py.File(path, "r+"))
+    return H5NewFile(path, "rb+", "r+")
 
 
 def create_segment(path: Path, shape: tuple[int, int, int, int]) -> int:
     """A file with one contiguous uint16 dataset `frames`, its space laid out but not written; returns its offset."""
-    with h5py.File(path, "x") as file:
+    with H5NewFile(path, "xb+", "w") as new:
+        file = new.raw
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_layout(h5py.h5d.CONTIGUOUS)
         properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -62,7 +62,7 @@ def digests(path: Path, wanted: Callable[[str], bool] = lambda place: True) -> d
         for name in node:
             below = f"{place.rstrip('/')}/{name}"
             try:
-                look(node[name], below)
+                look(node.member(name), below)
             except Exception as error:  # whatever HDF5 makes of bytes that were changed
                 found[below] = f"can't be read ({type(error).__name__})"
 
@@ -105,7 +105,7 @@ def read_table(root: H5Group) -> IntegrityTable | None:
     Raises:
         ValueError, OSError, KeyError: it is damaged.
     """
-    if PLACE not in root:
+    if PLACE not in root or not list(root.group(PLACE)):
         return None
     group = root.group(PLACE)
     sha256: dict[str, str] = {}
@@ -151,10 +151,10 @@ def _write(path: Path, sha256: Mapping[str, str], marks: Marks) -> str:
     values = dict(zip(_MEMBERS, (plain, wall, marks), strict=True))
     seal = _seal(values)
     with change_h5(path) as root:
-        if PLACE in root:
-            root.delete(PLACE)
         group = root.group(PLACE, "NXcollection", seal=seal)
         for name, value in values.items():
+            if name in group:
+                group.delete(name)
             group.write(name, value, sha256=_sha_of(value))
     return seal
 

@@ -37,6 +37,8 @@ def write_pictures(root: H5Group, stream: str, reader: PartsReader) -> None:
     entry = root.group(stream, "NXentry")
     shown = stream == "image" or "image" not in fold.frames
     data = entry.group("data", "NXdata" if shown else "NXcollection")
+    _write_vectors(entry, records, of_frame, n_scans)
+    entry.write("shape", np.array(shapes, dtype=np.int32).reshape(n_frames, 2))
     sums = data.create(
         "data",
         (n_frames, height, width),
@@ -46,19 +48,17 @@ def write_pictures(root: H5Group, stream: str, reader: PartsReader) -> None:
         long_name="sum of registered scan frames",
     )
     raw = entry.create("scans", (n_frames, n_scans, height, width), "u2", chunks=(1, 1, height, width))
-    for frame, record in enumerate(records):
-        scans = reader.read_frame(record)
-        part = (slice(scans.shape[1]), slice(scans.shape[2]))
-        sums[(frame, *part)] = registered_sum(scans, record["shifts_px"])
-        raw[(frame, slice(len(scans)), *part)] = scans
-    _write_vectors(entry, records, of_frame, n_scans)
-    entry.write("shape", np.array(shapes, dtype=np.int32).reshape(n_frames, 2))
     pixel_sizes = {number(row.get("pixel_size_m")) for row in of_frame}
     pixel_size_m = pixel_sizes.pop() if len(pixel_sizes) == 1 else float("nan")
     entry.write("pixel_size_m", pixel_size_m, units="m")
     _write_axes(entry, data, (n_frames, height, width), pixel_size_m)
     if stream == "image":
         _write_tomo(entry, reader.fold.head, n_frames, pixel_size_m)
+    for frame, record in enumerate(records):
+        scans = reader.read_frame(record)
+        part = (slice(scans.shape[1]), slice(scans.shape[2]))
+        sums[(frame, *part)] = registered_sum(scans, record["shifts_px"])
+        raw[(frame, slice(len(scans)), *part)] = scans
 
 
 def _shape_of(reader: PartsReader, record: Record) -> tuple[int, int]:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.errors import FileProblem
+from cryoctl.errors import FileProblem, RunFileError
 from cryoctl.interfaces.truth import MapGrid
+from cryoctl.runfile.cut_file import declared_size
 from cryoctl.runfile.event_store import ScanEvents
 from cryoctl.runfile.h5 import H5Dataset, H5Group, memory_h5, open_h5
 from cryoctl.runfile.journal import FORMAT_VERSION
@@ -234,8 +235,14 @@ def open_run(path: str | Path) -> Run:
         path = path.with_suffix(".nxs")
     parts = RunParts.beside(path)
     if not path.exists() and parts.journal.exists():
-        return _fold(path, parts)
-    root = open_h5(path)
+        return _unpacked(path, parts)
+    try:
+        root = open_h5(path)
+    except FileProblem as problem:
+        if path.is_dir() or not path.exists() or not (parts.journal.exists() or declared_size(path)):
+            raise
+        what = "was cut or damaged" if path.stat().st_size else "is empty"
+        raise FileProblem(f"{path} {what}: `cryoctl recover` makes a whole file of what is left") from problem
     try:
         check_format(path, root)
         whole = "entry/exposures" in root or "entry/recovered" in root
@@ -248,7 +255,7 @@ def open_run(path: str | Path) -> Run:
     root.close()
     if not parts.journal.exists():
         raise FileProblem(f"{path} was never finished and {parts.folder.name} is not beside it: bring both together")
-    return _fold(path, parts)
+    return _unpacked(path, parts)
 
 
 def check_format(path: Path, root: H5Group) -> None:
@@ -260,6 +267,13 @@ def check_format(path: Path, root: H5Group) -> None:
         raise FileProblem(
             f"{path} has format {version}, this version of cryoctl reads up to {FORMAT_VERSION}: update cryoctl"
         )
+
+
+def _unpacked(path: Path, parts: RunParts) -> Run:
+    try:
+        return _fold(path, parts)
+    except RunFileError as problem:
+        raise RunFileError(f"{problem.message}; `cryoctl recover {path.name}` keeps what is whole") from problem
 
 
 def _fold(path: Path, parts: RunParts) -> Run:

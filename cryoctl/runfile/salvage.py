@@ -1,13 +1,14 @@
 """What can still be read of a packed run file that was cut or damaged, copied into a new one.
 
 The file is read as if it were as long as it says: a dataset is copied where it is as its checksum says (without the
-table of checksums: where all its bytes are there), of others every chunk that is whole; the rest of those is 0.
+table of checksums: where all its bytes are there), of pictures and spectra every chunk that is whole; the rest is 0.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from cryoctl.runfile.tree import put
 from cryoctl.runfile.writer import published_when_whole
 
 _FRAMES = ("/image/data/data", "/image/scans")
+_EVENT_COLUMNS = 4
+_BY_FRAME = ("/image/", "/search/", "/focus/", "/track/", "/edx/")
+"""Where a part is worth something; half a ledger would be less than what the specimen received."""
 
 
 def salvage(path: Path, place: Path, losses: Losses, told: Callable[[], Mapping[str, Any]]) -> None:
@@ -41,7 +45,8 @@ def salvage(path: Path, place: Path, losses: Losses, told: Callable[[], Mapping[
         with CutFile(path) as cut:
             try:
                 source = open_cut_h5(cut)
-            except (OSError, RuntimeError, ValueError) as error:
+                source.attr("NX_class")
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
                 raise FileProblem(f"{path} can't be read at all and its .parts folder is gone: use a copy") from error
             with source, published_when_whole(place) as scratch:
                 with create_h5(scratch) as target:
@@ -61,6 +66,8 @@ class _Rescue:
         self._losses = losses
         self._made: dict[int, str] = {}
         self._lost_frames: set[int] = set()
+        self._lost_cubes: set[int] = set()
+        self._whole_events = 0
         self.copied = 0
         try:
             table = read_table(source)
@@ -78,6 +85,8 @@ class _Rescue:
         for place in sorted(set(self._sha256) - set(self._made.values()) - {"/"}):
             if place not in self._target:
                 self._losses.add(f"{place} is lost")
+        if self._whole_events < _EVENT_COLUMNS:  # else a spectrum image can be made anew
+            self._lost_frames |= self._lost_cubes
         self._losses.frames += len(self._lost_frames)
 
     def _group(self, group: H5Group, above: str) -> None:
@@ -110,6 +119,7 @@ class _Rescue:
         group = self._target.group(above) if above else self._target
         if self._is_whole(node, place):
             group.copy(name, node)
+            self._whole_events += place.startswith("/edx/events/")
         else:
             self._chunks(node, group, name, place)
         self._made[address] = place
@@ -124,26 +134,26 @@ class _Rescue:
         return piece.offset + piece.bytes <= self._cut.kept_bytes
 
     def _chunks(self, node: H5Dataset, group: H5Group, name: str, place: str) -> None:
-        """Raises where not one chunk is whole."""
-        pieces = node.stored().pieces
-        if not node.chunks or not pieces:
+        """Raises where not one chunk is whole: each has a checksum of its own, which zlib looks at."""
+        if not node.chunks or not place.startswith(_BY_FRAME):
             raise ValueError("not whole")
         new: H5Dataset | None = None
         lost = 0
-        for piece in pieces:
-            part = tuple(slice(first, first + size) for first, size in zip(piece.first, node.chunks, strict=True))
+        firsts = list(product(*(range(0, size, step) for size, step in zip(node.shape, node.chunks, strict=True))))
+        for first in firsts:
+            part = tuple(slice(begin, begin + size) for begin, size in zip(first, node.chunks, strict=True))
             try:
-                if not self._is_there(piece):
-                    raise ValueError("cut")
                 values = np.asarray(node[part])
-            except Exception:  # not there, or its own checksum does not fit
+            except Exception:  # it lay in the cut, or what says where it is
                 lost += 1
                 if place in _FRAMES:
-                    self._lost_frames.add(piece.first[0])
+                    self._lost_frames.add(first[0])
+                if place == "/edx/data/data":
+                    self._lost_cubes.add(first[0])
                 continue
             new = new or group.create_like(name, node)
             new[part] = values
         if new is None:
             raise ValueError("no chunk is whole")
         copy_attributes(node, new)
-        self._losses.add(f"{place}: {lost} of {len(pieces)} chunks are lost and 0 now")
+        self._losses.add(f"{place}: {lost} of {len(firsts)} chunks are lost and 0 now")

@@ -65,7 +65,7 @@ def checksums_of(parts: RunParts, seal: str) -> Checksums | None:
 
 
 def uncovered(parts: RunParts, fold: RunFold) -> Checksums:
-    """SHA-256 by place of everything in the parts that no record of the journal has a checksum of; zeros are left out."""
+    """SHA-256 by place of all in the parts that no record of the journal has a checksum of; zeros are left out."""
     found: Checksums = {}
     slots: dict[str, set[int]] = {}
     blocks: list[tuple[int, int]] = []

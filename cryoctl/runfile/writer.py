@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from cryoctl.runfile.edx_group import write_edx
 from cryoctl.runfile.entry_group import write_entry, write_head
 from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.h5 import H5Group, change_h5, create_h5, open_h5
-from cryoctl.runfile.integrity import add_table, extend_table
+from cryoctl.runfile.integrity import PLACE, add_table, extend_table
 from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.runfile.picture_group import write_pictures
 from cryoctl.runfile.raw_io import open_file, sync_folder
@@ -75,22 +74,33 @@ def pack(
 def write_run(root: H5Group, reader: PartsReader, extras: Mapping[str, Any], *, dense: bool = True) -> None:
     """Everything of contract.md into an empty file; the spectrum image with `dense` and where the recipe wants it."""
     fold = reader.fold
-    root.set_attrs(NX_class="NXroot", file_writer=HYPERSPY_LAYOUT, creator="cryoctl")
-    write_entry(root, fold, fold.dose_by_kind(), reader.prior_dose())
-    for stream in sorted(fold.frames):
-        write_pictures(root, stream, reader)
     has_edx = bool(fold.head.get("edx")) and any(record.get("edx") for record in fold.frame_records("image"))
-    if has_edx:
-        dense = dense and bool(fold.head["edx"].get("dense", True))
-        write_edx(root, reader, dense=dense)
-    for name in ("results", "reconstruction", *(("simulation",) if fold.head.get("simulated") else ())):
-        root.group(name, "NXentry")
+    dense = dense and has_edx and bool(fold.head["edx"].get("dense", True))
+    _write_names(root, fold, has_edx)
+    shown = ("edx",) * dense + STREAMS
+    default = next((name for name in shown if name in root), "entry")
+    root.set_attrs(NX_class="NXroot", file_writer=HYPERSPY_LAYOUT, creator="cryoctl", default=default)
+    write_entry(root, fold, fold.dose_by_kind(), reader.prior_dose())
     for name in sorted(fold.conclusions):
         put(root, nexus_name(f"results/{name}"), fold.conclusions[name])
     for place in extras:
         put(root, nexus_name(place), extras[place])
-    shown = ("edx",) * (has_edx and dense) + STREAMS
-    root.set_attrs(default=next((name for name in shown if name in root), "entry"))
+    for stream in sorted(fold.frames):
+        write_pictures(root, stream, reader)
+    if has_edx:
+        write_edx(root, reader, dense=dense)
+
+
+def _write_names(root: H5Group, fold: RunFold, has_edx: bool) -> None:
+    """The groups of the root before anything large: a file that loses its end then loses pictures, not its names.
+
+    For the same reason attributes are set before what is large: later ones may lie at the end.
+    """
+    for name in ("results", "reconstruction", *(("simulation",) if fold.head.get("simulated") else ())):
+        root.group(name, "NXentry")
+    for name in (*fold.frames, *(("edx",) if has_edx else ())):
+        root.group(name, "NXentry")
+    root.group(PLACE, "NXcollection")
 
 
 def add_reconstruction(path: Path, name: str, values: Mapping[str, Any]) -> None:
@@ -154,8 +164,7 @@ def published_when_whole(path: Path, *, durable: bool = False, new: bool = True)
     """
     scratch = _scratch(path)
     try:
-        with _hdf5_errors():
-            yield scratch
+        yield scratch
         _publish(scratch, path, durable=durable, new=new)
     finally:
         scratch.unlink(missing_ok=True)
@@ -165,18 +174,6 @@ def _scratch(path: Path) -> Path:
     """A name on the same disk that nobody takes for a run file; in the run's own folder where it has one."""
     parts = RunParts.beside(path).folder
     return (parts if parts.is_dir() else path.parent) / f".packing-{uuid.uuid4().hex}"
-
-
-@contextlib.contextmanager
-def _hdf5_errors() -> Iterator[None]:
-    """HDF5 tells a write that failed, as on a full disk, by several kinds of errors, some only when it closes."""
-    try:
-        yield
-    except RuntimeError as error:
-        found = re.search(r"errno = (\d+)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
 
 
 def _publish(scratch: Path, path: Path, *, durable: bool = False, new: bool = False) -> None:

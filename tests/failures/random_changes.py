@@ -33,7 +33,9 @@ def dataset_bytes(path: Path, rng: Random, place: str = "") -> str:
     """A byte of a dataset as it lies in the file: of a chunk, of contiguous values, of a text or of its reference."""
     with h5py.File(path) as file:
         places: list[str] = []
-        file.visititems(lambda name, item: places.append(name) if isinstance(item, h5py.Dataset) and item.size else None)
+        file.visititems(
+            lambda name, item: places.append(name) if isinstance(item, h5py.Dataset) and item.size else None
+        )
         place = place or str(rng.choice(places))
         item: Any = file[place]
         stretches = _stretches(item)
