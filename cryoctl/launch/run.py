@@ -169,7 +169,7 @@ def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) ->
     """What is told where a run ended and its file could not be written: the old one is as it was."""
     why = error.message if isinstance(error, RunFileError) else error.strerror or str(error)
     return NotPacked(
-        f"{run_file.name}: the run ended ({ending.reason}) but its file could not be written ({why[:100]}); all is kept "
+        f"{run_file.name}: the run ended ({ending.reason}) but its file can't be written ({why[:100]}); all is kept "
         f"in {run_file.stem}.parts: make room, then `cryoctl recover`, with --out FILE on another disk if need be"
     )
 

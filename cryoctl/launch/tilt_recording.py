@@ -86,6 +86,8 @@ def read_recording(run: Run, target: str = "") -> TiltRecording:
         raise BadInput(f"{name}: the frames of {chosen} differ in shape; a series of one shape is needed")
     rows, columns = shapes.pop()
     edx = run.edx if "edx" in run else None
+    if edx is not None:
+        frames = [k for k in frames if _has_events(edx, k)] or frames
     tilts = [_tilt(run, edx, frame, rows, columns) for frame in frames]
     first = targets[0] == chosen
     return TiltRecording(
@@ -97,6 +99,11 @@ def read_recording(run: Run, target: str = "") -> TiltRecording:
         tilt_axis_deg=_axis(float(image.tilt_axis_deg)) if "tilt_axis_deg" in image else None,
         truth=_truth(run) if first else {},
     )
+
+
+def _has_events(edx: Edx, frame: int) -> bool:
+    """A recovered run may have lost the events of a frame: no counts are then no zeros."""
+    return bool(np.isfinite(np.asarray(edx.real_time_s)[frame]).any())
 
 
 def elements_of(run: Run) -> tuple[str, ...]:

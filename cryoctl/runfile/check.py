@@ -86,7 +86,7 @@ class _Checks:
 
 
 class _OfWhatIsThere(_Checks):
-    """A file was cut and its rest copied: its checksums tell whether that is as it was copied, not that all is there."""
+    """A file was cut and its rest copied: checksums tell whether that is as it was copied, not that all is there."""
 
     def __init__(self, checks: _Checks) -> None:
         self.done = checks.done
@@ -216,7 +216,7 @@ def _contents(path: Path, kept: IntegrityTable | Exception | None) -> str:
     if kept is None:
         raise Wrong("/entry/integrity is missing: the file has no table of checksums")
     if isinstance(kept, Exception):
-        raise Wrong(f"/entry/integrity can't be read: {' '.join(str(kept).split())[:150]}")
+        raise Wrong(f"the table of checksums is damaged: {' '.join(str(kept).split())[:150]}")
     changed = list(kept.broken) or differences(path, kept)
     if changed:
         raise Wrong(_named(changed))

@@ -314,10 +314,12 @@ def create_segment(path: Path, shape: tuple[int, int, int, int]) -> int:
         file = new.raw
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_layout(h5py.h5d.CONTIGUOUS)
-        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         space = h5py.h5s.create_simple(shape)
         dataset = h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U16LE, space, properties)
+        # Its space is laid out at the first write: behind everything else, so that a cut takes frames only.
+        space.select_hyperslab((0, 0, 0, 0), (1, 1, 1, 1))
+        dataset.write(h5py.h5s.create_simple((1,)), space, np.zeros(1, np.uint16))
         return int(dataset.get_offset())
 
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,13 +104,18 @@ def read_table(root: H5Group) -> IntegrityTable | None:
     """None where a file has none.
 
     Raises:
-        ValueError, OSError, KeyError: it is damaged.
+        ValueError: it is damaged; the message names the member.
     """
     if PLACE not in root or not list(root.group(PLACE)):
         return None
     group = root.group(PLACE)
     sha256: dict[str, str] = {}
-    values = {name: group.value(name) for name in _MEMBERS}
+    values: dict[str, Any] = {}
+    for name in _MEMBERS:
+        try:
+            values[name] = group.value(name)
+        except Exception as error:  # whatever HDF5 makes of changed bytes
+            raise ValueError(f"/{PLACE}/{name} can't be read ({type(error).__name__})") from error
     broken = [
         f"/{PLACE}/{name} was changed"
         for name in _MEMBERS
