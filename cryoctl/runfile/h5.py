@@ -16,6 +16,7 @@ from cryoctl.runfile.steady_file import SteadyFile
 
 Array = npt.NDArray[Any]
 _TEXT = h5py.string_dtype()
+_H5O: Any = vars(h5py)["h5o"]  # of which h5py's types do not know
 
 
 class Piece(NamedTuple):
@@ -85,8 +86,9 @@ class H5Dataset:
         if not text and layout == h5py.h5d.CONTIGUOUS and raw.get_offset() is not None:
             pieces.append(Piece((), 0, int(raw.get_offset()), int(raw.get_storage_size())))
         elif not text and layout == h5py.h5d.CHUNKED and raw.get_storage_size():
-            raw.chunk_iter(lambda one: pieces.append(Piece(tuple(one[0]), int(one[1]), int(one[2]), int(one[3]))))
-            pieces.sort()
+            chunks: list[Any] = []
+            raw.chunk_iter(chunks.append)
+            pieces = sorted(Piece(tuple(one[0]), int(one[1]), int(one[2]), int(one[3])) for one in chunks)
         return Stored(kind, pieces, b"" if pieces else _packed(raw, h5py.h5s.ALL, h5py.h5s.ALL))
 
     def attr(self, name: str, default: Any = None) -> Any:
@@ -132,7 +134,7 @@ class H5Group:
 
     def member(self, name: str) -> H5Group | H5Dataset:
         """As by brackets, of a name without slashes: in half the time, for those who visit everything."""
-        item = h5py.h5o.open(self.raw.id, name.encode())
+        item = _H5O.open(self.raw.id, name.encode())
         return H5Group(h5py.Group(item)) if isinstance(item, h5py.h5g.GroupID) else H5Dataset(h5py.Dataset(item))
 
     def is_group(self, path: str) -> bool:
@@ -238,7 +240,7 @@ def copy_attributes(source: H5Group | H5Dataset, target: H5Group | H5Dataset) ->
 
 def address_of(node: H5Group | H5Dataset) -> int:
     """Where an object lies: equal for two names (hard links) of one object."""
-    return int(h5py.h5o.get_info(node.raw.id).addr)
+    return int(_H5O.get_info(node.raw.id).addr)
 
 
 def open_h5(path: Path) -> H5Group:
@@ -346,7 +348,8 @@ def _packed(raw: Any, *spaces: Any) -> bytes:
     raw.read(*spaces, values)
     if values.dtype.kind != "O":
         return values.tobytes()
-    return b"".join(b"%d:%s" % (len(one), one) for one in values.ravel().tolist())
+    texts: list[Any] = values.ravel().tolist()
+    return b"".join(b"%d:%s" % (len(one), one) for one in texts)
 
 
 def _lists_text(value: Any) -> bool:

@@ -154,7 +154,7 @@ def on_the_clock(place: str) -> bool:
 
 def _write(path: Path, sha256: Mapping[str, str], marks: Marks) -> str:
     plain, wall = _texts(sha256)
-    values = dict(zip(_MEMBERS, (plain, wall, marks), strict=True))
+    values: dict[str, str | Marks] = {"sha256": plain, "wall_sha256": wall, "wall_journal": marks}
     seal = _seal(values)
     with change_h5(path) as root:
         group = root.group(PLACE, "NXcollection", seal=seal)

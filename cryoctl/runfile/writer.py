@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def change_run(
 
 
 @contextlib.contextmanager
-def published_when_whole(path: Path, *, durable: bool = False, new: bool = True) -> Iterator[Path]:
+def published_when_whole(path: Path, *, durable: bool = False, new: bool = True) -> Generator[Path]:
     """A place to write to that becomes `path` when the block ends well, and nothing when it does not.
 
     Raises:
