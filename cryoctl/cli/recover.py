@@ -21,7 +21,7 @@ def recover(
         Path | None, typer.Option("--out", metavar="FILE", help="The new file; default: RUN_recovered.nxs beside it.")
     ] = None,
     world: Annotated[
-        Path | None, typer.Option("--world", metavar="FILE", help="World file of a simulated run that had one.")
+        Path | None, typer.Option("--world", metavar="FILE", help="World file of a simulated run, if it was moved.")
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

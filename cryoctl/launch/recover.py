@@ -59,7 +59,7 @@ def recover(
 
     Args:
         out: the new file; the run's name with `_recovered` where it is None.
-        world: where the simulators' world lies if not in the run's parts.
+        world: where the simulators' world lies if not where it was when the run began.
 
     Raises:
         BadInput: a living process has the run, there is none, nothing of it is left, or `out` can't be made.
@@ -137,7 +137,8 @@ def _copy(path: Path, place: Path) -> Recovered:
 def _from_parts(path: Path, parts: RunParts, place: Path, world: Path | None) -> Recovered:
     fold, losses = what_remains(parts)
     _tell_end(fold, path, losses)
-    truth = WorldCopy(fold.head, world or parts.world, fold.time_s) if fold.head.get("simulated") else None
+    place_of_world = world or Path(fold.head.get("world") or parts.world)
+    truth = WorldCopy(fold.head, place_of_world, fold.time_s) if fold.head.get("simulated") else None
     extras = {f"entry/recovered/{name}": value for name, value in _told(path, "parts", losses).items()}
     remains = Remains(fold=fold, extras=extras)
     finished = finish(place, parts.folder, fold.head, truth, fold.grid, {}, remains)

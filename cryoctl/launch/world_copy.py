@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from cryoctl.instrument import parse_instrument
 from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.prepare import Prepared, furnish
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import Protocol
 from cryoctl.recipe.loading import parse_recipe
@@ -40,8 +42,8 @@ class WorldCopy:
         with tempfile.TemporaryDirectory(prefix="cryoctl-", ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / self._world.name
             copy_with_holes(self._world, copy)
-            furnished = furnish(prepared_of(self._head), copy)
-            furnished.context.shared["start_s"] = self._time_s or 1e-9  # 0 would begin a new run in this world
+            left_alone = {"resumed_s": self._time_s, "attended": False}
+            furnished = furnish(prepared_of(self._head), copy, shared=left_alone)
             world = furnished.devices.truth
             if world is None:
                 return {}
@@ -60,7 +62,11 @@ def prepared_of(head: Mapping[str, Any]) -> Prepared:
     """
     name = str(head["run"])
     raw = parse_recipe(str(head["recipe"]), name)
-    protocol_class = cast("type[Protocol]", find("cryoctl.protocols", raw.protocol))
+    script = str(head.get("recipe_path") or "")
+    if script.lower().endswith(".py"):
+        protocol_class = read_recipe(script, ())[1]
+    else:
+        protocol_class = cast("type[Protocol]", find("cryoctl.protocols", raw.protocol))
     return Prepared(
         request=RunRequest(recipe=name),
         name=name,
@@ -69,7 +75,9 @@ def prepared_of(head: Mapping[str, Any]) -> Prepared:
         protocol_class=protocol_class,
         parameters=validate(protocol_class.Parameters, raw),
         instrument=parse_instrument(str(head["instrument"]), name),
+        instrument_source=str(head.get("instrument_path") or ""),
         faults=(),
+        calibrated_at=datetime.fromisoformat(str(head["utc"])),
     )
 
 
