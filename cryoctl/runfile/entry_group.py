@@ -69,7 +69,7 @@ def write_entry(
     entry.write("duration_s", fold.time_s, units="s")
     entry.write("state", fold.state)
     entry.set_attrs(journal_head=fold.journal_head)  # no dataset: it hangs on the time of day, equal runs are equal
-    entry.write("journal_records", len(fold.record_shas))
+    entry.write("journal_records", fold.n_records)
     sessions = entry.group("sessions", "NXcollection")
     sessions.write("start_s", np.array([one["start_s"] for one in fold.sessions], dtype=np.float64), units="s")
     sessions.write("end_s", np.array([one.get("end_s", np.nan) for one in fold.sessions], dtype=np.float64), units="s")

@@ -102,6 +102,10 @@ class RunFold:
         self.time_s = max(self.time_s, time_s)
 
     @property
+    def n_records(self) -> int:
+        return len(self.record_shas)
+
+    @property
     def grid(self) -> MapGrid:
         """Grid of the ledger's maps."""
         grid = self.head["dose"]["grid"]
