@@ -135,6 +135,11 @@ def _collect(runs: Sequence[Run], *, whole: bool) -> EarlierDose:
     for run in runs:
         if "entry/dose/map_e_per_a2" not in run:
             raise FileProblem(f"--specimen: {run.path.name} has lost its ledger; its dose can't be counted")
+        if "entry/recovered/ledger_whole" in run and not run.entry.recovered.ledger_whole:
+            raise FileProblem(
+                f"--specimen: the journal that {run.path.name} was recovered from was cut and its ledger lacks dose; "
+                "use a whole copy of that run"
+            )
         dose = np.asarray(run.dose.map, dtype=np.float64)
         if not whole:
             dose = dose - np.asarray(run.dose.prior, dtype=np.float64)

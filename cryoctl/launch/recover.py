@@ -46,6 +46,7 @@ class Recovered:
             "frames_kept": self.frames_kept,
             "frames_lost": self.losses.frames,
             "bytes_lost": self.losses.bytes,
+            "ledger_whole": self.losses.uncharged == 0,
             "source": self.source,
             "lost": list(self.losses.sentences),
             "warnings": list(self.shortfalls),
@@ -119,6 +120,7 @@ def _told(path: Path, source: str, losses: Losses) -> dict[str, Any]:
         "source": source,
         "frames_lost": losses.frames,
         "bytes_lost": losses.bytes,
+        "ledger_whole": losses.uncharged == 0,
         "lost": "\n".join(losses.sentences),
     }
 

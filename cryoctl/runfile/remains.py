@@ -19,10 +19,14 @@ from cryoctl.runfile.raw_io import open_file, read_at
 
 @dataclass(slots=True)
 class Losses:
-    """Of one run: record frames, bytes of anything, and a sentence each on what was lost."""
+    """Of one run: record frames, bytes of anything, and a sentence each on what was lost.
+
+    `uncharged` pictures are there, but no record tells their dose: the ledger lacks it.
+    """
 
     frames: int = 0
     bytes: int = 0
+    uncharged: int = 0
     sentences: list[str] = field(default_factory=list[str])
 
     def add(self, sentence: str, bytes: int = 0, frames: int = 0) -> None:
@@ -54,7 +58,7 @@ def what_remains(parts: RunParts) -> tuple[RunFold, Losses]:
             _keep_whole_frames(fold, stream, reader, losses)
     finally:
         reader.close()
-    _tell_unrecorded(text.records, parts, losses)
+    _tell_unrecorded(fold, text.records, parts, losses)
     return fold, losses
 
 
@@ -100,14 +104,15 @@ def _bytes_of(fold: RunFold, record: Mapping[str, Any]) -> int:
     return 2 * int(record["scans"]) * int(rows) * int(columns) + int((record.get("edx") or {}).get("bytes", 0))
 
 
-def _tell_unrecorded(records: Sequence[Record], parts: RunParts, losses: Losses) -> None:
+def _tell_unrecorded(fold: RunFold, records: Sequence[Record], parts: RunParts, losses: Losses) -> None:
     """Pictures and events that lie whole in the parts but have no record: what they show can't be told any more.
 
     The picture of the exposure that was under way at a kill may be one of them: nobody was told that it was there, so
-    it is no lost frame.
+    it is no lost frame, and its dose is charged by its intent.
     """
     recorded = [record for record in records if record["k"] == "frame"]
-    under_way = sum(record["k"] == "intent" for record in records) > sum(record["k"] == "exposed" for record in records)
+    last = fold.exposures[max(fold.exposures)] if fold.exposures else None
+    under_way = "" if last is None or last.done else str(last.row.get("kind"))
     for path in sorted(parts.frames.glob("*.h5")):
         try:
             place = segment_place(path)
@@ -123,11 +128,14 @@ def _tell_unrecorded(records: Sequence[Record], parts: RunParts, losses: Losses)
         ]
         os.close(fd)
         if filled:
-            frames = len(filled) if path.name.startswith("image_") else 0
+            is_image = path.name.startswith("image_")
+            beyond = max(0, len(filled) - (under_way != "" and is_image == (under_way == "record")))
+            losses.uncharged += beyond
+            lacks = ": the ledger lacks their dose" if beyond else ""
             losses.add(
-                f"segment {path.name}: {len(filled)} pictures have no record in the journal",
+                f"segment {path.name}: {len(filled)} pictures have no record in the journal{lacks}",
                 len(filled) * place.slot_bytes,
-                frames=max(0, frames - int(under_way)),
+                frames=beyond if is_image else 0,
             )
     blocks = [record["edx"] for record in recorded if record.get("edx")]
     end = max((int(block["offset"]) + int(block["bytes"]) for block in blocks), default=0)
