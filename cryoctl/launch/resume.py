@@ -7,28 +7,23 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cryoctl.engine.ending import EndReason
 from cryoctl.engine.replay import Standing, replay
 from cryoctl.errors import BadInput, FileProblem, RunFileError
 from cryoctl.instrument import load_instrument
-from cryoctl.instrument.loading import parse_instrument
 from cryoctl.launch.head import software
 from cryoctl.launch.paths import RunPaths
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Prepared, check_fault_states, furnish, read_faults
 from cryoctl.launch.prior import EarlierDose
-from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.run import carry_through
 from cryoctl.launch.undertaking import Past, Undertaking
-from cryoctl.protocol import Protocol
-from cryoctl.recipe.loading import parse_recipe
+from cryoctl.launch.world_copy import prepared_of
 from cryoctl.recipe.source import read_source
 from cryoctl.recipe.strict_yaml import decode
-from cryoctl.recipe.validation import validate
-from cryoctl.registry import find
 from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.journal import load_journal
 from cryoctl.runfile.lock import owner_pid
@@ -144,13 +139,8 @@ def _prepare_again(name: str, head: Mapping[str, Any], request: RunRequest) -> P
     """
     recipe_path = str(head.get("recipe_path", ""))
     _check_unedited(name, "recipe", recipe_path, str(head["recipe_source"]), "cryoctl.recipes")
-    raw = dataclasses.replace(parse_recipe(str(head["recipe"]), f"{name}: recipe"), text=str(head["recipe_source"]))
-    if recipe_path.lower().endswith(".py"):
-        protocol_class = read_recipe(recipe_path, ())[1]
-    else:
-        protocol_class = cast("type[Protocol]", find("cryoctl.protocols", raw.protocol))
-    parameters = validate(protocol_class.Parameters, raw)
-    instrument = parse_instrument(str(head["instrument"]), f"{name}: instrument")
+    again = prepared_of(head)
+    instrument = again.instrument
     if request.instrument is not None:
         given = load_instrument(request.instrument)
         if given.yaml() != instrument.yaml():
@@ -159,22 +149,10 @@ def _prepare_again(name: str, head: Mapping[str, Any], request: RunRequest) -> P
                 f"{instrument.file.name}: resume on that one (without --instrument)"
             )
     faults = read_faults(request.faults)
-    check_fault_states(faults, protocol_class)
+    check_fault_states(faults, again.protocol_class)
     world = request.world if request.world is not None else _path_or_none(head.get("world"))
-    return Prepared(
-        request=dataclasses.replace(
-            request, recipe=recipe_path or raw.protocol, out=Path(), seed=int(head["seed"]), world=world
-        ),
-        name=str(head["run"]),
-        seed=int(head["seed"]),
-        raw=raw,
-        protocol_class=protocol_class,
-        parameters=parameters,
-        instrument=instrument,
-        instrument_source=str(head.get("instrument_path", "")),
-        faults=faults,
-        calibrated_at=datetime.fromisoformat(str(head["utc"])),
-    )
+    asked = dataclasses.replace(request, recipe=again.raw.protocol, out=Path(), seed=again.seed, world=world)
+    return dataclasses.replace(again, request=asked, faults=faults)
 
 
 def _path_or_none(place: Any) -> Path | None:
