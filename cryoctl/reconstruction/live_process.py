@@ -7,12 +7,13 @@ exception.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import os
 import queue
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -39,7 +40,8 @@ class LiveProcess:
         self._process = context.Process(
             target=serve, args=(self._tilts, theirs, tuple(elements), shape, settings), name="live", daemon=True
         )
-        self._process.start()
+        with _signals_blocked():
+            self._process.start()
         theirs.close()
         self.failure: str | None = None
 
@@ -164,3 +166,17 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Generator[None]:
+    """A child that is started meanwhile receives nothing of what a terminal sends to all, not even while it loads."""
+    block: Any = getattr(signal, "pthread_sigmask", None)
+    if block is None:
+        yield
+        return
+    before = block(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        block(signal.SIG_SETMASK, before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from cryoctl.analysis.element_maps import EventWeights, event_weights, mlem_input
 from cryoctl.analysis.spectrum_fit import SpectrumFit, fit_spectrum
+from cryoctl.clock import in_virtual_time
 from cryoctl.errors import CryoctlError
 from cryoctl.events import Event
 from cryoctl.reconstruction.live_process import LiveProcess
@@ -41,8 +43,16 @@ class LiveSettings:
     passes: int = 2
 
 
+MOST_WAITING = 8
+"""Tilts that wait for a live reconstruction that is slower than the run, in real time."""
+
+
 class LiveFollower:
-    """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it."""
+    """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it.
+
+    In real time a thread prepares and hands over the tilts, so that the run's loop, and with it the operator, never
+    waits for them.
+    """
 
     def __init__(self, settings: LiveSettings) -> None:
         self._settings = settings
@@ -53,6 +63,8 @@ class LiveFollower:
         self._shape = (0, 0)
         self._first_dose = math.nan
         self._done: dict[str, dict[str, Volume]] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: list[Future[None]] = []
         self.failure = ""
 
     def event(self, event: Event) -> None:
@@ -61,6 +73,18 @@ class LiveFollower:
     def picture(self, picture: Picture) -> None:
         if picture.stream != "image" or self.failure:
             return
+        if in_virtual_time():
+            self._take(picture)
+            return
+        self._waiting = [one for one in self._waiting if not one.done()]
+        if len(self._waiting) >= MOST_WAITING:
+            self.failure = f"the live reconstruction is {MOST_WAITING} tilts behind; the run goes on without it"
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "cryoctl-live")
+        self._waiting.append(self._thread.submit(self._take, picture))
+
+    def _take(self, picture: Picture) -> None:
         shape = (int(picture.scans.shape[1]), int(picture.scans.shape[2]))
         if self._process is None or picture.target != self._target or shape != self._shape:
             self._begin(picture.target, shape)
@@ -77,6 +101,9 @@ class LiveFollower:
             handed = self._process.add_tilt(picture.tilt_deg, images, expected, self._gain(picture.dose_e_per_a2))
         except CryoctlError as error:
             self.failure = error.message
+            return
+        except Exception as error:  # in a thread nobody else would hear of it
+            self.failure = f"live reconstruction: {type(error).__name__}: {error}"
             return
         if not handed:
             self.failure = self._process.failure or "the live reconstruction did not take a tilt"
@@ -108,6 +135,8 @@ class LiveFollower:
 
     def volumes(self) -> Mapping[str, Mapping[str, Volume]]:
         """By target, by element: float32 [z, y, x]; waits for the tilts handed over so far."""
+        if self._thread is not None:
+            self._thread.shutdown()
         self._finish()
         return self._done
 
@@ -124,6 +153,8 @@ class LiveFollower:
 
     def close(self) -> None:
         """End the child; may be called twice."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
         if self._process is not None:
             self._process.close()
             self._process = None
