@@ -42,8 +42,8 @@ from cryoctl.runfile.frame_store import FrameStore
 from cryoctl_simulators.world.column import Column
 
 P99_LIMIT_S = 0.1
-ABORTS = 40
-BLANKS, RUNS = 240, 12
+ABORTS = 20
+BLANKS, RUNS = 120, 4
 SERIES_S = 3.0
 """An abort comes within this time from the first record exposure on."""
 

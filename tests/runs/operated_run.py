@@ -26,18 +26,18 @@ from cryoctl.launch.run import build_outfit
 EVERY_STATE: Mapping[str, tuple[str, ...]] = {
     "edx-tomography": (
         "tilts={scheme: list, list_deg: [0, 10]}",
-        "image.shape=[16, 24]",
+        "image.shape=[24, 32]",
         "edx={elements: [Si], scans: 2, dense: false}",
         "dose.per_tilt_e_per_a2=200",
         "eucentric={enabled: true, rounds: 1}",
         "focus={every: 1, pictures: 4, shape: [32, 48]}",
         "shower={enabled: true, dose_e_per_a2: 5}",
         "current.measure_interval_s=1",
-        "track.shape=[24, 32]",
-        "search.shape=[32, 48]",
+        "track.shape=[48, 64]",
+        "search.shape=[64, 96]",
         "live.enabled=false",
     ),
-    "calibrate": ("repeats=3", "pictures={shape: [48, 64], pixel_size_m: 60 nm, dose_e_per_a2: 0.5}"),
+    "calibrate": ("repeats=3", "pictures={shape: [96, 128], pixel_size_m: 40 nm, dose_e_per_a2: 0.5}"),
 }
 """By protocol: a recipe that goes through all its states."""
 
