@@ -66,8 +66,8 @@ class _Tilt:
 class LiveFollower:
     """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it.
 
-    In real time a thread hands the tilts over, so that the run's loop, and with it the operator, never waits for a child
-    that is slow. They are prepared in the loop, while the beam is blanked: beside it they would delay a blanking.
+    In real time a thread hands the tilts over, so that the run's loop, and with it the operator, never waits for a slow
+    child. They are prepared in the loop, while the beam is blanked: beside it they would delay a blanking.
     """
 
     def __init__(self, settings: LiveSettings) -> None:
