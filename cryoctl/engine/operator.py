@@ -138,10 +138,14 @@ class OperatorDesk:
         if self.aborted:
             self._answer.set()
 
-    async def until_answered(self) -> None:
-        """Stand still until the operator acknowledges, says go, or aborts; in virtual time for as long as it takes."""
-        with hold_time(patient=True):
-            await self._answer.wait()
+    @property
+    def spoken(self) -> bool:
+        """The operator acknowledged, said go, or aborted since `latch`."""
+        return self._answer.is_set()
+
+    async def until_spoken(self) -> None:
+        """While something else still happens: virtual time passes."""
+        await self._answer.wait()
 
     def collect(self) -> str:
         """The command waiting for a checkpoint, taken once."""

@@ -25,6 +25,8 @@ from cryoctl.reconstruction.series import Stack
 
 QUEUE_TILTS = 4
 _LOOK_S = 0.1
+NICE = 10
+"""The child computes with what the run leaves of the processor."""
 
 
 class LiveProcess:
@@ -144,6 +146,8 @@ def serve(
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     try:
         from cryoctl.reconstruction.live import LiveReconstruction
