@@ -78,6 +78,8 @@ class SignalDesk(Follower):
             self._ending = "the safe state is reached; each of its actions has a time limit"
         elif event.event == "end":
             self._over = True
+        elif event.event == "note" and event.name == "resume":  # what was told until now was an earlier session's
+            self._ending, self._over = "", False
 
     def picture(self, picture: Picture) -> None: ...
 

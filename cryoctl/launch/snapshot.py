@@ -83,8 +83,8 @@ class Snapshot:
             case "interlock":
                 self.interlocks += 1
                 self.alarm = event.message if event.level != "info" else ""
-            case "note" if event.name == "resume" and self.status == "securing":
-                self.message, self.status = "", "running"
+            case "note" if event.name == "resume":  # what was told until now was an earlier session's
+                self.message, self.asked, self.alarm, self.over = "", "", "", False
             case "end":
                 self.message, self.step, self.over = event.message, "writing the run file", True
             case _:

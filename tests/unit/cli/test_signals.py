@@ -86,6 +86,15 @@ def test_while_the_file_is_written_no_signal_tears_it_and_none_is_lost(desk: Des
     assert all("is being written" in said for said in desk.said)
 
 
+def test_of_a_resumed_run_the_end_of_the_earlier_session_is_not_the_end(desk: Desk) -> None:
+    with handlers_restored():
+        desk.desk.listen(desk.ask)
+        for event in (told("operator", "abort"), told("end", "operator"), told("note", "resume")):
+            desk.desk.event(event)
+        desk.desk.interrupt()
+    assert desk.asked == ["pause"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM handlers to raise")
 def test_before_anything_began_being_terminated_ends_the_command(desk: Desk) -> None:
     with handlers_restored():
