@@ -118,6 +118,9 @@ def test_who_said_what_and_how_stands_in_the_journal_and_in_the_events(tmp_path:
             message for event, message in zip(run.events.event, run.events.message, strict=True) if event == "operator"
         ]
     assert len(said) == 3
+    shown = result.summary["operator"]
+    assert [one["command"] for one in shown] == ["note", "note", "run"]
+    assert shown[1]["who"] == "anna@lab"
     assert "operator (tell, anna@lab): note and on the right" in said
 
 
