@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryoctl.clock import hold_time
+from cryoctl.clock import hold_time, in_virtual_time
 
 COMMANDS = ("pause", "blank", "go", "skip", "stop-after", "abort", "ack", "note")
 """What `cryoctl tell` accepts."""
+TELL_AFTER_S = 0.05
+"""A wish that blanks is written down this much later, in real time: a disk that is busy must not hold it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,7 @@ class OperatorDesk:
     def tell(self, told: Callable[[Wish], None]) -> None:
         """Each wish is told to this, in the loop, those that came before as well."""
         self._told = told
-        untold, self._untold = self._untold, []
-        for wish in untold:
-            told(wish)
+        self.tell_waiting()
 
     def ask(self, command: str, source: str, text: str = "", who: str = "") -> None:
         """From another thread or a signal handler."""
@@ -95,11 +95,16 @@ class OperatorDesk:
             self._for_checkpoint = command
         elif command == "ack":
             self._answer.set()
-        wish = Wish(command, source, text, who)
-        if self._told is None:
-            self._untold.append(wish)
+        self._untold.append(Wish(command, source, text, who))
+        if command in ("abort", "blank") and not in_virtual_time():
+            asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell_waiting)
         else:
-            self._told(wish)
+            self.tell_waiting()
+
+    def tell_waiting(self) -> None:
+        """Nothing that was taken is left untold when this returns."""
+        while self._told is not None and self._untold:
+            self._told(self._untold.pop(0))
 
     @property
     def paused(self) -> bool:

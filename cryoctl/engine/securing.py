@@ -50,6 +50,7 @@ class Securing:
             last_bias=self._outfit.monitors.last_bias,
             flush=self._outfit.flush,
         )
+        self._try_to(self._outfit.operator.tell_waiting)
         self._tell(actions)
         ending = ending_after(ending, actions)
         with contextlib.suppress(Exception):

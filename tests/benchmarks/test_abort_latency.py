@@ -1,6 +1,6 @@
 """From the command to the blanked beam, in real time, under load of frame writer and live reconstruction.
 
-Run: `pytest -m benchmark -s tests/benchmarks/test_abort_latency.py`. It takes about eight minutes.
+Run: `pytest -m benchmark -s tests/benchmarks/test_abort_latency.py`. It takes about twenty minutes.
 
 The loop is a real one: an instrument file with `clock: real` over the simulated devices, whose blanker takes its 20 ms
 (part of every figure) and whose physics are computed in this very process and loop. Everything is synced to the medium,
@@ -42,8 +42,8 @@ from cryoctl.runfile.frame_store import FrameStore
 from cryoctl_simulators.world.column import Column
 
 P99_LIMIT_S = 0.1
-ABORTS = 20
-BLANKS, RUNS = 120, 4
+ABORTS = 40
+BLANKS, RUNS = 240, 8
 SERIES_S = 3.0
 """An abort comes within this time from the first record exposure on."""
 
