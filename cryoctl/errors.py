@@ -123,8 +123,6 @@ class RunFileError(CryoctlError):
 
 
 class OperatorStop(BaseException):
-    """The operator (or a signal) asked for the end; carries the wish as `command`."""
+    """The operator (or a signal) ended it before anything was moved or exposed, in one sentence: exit 3."""
 
-    def __init__(self, command: str) -> None:
-        super().__init__(command)
-        self.command = command
+    exit_code = 3

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`event` is its kind: state, step, exposure, frame, interlock, fault, operator, decision, target, note, end.
+    """`event` is its kind: status, state, exposure, frame, interlock, fault, operator, decision, target, note, end.
 
     `data` holds plain values that belong to it (frame: frame, exposure, sha256).
     """
@@ -20,3 +20,9 @@ class Event:
     name: str
     message: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def operator_said(command: Mapping[str, Any]) -> str:
+    """The sentence for a command (`command source text who`): ``operator (tell, anna@lab): note ice on the left``."""
+    how = ", ".join(str(command[key]) for key in ("source", "who") if command.get(key))
+    return f"operator ({how}): {command['command']} {command.get('text', '')}".strip()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryoctl.errors import CryoctlError
+from cryoctl.errors import CryoctlError, OperatorStop
 
 LONGEST = 300
 
@@ -30,6 +30,8 @@ def explain(error: BaseException) -> tuple[int, str]:
     """Exit code and sentence of whatever was raised."""
     if isinstance(error, CryoctlError):
         return error.exit_code, one_sentence(error.message)
+    if isinstance(error, OperatorStop):
+        return error.exit_code, one_sentence(str(error))
     if isinstance(error, KeyboardInterrupt):
         return 3, "stopped by Ctrl-C"
     usage: Any = getattr(error, "format_message", None)

@@ -12,7 +12,10 @@ import typer
 
 from cryoctl.cli.failure import begun_run, explain, refusal
 from cryoctl.cli.lazy_group import LazyGroup
-from cryoctl.cli.output import prepare_streams, put, put_json, say
+from cryoctl.cli.output import flush, prepare_streams, put, put_json, say, unwritten
+
+NO_ANSWER = 5
+"""Exit code of a command that succeeded, but whose answer could not be written to stdout."""
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -44,6 +47,13 @@ def overview(
 
 def call(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit code; never raises for what a person can do."""
+    unwritten.clear()
+    code = _called(arguments)
+    flush()
+    return _lost(code) if unwritten else code
+
+
+def _called(arguments: Sequence[str]) -> int:
     try:
         if not arguments:
             arguments = ["--help"]
@@ -54,6 +64,14 @@ def call(arguments: Sequence[str]) -> int:
         return _ended(error, arguments)
     code = answer if isinstance(answer, int) else 0
     return _ended(KeyboardInterrupt(), arguments) if code == 130 else code  # 130: typer's answer to Ctrl-C
+
+
+def _lost(code: int) -> int:
+    """The answer did not reach its reader: that is told, and no success, whatever the command itself came to."""
+    run_file = begun_run()
+    kept = f"the run file is {run_file}" if run_file is not None else "see to the disk or the reader, then ask again"
+    say(f"cryoctl: stdout: the answer could not be written ({unwritten[0]}); {kept}")
+    return code or NO_ANSWER
 
 
 def _ended(error: BaseException, arguments: Sequence[str]) -> int:
@@ -77,12 +95,7 @@ def main() -> None:
     prepare_streams()
     if not sys.warnoptions and not os.environ.get("CRYOCTL_DEBUG"):
         warnings.simplefilter("ignore")  # those of libraries tell an operator nothing
-    code = call(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except (BrokenPipeError, OSError, ValueError, AttributeError):
-        code = code or 0
-    sys.exit(code)
+    sys.exit(call(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -20,17 +20,22 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run file, its .parts f
 
 class Command(StrEnum):
     PAUSE = "pause"
+    BLANK = "blank"
     GO = "go"
     SKIP = "skip"
     STOP_AFTER = "stop-after"
     ABORT = "abort"
+    ACK = "ack"
     NOTE = "note"
 
 
 @app.command("tell")
 def tell(
     run: Run,
-    command: Annotated[Command, typer.Argument(metavar="COMMAND", help="pause, go, skip, stop-after, abort or note.")],
+    command: Annotated[
+        Command,
+        typer.Argument(metavar="COMMAND", help="pause, blank, go, skip, stop-after, abort, ack or note."),
+    ],
     text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]", help="For note: what to write down.")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -131,10 +136,13 @@ def status_lines(answer: Mapping[str, Any]) -> list[str]:
     step = answer.get("step") or answer.get("label") or answer.get("state") or ""
     frames = f"frame {answer.get('frames')}"
     frames += f" of {answer['frames_planned']}" if answer.get("frames_planned") else ""
+    asked = f" ({answer['asked']} asked)" if answer.get("asked") else ""
     lines = [
-        f"{name}: {answer.get('status')}, {step} ({100 * float(answer.get('progress') or 0):.0f} %)",
+        f"{name}: {answer.get('status')}{asked}, {step} ({100 * float(answer.get('progress') or 0):.0f} %)",
         f"  {frames}, dose {spent}{limit}, run time {wording.duration(float(answer.get('time_s') or 0))}",
     ]
+    if answer.get("alarm"):
+        lines.append(f"  alarm: {answer['alarm']}; `cryoctl tell RUN ack` acknowledges it")
     recent = list(answer.get("recent") or ())
     if recent:
         lines.append(f"  last: {recent[-1]}")

@@ -21,9 +21,18 @@ def prepare_streams() -> None:
             reconfigure(errors="replace")
 
 
+unwritten: list[str] = []
+"""Why data could not be written to stdout, once that was so; the command then fails."""
+
+
 def put(text: str) -> None:
     """One line of data to stdout."""
-    _write(sys.stdout, text + "\n")
+    _write(sys.stdout, text + "\n", unwritten)
+
+
+def flush() -> None:
+    """What a buffer may still hold goes to stdout."""
+    _write(sys.stdout, "", unwritten)
 
 
 def say(text: str) -> None:
@@ -60,13 +69,17 @@ def json_ready(value: Any) -> Any:
     return str(value)
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    if stream is None:
+def _write(stream: TextIO | None, text: str, failures: list[str] | None = None) -> None:
+    if stream is None:  # closed from the start
+        if failures is not None and text:
+            failures.append("it is closed")
         return
     try:
         stream.write(text)
         stream.flush()
-    except (BrokenPipeError, ValueError, OSError):
+    except (ValueError, OSError) as error:
+        if failures is not None:
+            failures.append(getattr(error, "strerror", None) or str(error))
         _silence(stream)
 
 

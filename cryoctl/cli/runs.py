@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Launch = Callable[..., Any]
 """Takes a request, followers and `on_control`, gives a RunResult: `launch.run.run`, or a replay of some data."""
+
+LATE = "{} came when the run was over and safe; the file was written to its end"
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -54,7 +57,8 @@ def run(
 ) -> None:
     """Run one or several recipes; the last line printed is the run file's path.
 
-    Ctrl-C pauses at the next boundary, twice aborts; `cryoctl tell` speaks to the run from another shell.
+    Ctrl-C pauses at the next boundary, twice within 10 s blanks at once, a third time aborts; `cryoctl tell` speaks to
+    the run from another shell.
     """
     requests = [
         request_of(one, instrument, out, seed, set_, until, speed, specimen, world, events, faults) for one in recipe
@@ -70,7 +74,8 @@ def run(
         results.append(carry_out(request, quiet))
         if position + 1 < len(requests) and not goes_on(on_end, results[-1]):
             left = recipe[position + 1 :]
-            say(f"not started after exit {results[-1].exit_code}: {', '.join(left)}")
+            why = "the operator's wish" if results[-1].stop else f"exit {results[-1].exit_code}"
+            say(f"not started after {why}: {', '.join(left)}")
             break
         if not json and position + 1 < len(requests):
             tell_end(results[-1], quiet)
@@ -121,6 +126,7 @@ def request_of(
     faults: Path | None,
 ) -> RunRequest:
     """The options as `launch` takes them."""
+    from cryoctl.launch.person import user
     from cryoctl.launch.request import RunRequest
 
     return RunRequest(
@@ -135,17 +141,8 @@ def request_of(
         world=world,
         events=events,
         faults=faults,
-        operator=_operator(),
+        operator=user(),
     )
-
-
-def _operator() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return ""
 
 
 def carry_out(request: RunRequest, quiet: bool, launch: Launch | None = None) -> RunResult:
@@ -154,6 +151,7 @@ def carry_out(request: RunRequest, quiet: bool, launch: Launch | None = None) ->
     from cryoctl.cli.progress import TerminalProgress, chosen
     from cryoctl.cli.signals import SignalDesk, handlers_restored
     from cryoctl.launch.control_server import ControlServer
+    from cryoctl.launch.person import person
 
     if launch is None:
         from cryoctl.launch.run import run as launch
@@ -168,7 +166,7 @@ def carry_out(request: RunRequest, quiet: bool, launch: Launch | None = None) ->
         return f"`cryoctl tell {where[-1].with_suffix('.nxs') if where else 'RUN'} go`"
 
     control = ControlServer(request.out, on_parts=found)
-    signals = SignalDesk(say, how)
+    signals = SignalDesk(say, how, who=person())
     displays = chosen(quiet)
 
     def on_control(ask: Any) -> None:
@@ -177,7 +175,12 @@ def carry_out(request: RunRequest, quiet: bool, launch: Launch | None = None) ->
 
     try:
         with handlers_restored():
-            return launch(request, (control, signals, *displays), on_control)
+            signals.install()
+            result = launch(request, (control, signals, *displays), on_control)
+            if signals.late:
+                result.summary.setdefault("warnings", []).append(LATE.format(", ".join(signals.late)))
+                result = replace(result, stop=True)
+            return result
     finally:
         control.close()
         for display in displays:
@@ -187,6 +190,8 @@ def carry_out(request: RunRequest, quiet: bool, launch: Launch | None = None) ->
 
 def goes_on(policy: OnEnd, last: RunResult) -> bool:
     """Whether the next recipe is begun after this end."""
+    if last.stop:
+        return False
     if policy is OnEnd.NEXT:
         return last.exit_code in (0, 4)
     if policy is OnEnd.STOP:
@@ -209,12 +214,14 @@ def tell_end(result: RunResult, quiet: bool) -> None:
 def finish(results: Sequence[RunResult], left: Sequence[str], json: bool, quiet: bool) -> None:
     """Print the end of the last run (or one JSON object) and leave with the worst exit code."""
     code = max(result.exit_code for result in results)
+    if left and results[-1].stop:
+        code = code or 3
     if not json:
         tell_end(results[-1], quiet)
     elif len(results) == 1 and not left:
         put_json(results[0].summary)
     else:
-        worst = next(result for result in results if result.exit_code == code)
+        worst = next((result for result in results if result.exit_code == code), results[-1])
         put_json(
             {
                 "run_file": results[-1].run_file,

@@ -53,6 +53,11 @@ def rows_of(summary: Mapping[str, Any]) -> Iterator[Row]:
         yield f"target {target.get('name')}", f"{target.get('outcome')}{reason}"
     for met in summary.get("interlocks") or ():
         yield f"interlock {met.get('name')}", f"at {wording.duration(float(met['time_s']))}: {met.get('outcome')}"
+    for said in summary.get("operator") or ():
+        yield (
+            "operator",
+            f"at {wording.duration(float(said['time_s']))}: {str(said['message']).removeprefix('operator ')}",
+        )
     yield from _results(summary.get("results") or {})
     for warning in summary.get("warnings") or ():
         yield "warning", " ".join(str(warning).split())

@@ -10,12 +10,21 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["hold_time", "now_s"]
+__all__ = ["hold_time", "in_virtual_time", "now_s"]
 
 
 def now_s() -> float:
     """Time of the running event loop in s; 0 at the start of a virtual loop."""
     return asyncio.get_running_loop().time()
+
+
+def in_virtual_time() -> bool:
+    """Whether nothing is gained by doing something beside the loop; also where no loop runs."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return hasattr(loop, "hold")
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Boundary:
         self._interlocks = interlocks
         self._recorder = recorder
         self._status = status
+        self._standing: set[str] = set()
         self.met: list[dict[str, Any]] = []
 
     async def cross(self) -> None:
@@ -79,13 +80,26 @@ class Boundary:
         return Secured(f"interlock {interlock.name}: {found}; the run was secured")
 
     def _look_up(self) -> None:
+        self._operator.heed()
         if self._operator.aborted:
             raise Aborted
 
+    def stand(self, reason: str) -> None:
+        """The run counts as paused from now on, until all reasons are gone."""
+        if not self._standing:
+            self._status.fire("pause")
+        self._standing.add(reason)
+
+    def leave(self, reason: str) -> None:
+        if reason in self._standing:
+            self._standing.discard(reason)
+            if not self._standing:
+                self._status.fire("go")
+
     async def _stand_still(self) -> None:
-        self._status.fire("pause")
+        self.stand("operator")
         await self._operator.until_go()
-        self._status.fire("go")
+        self.leave("operator")
 
     def _meet(self, interlock: Interlock, found: str) -> dict[str, Any]:
         entry = {"time_s": self._recorder.time_s, "name": interlock.name, "policy": interlock.policy, "outcome": ""}
@@ -97,11 +111,11 @@ class Boundary:
         if interlock.policy != "wait":
             raise self.end_by(interlock, found)
         entry = self._meet(interlock, found)
-        self._status.fire("pause")
+        self.stand("interlock")
         entry["outcome"] = "ended the run"
         if not await self._cleared(interlock):
             raise Secured(f"interlock {interlock.name}: {found}; the run was secured")
-        self._status.fire("go")
+        self.leave("interlock")
         entry["outcome"] = "cleared"
         self._recorder.event("interlock", interlock.name, "cleared, going on")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,10 @@ class ExposureDesk:
         self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
         self.state = ""
         """The protocol's state, for the exposure table."""
+        self.held_up: Callable[[], Awaitable[bool]] = _nobody
+        """Awaited when all is ready for a beam; the operator may have asked to wait. True where it took time."""
+        self.heed: Callable[[], None] = _nothing
+        """Called before each scan frame; it may `stop` the exposure."""
 
     @property
     def count(self) -> int:
@@ -163,12 +167,14 @@ class ExposureDesk:
         scan = scan_of(step, at.tilt_deg)
         self._plan(step, scan, at.tilt_deg, self.current.now())  # what can't be counted moves nothing
         stop = asyncio.Event()
-        taking = Taking(self._devices, step, stop)
+        taking = Taking(self._devices, step, stop, self.heed)
         await self._devices.beam.shift_image(step.shift_x_m, step.shift_y_m)
         await self._devices.beam.focus(step.defocus_m)
         asked = dataclasses.replace(scan, pixel_size_m=scan.pixel_size_m / self._pixel_ratio)
         await taking.arm(asked)
         readings = await self._monitors.sample(force=True)
+        while await self.held_up():
+            readings = await self._monitors.sample(force=True)
         # From here to the beam nothing is awaited, so that no cancellation falls between gate, intent and beam.
         current = self.current.now()
         self._monitors.keep("beam_current", current.current_a, force=True)
@@ -203,6 +209,7 @@ class ExposureDesk:
             stop=stop,
         )
         self._stop = stop
+        self.heed()  # the disk may have taken its time
         try:
             irradiating = asyncio.create_task(self._irradiate(underway))
             cancelled = await outlive(irradiating, stop.set)
@@ -216,6 +223,8 @@ class ExposureDesk:
     async def _irradiate(self, one: Underway) -> Exposed:
         opened_s = now_s()
         beam = self._devices.beam
+        if one.stop.is_set():
+            return self._finish(one, _never_opened(opened_s))
         try:
             report = await irradiate(beam, one.permit, one.asked, one.taking.scan_frame_done, one.stop)
             told = 0 <= report.beam_on_s < math.inf or not self._gate.dose_known
@@ -348,3 +357,15 @@ class ExposureDesk:
             },
         )
         return dose
+
+
+async def _nobody() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    """Nobody has anything to say."""
+
+
+def _never_opened(now: float) -> ExposureReport:
+    return ExposureReport(started_s=now, ended_s=now, beam_on_s=0.0, scans_done=0, ended="stopped")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import DeviceError
+from cryoctl.interfaces.bias import BiasReading
 from cryoctl.interfaces.device_set import DeviceSet
 
 UNITS = {
@@ -54,6 +55,8 @@ class Monitors:
     devices: DeviceSet
     recorder: Recorder
     latest: Readings = field(default_factory=lambda: Readings(time_s=0.0))
+    last_bias: BiasReading | None = None
+    """What the source told when it last answered."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
 
     async def sample(self, *, force: bool = False) -> Readings:
@@ -74,7 +77,7 @@ class Monitors:
         if self.devices.bias is not None:
             try:
                 async with asyncio.timeout(ANSWER_LIMIT_S):
-                    bias = await self.devices.bias.read()
+                    bias = self.last_bias = await self.devices.bias.read()
                 voltage, current = bias.voltage_v, bias.current_a
             except _SILENT:
                 lost.append(self.devices.bias.name)

@@ -27,5 +27,7 @@ class Outfit:
     desk: ExposureDesk
     shelf: FrameShelf
     allowed: Allowed = field(default_factory=Allowed)
+    flush: Callable[[], None] | None = None
+    """Brings journal and frames to the disk."""
     on_state: tuple[Callable[[str, int], None], ...] = ()
     """Called with each state and how often it was entered; simulators schedule faults by it."""

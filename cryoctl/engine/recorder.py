@@ -41,6 +41,11 @@ class Recorder:
         self.record("event", {"event": event, "level": level, "name": name, "message": message, "data": told.data})
         self._tell(lambda sink: sink.event(told))
 
+    def tell(self, event: str, name: str, message: str) -> None:
+        """To the sinks only: what the journal has a record of its own for."""
+        told = Event(event=event, time_s=self.time_s, level="info", name=name, message=message)
+        self._tell(lambda sink: sink.event(told))
+
     def picture(self, picture: Picture) -> None:
         """A frame that is durable; called after its journal record."""
         self._tell(lambda sink: sink.picture(picture))

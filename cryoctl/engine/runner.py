@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cryoctl.engine.actions import STEP_LIMIT_S, STOP_LIMIT_S, Actions
+from cryoctl.engine.actions import Actions
 from cryoctl.engine.boundary import Aborted, Boundary, Secured
 from cryoctl.engine.ending import Ending, EndReason, RunStatus
 from cryoctl.engine.exposures import ExposureDesk
@@ -20,22 +20,21 @@ from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.interlocks import build
 from cryoctl.engine.machine import ProtocolMachine, StatusMachine
 from cryoctl.engine.monitors import Monitors
-from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.operator import OperatorDesk, Wish
 from cryoctl.engine.outfit import Outfit
-from cryoctl.engine.patience import abandon, outlive
+from cryoctl.engine.patience import outlive
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.replay import chart_ending
 from cryoctl.engine.restore import Resumed, Return
-from cryoctl.engine.safe_state import BLANK, dangers, reach_safe_state, unconfirmed
+from cryoctl.engine.securing import Securing
 from cryoctl.engine.set_points import SetPoints
+from cryoctl.engine.step_time import StepTime
 from cryoctl.engine.thrown import Thrown, outcome_of, told, where_uncaught_leads
-from cryoctl.errors import CryoctlError, DeviceTimeout, Interrupted
+from cryoctl.errors import CryoctlError, Interrupted
+from cryoctl.events import operator_said
 from cryoctl.protocol import Protocol, Steps
-from cryoctl.steps import Compute, Expose, Exposed, MoveStage, Step, Wait
+from cryoctl.steps import Exposed, Step
 from cryoctl.steps.codec import decode, encode, fingerprint
-
-_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
-"""A wait and a move may hold a pause of any length."""
 
 
 class Runner:
@@ -80,6 +79,8 @@ class Runner:
             self._boundary.cross,
             outfit.allowed,
         )
+        self._step_time = StepTime(self._actions, self._desk, self._operator, self._boundary, self._tell_fault)
+        self._securing = Securing(outfit, self._status, self._try_to)
 
     @property
     def interlocks_met(self) -> list[dict[str, Any]]:
@@ -101,13 +102,13 @@ class Runner:
             ending = playing.result()
         except BaseException as error:  # Ctrl-C in Python itself, or the loop's own end
             ending = Ending(EndReason.OPERATOR, f"the process was told to stop ({type(error).__name__})")
-        securing = asyncio.create_task(self._secure(ending))
+        securing = asyncio.create_task(self._securing.secure(ending))
         await outlive(securing)
         return securing.result()
 
     async def _played(self, prepared: Callable[[], None]) -> Ending:
         self._operator.open()
-        self._operator.on_command = self._tell_command
+        self._operator.tell(self._tell_command)
         try:
             self._status.fire("prepare")
             await self._monitors.sample(force=True)
@@ -129,6 +130,9 @@ class Runner:
     def _faulted(self, message: str, data: dict[str, Any] | None = None) -> Ending:
         self._try_to(lambda: self._recorder.event("fault", self._machine.state, message, "error", data))
         return Ending(EndReason.DEVICE, message)
+
+    def _tell_fault(self, name: str, message: str) -> None:
+        self._try_to(lambda: self._recorder.event("fault", name, message, "warning"))
 
     def _try_to(self, tell: Callable[[], None]) -> None:
         """Telling must not stand in the way of safety: a full disk takes no words any more."""
@@ -231,7 +235,7 @@ class Runner:
         assert asked is not None
         self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
         try:
-            outcome = await self._abortable(step)
+            outcome = await self._step_time.carry_out(step)
         except Thrown as error:
             outcome = error
         return self._conclude(step, key, outcome)
@@ -249,90 +253,16 @@ class Runner:
         self._set_points.note(step, result)
         return result
 
-    async def _abortable(self, step: Step[Any]) -> Any:
-        """Carry the step out, within its time; an abort stops it, and during an exposure an urgent interlock."""
-        exposes = isinstance(step, Expose)
-        doing = asyncio.create_task(self._actions.carry_out(step))
-        aborting = asyncio.create_task(self._operator.until_abort())
-        watching = asyncio.create_task(self._boundary.alarm()) if exposes else None
-        limit_s = None if isinstance(step, _BOUNDED_BY_THEMSELVES) else STEP_LIMIT_S
-        try:
-            await asyncio.wait(
-                (doing, aborting) if watching is None else (doing, aborting, watching),
-                timeout=limit_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            late = not doing.done() and not aborting.done() and watching is None
-            if not doing.done():
-                await self._stop(doing)
-        finally:
-            aborting.cancel()
-            if watching is not None:
-                watching.cancel()
-        alarmed = watching is not None and watching.done() and not watching.cancelled()
-        if self._operator.aborted or alarmed or late:
-            self._look_at(doing, step)
-        if self._operator.aborted:
-            raise Aborted
-        if watching is not None and alarmed:
-            raise self._boundary.end_by(*watching.result())
-        if late:
-            raise DeviceTimeout(f"{type(step).__name__}: no device answered within {STEP_LIMIT_S:g} s")
-        return doing.result()
-
-    async def _stop(self, doing: asyncio.Task[Any]) -> None:
-        """Exposures are asked and end by themselves, within their own limits; anything else is cancelled."""
-        if self._desk.beam_time:
-            self._desk.stop()
-            await asyncio.wait((doing,))
-            return
-        doing.cancel()
-        await asyncio.wait((doing,), timeout=STOP_LIMIT_S)
-        if not doing.done():
-            abandon(doing)
-
-    def _look_at(self, doing: asyncio.Task[Any], step: Step[Any]) -> None:
-        """A step was stopped: a fault on the way is told, and the run ends all the same."""
-        error = doing.exception() if doing.done() and not doing.cancelled() else None
-        if error is not None and not isinstance(error, Aborted | Secured):
-            self._try_to(lambda: self._recorder.event("fault", type(step).__name__, str(error)[:300], "warning"))
-
-    async def _secure(self, ending: Ending) -> Ending:
-        self._try_to(lambda: self._status.fire("secure"))
-        alarm = ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK)
-        actions = await reach_safe_state(self._outfit.devices, alarm=alarm)
-        failed = unconfirmed(actions)
-        for action in failed:
-            message = f"safe state: could not {action.name}: {action.detail}"
-            self._try_to(lambda name=action.name, text=message: self._recorder.event("fault", name, text, "error"))
-        if dangerous := dangers(actions):
-            worst = dangerous[0]
-            ending = Ending(
-                EndReason.UNCONFIRMED,
-                f"SAFE STATE NOT CONFIRMED: could not {worst.name} ({worst.detail}); go to the microscope",
-            )
-        elif any(action.name == BLANK for action in failed) and ending.reason is not EndReason.DEVICE:
-            ending = Ending(EndReason.DEVICE, f"the blanker failed ({failed[0].detail}); the column valves were closed")
-        with contextlib.suppress(Exception):
-            await self._monitors.sample(force=True)
-        level = "info" if ending.exit_code == 0 else "warning"
-        self._try_to(lambda: self._recorder.event("end", ending.reason.value, ending.message, level))
-        told = {
-            "status": ending.status.value,
-            "end_reason": ending.reason.value,
-            "exit_code": ending.exit_code,
-            "message": ending.message,
-        }
-        self._try_to(lambda: self._recorder.record("end", told, sync=True))
-        self._try_to(lambda: self._status.fire(ending.status.value))
-        return ending
-
     def _tell_status(self, status: RunStatus) -> None:
         self._recorder.record("status", {"status": status.value})
+        self._recorder.tell("status", status.value, status.value)
 
-    def _tell_command(self, command: str, source: str, text: str) -> None:
-        self._recorder.record("command", {"command": command, "source": source, "text": text})
-        self._recorder.event("operator", command, f"operator ({source}): {command} {text}".strip())
+    def _tell_command(self, wish: Wish) -> None:
+        told = {"command": wish.command, "source": wish.source, "text": wish.text, "who": wish.who}
+        self._recorder.record("command", told)
+        self._recorder.event(
+            "operator", wish.command, operator_said(told), data={"source": wish.source, "who": wish.who}
+        )
 
 
 def states_of(protocol: Protocol) -> Sequence[str]:

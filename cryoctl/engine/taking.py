@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,15 @@ class Taking:
 
     Nothing that goes wrong here may interrupt the beam's own way to its end: `problem` tells a detector's fault,
     `error` an error of the software, upon which `stop` is set.
+
+    Args:
+        heed: called between two scan frames, blanked; it may set `stop`.
     """
 
-    def __init__(self, devices: DeviceSet, step: Expose, stop: asyncio.Event) -> None:
+    def __init__(
+        self, devices: DeviceSet, step: Expose, stop: asyncio.Event, heed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._heed = heed
         self._devices = devices
         self._step = step
         self._stop = stop
@@ -51,14 +59,19 @@ class Taking:
 
     async def scan_frame_done(self, index: int) -> tuple[float, float]:
         """Read one finished scan frame; the correction (x, y) in m that brings the next ones onto the first."""
+        correction = (0.0, 0.0)
         try:
-            return await self._take(index)
+            correction = await self._take(index)
         except DeviceError as error:
             self.problem = self.problem or str(error)
         except Exception as error:
             self.error = self.error or error
             self._stop.set()
-        return (0.0, 0.0)
+        self._heed()
+        if self._stop.is_set():
+            with contextlib.suppress(Exception):  # it is asked again in the ordinary way, which has a time limit
+                await self._devices.beam.stop_exposure()
+        return correction
 
     async def _take(self, index: int) -> tuple[float, float]:
         step = self._step

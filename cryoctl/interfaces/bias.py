@@ -49,3 +49,11 @@ class BiasSource(Device, Protocol):
         ...
 
     async def read(self) -> BiasReading: ...
+
+    async def cut_off(self) -> None:
+        """The second way of switching off, for a source that does not answer: its interlock line or a relay.
+
+        Raises:
+            DeviceError: there is none, or it reads back closed.
+        """
+        ...

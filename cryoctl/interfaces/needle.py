@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from cryoctl.interfaces.device import Device
@@ -15,13 +16,29 @@ class NeedleCapabilities:
     rides_with_stage: bool
 
 
+class NeedleHold(StrEnum):
+    """What the apex holds or is held by, which decides what is safe."""
+
+    FREE = "free"
+    CONTACT = "contact"
+    CARRYING = "carrying"
+    BONDED = "bonded"
+
+    @property
+    def is_fast(self) -> bool:
+        """It must not be withdrawn: something hangs on it, or it hangs on the specimen."""
+        return self in (NeedleHold.CARRYING, NeedleHold.BONDED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedleState:
-    """What the drive knows, which is little: steps sent, fine set point, high voltage. Never where the apex is."""
+    """What the drive knows, which is little: steps sent, fine set point, high voltage, and what it was told that the
+    apex holds. Never where the apex is."""
 
     coarse_steps: tuple[int, int, int]
     fine_m: tuple[float, float, float]
     high_voltage_on: bool
+    hold: NeedleHold = NeedleHold.FREE
 
 
 @runtime_checkable
@@ -39,4 +56,15 @@ class Needle(Device, Protocol):
 
     async def high_voltage(self, on: bool) -> NeedleState: ...
 
-    async def stop(self) -> None: ...
+    async def note_hold(self, hold: NeedleHold) -> NeedleState:
+        """Keep what the apex holds from now on, beyond the life of this process."""
+        ...
+
+    async def stop(self) -> None:
+        """End a burst of steps at once; the tube keeps its place."""
+        ...
+
+    async def make_safe(self) -> None:
+        """Free or in contact: step back until it is clear, only then ground the tube (grounding makes the apex jump).
+        Where it carries or is bonded: stop, and nothing moves."""
+        ...

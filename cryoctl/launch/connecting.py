@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from typing import cast
 
-from cryoctl.errors import DeviceError
+from cryoctl.engine.operator import OperatorDesk
+from cryoctl.engine.patience import abandon
+from cryoctl.errors import DeviceError, OperatorStop
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_set import DeviceSet
 
@@ -32,6 +34,27 @@ async def connect_all(devices: DeviceSet) -> dict[str, Identity]:
             raise failure
     told = list(dict.fromkeys(str(failure) for failure in failures))
     raise failures[0] if len(told) == 1 else DeviceError("; ".join(told))
+
+
+async def connect_unless_aborted(devices: DeviceSet, operator: OperatorDesk) -> dict[str, Identity]:
+    """As `connect_all`; an abort ends it at once.
+
+    Raises:
+        OperatorStop: nothing was moved or exposed.
+    """
+    connecting = asyncio.create_task(connect_all(devices))
+    aborting = asyncio.create_task(operator.until_abort())
+    try:
+        await asyncio.wait((connecting, aborting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        aborting.cancel()
+    if operator.aborted:
+        abandon(connecting)
+        await close_all(devices)
+        raise OperatorStop(
+            f"ended by the operator ({operator.abort_source}) while the devices were connecting; nothing was moved"
+        )
+    return await connecting
 
 
 async def close_all(devices: DeviceSet) -> None:

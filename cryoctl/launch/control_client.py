@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cryoctl.errors import BadInput, FileProblem
+from cryoctl.launch.person import person
 
 PATIENCE_S = 1.0
 CONTROL_FILE = "control.json"
@@ -38,8 +39,10 @@ def run_file_of(parts: Path) -> Path:
     return parts.with_suffix(".nxs")
 
 
-def ask(run: Path, command: str, text: str = "", patience_s: float = PATIENCE_S) -> dict[str, Any]:
-    """Send one command and return the run's answer.
+def ask(
+    run: Path, command: str, text: str = "", patience_s: float = PATIENCE_S, source: str = "tell"
+) -> dict[str, Any]:
+    """Send one command and return the run's answer; `source` is how it is journaled.
 
     Raises:
         FileProblem: there is no such run.
@@ -51,7 +54,8 @@ def ask(run: Path, command: str, text: str = "", patience_s: float = PATIENCE_S)
     name = run_file_of(file.parent).name
     if said is None:
         raise NobodyAnswers(f"{name}: this run does not listen, it has ended; `cryoctl status {run}` says how")
-    line = json.dumps({"token": said["token"], "command": command, "text": text}).encode() + b"\n"
+    words = {"token": said["token"], "command": command, "text": text, "source": source, "who": person()}
+    line = json.dumps(words).encode() + b"\n"
     try:
         with socket.create_connection(("127.0.0.1", int(said["port"])), timeout=patience_s) as link:
             link.settimeout(patience_s)

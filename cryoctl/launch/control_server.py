@@ -18,25 +18,29 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cryoctl.engine.operator import COMMANDS
 from cryoctl.events import Event
 from cryoctl.launch.control_client import CONTROL_FILE
 from cryoctl.launch.request import Follower, Outlook
 from cryoctl.launch.snapshot import Snapshot
 from cryoctl.streaming.sink import Picture
 
-Ask = Callable[[str, str, str], None]
+Ask = Callable[..., None]
 
-ACCEPTED = ("pause", "go", "skip", "stop-after", "abort", "note")
 LONGEST_LINE = 65_536
 LONGEST_NOTE = 2000
+LONGEST_NAME = 100
 _SAYS = {
     "pause": "the run pauses at the next boundary, with the beam blanked",
+    "blank": "the beam is blanked now, and the run stands paused",
     "go": "the run goes on",
     "skip": "the target under way is skipped at the next checkpoint",
     "stop-after": "the run ends in good order after what is under way",
     "abort": "the beam is blanked now and the run ends in its safe state",
+    "ack": "the alarm is acknowledged",
     "note": "the note stands in the run's events",
 }
+_OVER = "the run has ended and is safe; its file is being written"
 
 
 class ControlServer(Follower):
@@ -44,13 +48,11 @@ class ControlServer(Follower):
 
     Args:
         out: the folder of the run file; the head of the run tells its name.
-        source: how a command from here is journaled.
         on_parts: told the run's `.parts` folder as soon as it is known.
     """
 
-    def __init__(self, out: Path, source: str = "tell", on_parts: Callable[[Path], None] = lambda folder: None) -> None:
+    def __init__(self, out: Path, on_parts: Callable[[Path], None] = lambda folder: None) -> None:
         self._out = out
-        self._source = source
         self._on_parts = on_parts
         self._lock = threading.Lock()
         self._snapshot = Snapshot()
@@ -63,15 +65,22 @@ class ControlServer(Follower):
         """Give commands to this; before it they are refused."""
         self._ask = ask
 
-    def begin(self, head: Mapping[str, Any], outlook: Outlook) -> None:
-        run_file = Path(str(head.get("run_file") or self._out / f"{head.get('run', 'run')}.nxs"))
+    def named(self, run_file: Path) -> None:
         parts = run_file.with_suffix(".parts")
         with self._lock:
-            self._snapshot.begin(head, outlook)
-            self._snapshot.run_file = str(run_file)
+            self._snapshot.run, self._snapshot.run_file = run_file.stem, str(run_file)
+            self._snapshot.step = "connecting"
         self._on_parts(parts)
         if parts.is_dir():
             self._open(parts)
+
+    def begin(self, head: Mapping[str, Any], outlook: Outlook) -> None:
+        run_file = Path(str(head.get("run_file") or self._out / f"{head.get('run', 'run')}.nxs"))
+        if self._server is None:
+            self.named(run_file)
+        with self._lock:
+            self._snapshot.begin(head, outlook)
+            self._snapshot.run_file = str(run_file)
 
     def event(self, event: Event) -> None:
         with self._lock:
@@ -108,12 +117,21 @@ class ControlServer(Follower):
         if command == "status":
             with self._lock:
                 return {"ok": True, **self._snapshot.plain()}
-        if command not in ACCEPTED:
-            return _no(f"command: {command[:40]!r} is not one of {', '.join(ACCEPTED)}")
+        if command not in COMMANDS:
+            return _no(f"command: {command[:40]!r} is not one of {', '.join(COMMANDS)}")
         if self._ask is None:
             return _no("the run does not listen yet; ask again in a moment")
-        self._ask(command, self._source, text)
-        return {"ok": True, "command": command, "message": _SAYS[command]}
+        with self._lock:
+            now = self._snapshot
+            over, alarm, connecting = now.over, now.alarm, not now.state and now.status == "preparing"
+        if over:
+            return {"ok": True, "command": command, "message": _OVER} if command == "abort" else _no(_OVER)
+        if command == "ack" and not alarm:
+            return _no("there is no alarm to acknowledge")
+        source, who = (str(asked.get(key, ""))[:LONGEST_NAME] for key in ("source", "who"))
+        self._ask(command, source or "tell", text, who)
+        says = "the run pauses before its first step" if connecting and command == "pause" else _SAYS[command]
+        return {"ok": True, "command": command, "message": says}
 
     @property
     def _key(self) -> bytes:

@@ -14,6 +14,7 @@ from cryoctl.analysis.lines import line_energy_ev
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.paths import RunPaths
+from cryoctl.launch.person import host
 from cryoctl.launch.prepare import Furnished, Prepared, record_voltage_v
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.recipe.canonical import to_yaml
@@ -57,6 +58,7 @@ def journal_head(
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "specimen": described.get("specimen", ""),
         "operator": prepared.request.operator,
+        "host": host(),
         "overrides": list(prepared.request.overrides),
         "recipe_path": _place(prepared.request.recipe),
         "instrument_path": _place(str(prepared.instrument_source)),

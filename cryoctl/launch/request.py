@@ -53,6 +53,9 @@ class Outlook:
 class Follower(Sink):
     """A sink that is told the beginning and the end as well; the progress display of the command line is one."""
 
+    def named(self, run_file: Path) -> None:
+        """The run has its name and begins to connect; nothing is there yet but its `.parts` folder."""
+
     def begin(self, head: Mapping[str, Any], outlook: Outlook) -> None: ...
 
     def earlier(self, event: Event) -> None:
@@ -66,12 +69,15 @@ class Follower(Sink):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """`summary` is the JSON of contract.md for run, resume, replay and rehearse."""
+    """`summary` is the JSON of contract.md for run, resume, replay and rehearse. With `stop` nothing is begun after it,
+    whatever the exit code."""
 
-    summary: Mapping[str, Any]
+    summary: dict[str, Any]
     exit_code: int
     run_file: Path | None
+    stop: bool = False
 
 
-OnControl = Callable[[Callable[[str, str, str], None]], None]
-"""Given the operator desk's `ask(command, source, text)` once the run listens; installs signals and the socket."""
+OnControl = Callable[[Callable[..., None]], None]
+"""Given the operator desk's `ask(command, source, text, who)` before the devices connect; installs signals and the
+socket."""

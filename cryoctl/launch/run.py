@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,13 @@ from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.errors import NotPacked, RunFileError
-from cryoctl.launch.connecting import close_all, connect_all
+from cryoctl.launch.connecting import close_all, connect_unless_aborted
 from cryoctl.launch.counting import make_gate
 from cryoctl.launch.going_on import catch_up, check_same_devices, interlocks_told, take_over
+from cryoctl.launch.instrument_lock import InstrumentLock
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
+from cryoctl.launch.person import person
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import earlier_dose
@@ -115,13 +117,24 @@ def carry_through(
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None
+    operator = OperatorDesk()
     try:
-        past = undertaking.past
-        paths = past.paths if past is not None else claim(request.out, prepared.name, prepared.seed)
-        live = live_follower(prepared, dry) if undertaking.with_live else None
-        with RunLock(paths.parts.lock):
+        with ExitStack() as held:
+            lock = held.enter_context(asked_for) if (asked_for := shared_instrument(prepared, dry)) else None
+            past = undertaking.past
+            paths = past.paths if past is not None else claim(request.out, prepared.name, prepared.seed)
+            if lock is None:
+                lock = held.enter_context(InstrumentLock.of_world(paths.parts.world))
+            lock.used_by(paths.run_file)
+            held.enter_context(RunLock(paths.parts.lock))
+            live = live_follower(prepared, dry) if undertaking.with_live else None
+            for follower in followers:
+                with suppress(Exception):  # it fails again at its beginning, where that can be told
+                    getattr(follower, "named", _unasked)(paths.run_file)
+            if on_control is not None:
+                on_control(operator.ask)
             session = in_own_loop(
-                _player(undertaking, paths, followers, lines, live, on_control),
+                _player(undertaking, paths, followers, lines, live, operator),
                 virtual=undertaking.virtual,
                 speed=request.speed,
             )
@@ -174,6 +187,20 @@ def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) ->
     )
 
 
+def shared_instrument(prepared: Prepared, dry: Furnished) -> InstrumentLock | None:
+    """The lock on what another run could have as well; None where this run has a world of its own or only replays."""
+    if dry.replay_of:
+        return None
+    if not prepared.virtual:
+        return InstrumentLock.of_instrument(prepared.instrument.file.name)
+    world = prepared.request.world
+    return None if world is None else InstrumentLock.of_world(world)
+
+
+def _unasked(run_file: Path) -> None:
+    """A follower that does not care for the name."""
+
+
 def volumes_of(live: LiveFollower | None) -> Mapping[str, Mapping[str, npt.NDArray[np.float32]]]:
     """Of the live reconstruction, none where it failed: it is no reason to lose the run's own file."""
     try:
@@ -209,19 +236,19 @@ def build_outfit(
     recorder: Recorder,
     shelf: FrameShelf,
     optics: Any,
+    operator: OperatorDesk | None = None,
 ) -> Outfit:
     """Join devices, gate and stores."""
     devices, facts = furnished.devices, furnished.facts
     gate = make_gate(devices, facts, ledger)
     monitors = Monitors(devices=devices, recorder=recorder)
-    operator = OperatorDesk()
     return Outfit(
         devices=devices,
         optics=optics,
         ledger=ledger,
         recorder=recorder,
         monitors=monitors,
-        operator=operator,
+        operator=operator or OperatorDesk(),
         desk=ExposureDesk(devices, gate, recorder, shelf, monitors, facts.calibrated("pixel_size", 1.0)),
         shelf=shelf,
         allowed=Allowed(
@@ -239,20 +266,21 @@ def _player(
     followers: Sequence[Follower],
     lines: EventLines | None,
     live: LiveFollower | None,
-    on_control: OnControl | None,
+    operator: OperatorDesk,
 ) -> Callable[[], Coroutine[Any, Any, Session]]:
     """What the loop is given: connect, play, close, whatever happens."""
 
     async def play() -> Session:
+        operator.open()
         furnished = undertaking.furnisher(undertaking.prepared.request.world or paths.parts.world)
-        identities = await connect_all(furnished.devices)
+        identities = await connect_unless_aborted(furnished.devices, operator)
         if undertaking.past is not None:
             check_same_devices(undertaking.past.fold, identities)
         try:
             with ExitStack() as closing:
                 stores = (begin if undertaking.past is None else go_on)(undertaking, paths, furnished, closing)
                 told = {name: plain(identity) for name, identity in identities.items()}
-                return await _play(undertaking, paths, furnished, stores, followers, lines, live, on_control, told)
+                return await _play(undertaking, paths, furnished, stores, followers, lines, live, operator, told)
         finally:
             await close_all(furnished.devices)
 
@@ -267,7 +295,7 @@ async def _play(
     followers: Sequence[Follower],
     lines: EventLines | None,
     live: LiveFollower | None,
-    on_control: OnControl | None,
+    operator: OperatorDesk,
     identities: Mapping[str, Any],
 ) -> Session:
     prepared, head, past = undertaking.prepared, dict(stores.head), undertaking.past
@@ -279,10 +307,14 @@ async def _play(
     sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun]
     recorder = Recorder(stores.journal, sinks, start_s)
     shelf = FrameShelf(stores.frames, stores.events, recorder)
-    outfit = build_outfit(furnished, stores.ledger, recorder, shelf, furnished.facts.optics)
+    outfit = build_outfit(furnished, stores.ledger, recorder, shelf, furnished.facts.optics, operator)
+    outfit.flush = stores.sync
     resumed = None if past is None else take_over(past, furnished, outfit)
     recorder.record("session", stores.session, sync=True)
     recorder.record("identities", {"devices": identities})
+    operator.take(
+        "run", stores.session["reason"], " ".join(f"--set {one}" for one in prepared.request.overrides), person()
+    )
     for sentence in deaf:
         recorder.event("fault", "follower", sentence, "warning")
     if past is not None:
@@ -290,8 +322,6 @@ async def _play(
     runner = Runner(furnished.protocol, outfit, prepared.request.until, resumed)
 
     def prepared_now() -> None:
-        if on_control is not None:
-            on_control(outfit.operator.ask)
         for one in undertaking.commands:
             asyncio.get_running_loop().call_at(start_s + one.time_s, outfit.operator.take, one.command, "replay")
 

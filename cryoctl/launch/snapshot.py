@@ -35,6 +35,12 @@ class Snapshot:
     dose_limit_e_per_a2: float = float("inf")
     tilt_deg: float | None = None
     interlocks: int = 0
+    asked: str = ""
+    """A pause that waits for the end of an exposure."""
+    alarm: str = ""
+    """An alarm that was not acknowledged."""
+    over: bool = False
+    """Safe; the file is being written."""
     message: str = ""
     recent: deque[str] = field(default_factory=lambda: deque[str](maxlen=_REMEMBERED))
 
@@ -52,10 +58,10 @@ class Snapshot:
         match event.event:
             case "state":
                 self.state, self.label, self.step = event.name, event.message, ""
-                if self.status == "preparing":
-                    self.status = "running"
             case "status":
                 self.status = event.name
+                if self.status == "paused":
+                    self.asked = ""
             case "progress":
                 self.step = event.message
                 self.progress = min(1.0, max(self.progress, float(data.get("progress", 0.0))))
@@ -68,13 +74,19 @@ class Snapshot:
                 if isinstance(data.get("tilt_deg"), float | int):
                     self.tilt_deg = float(data["tilt_deg"])
             case "operator":
-                self.status = {"pause": "paused", "go": "running", "abort": "securing"}.get(event.name, self.status)
+                if event.name in ("pause", "blank"):
+                    self.asked = "" if self.status == "paused" else "pause"
+                elif event.name in ("go", "abort"):
+                    self.asked = ""
+                if event.name in ("go", "ack"):
+                    self.alarm = ""
             case "interlock":
                 self.interlocks += 1
-            case "note" if event.name == "resume" and self.status == "securing":
-                self.message, self.status = "", "running"
+                self.alarm = event.message if event.level != "info" else ""
+            case "note" if event.name == "resume":  # what was told until now was an earlier session's
+                self.message, self.asked, self.alarm, self.over = "", "", "", False
             case "end":
-                self.message, self.status, self.step = event.message, "securing", "writing the run file"
+                self.message, self.step, self.over = event.message, "writing the run file", True
             case _:
                 pass
         if event.level != "info" or event.event in ("operator", "note", "target", "end"):
@@ -108,6 +120,8 @@ class Snapshot:
                 "left": max(0.0, self.dose_limit_e_per_a2 - self.dose_peak_e_per_a2) if finite else None,
             },
             "interlocks": self.interlocks,
+            "asked": self.asked,
+            "alarm": self.alarm,
             "message": self.message,
             "recent": list(self.recent),
         }

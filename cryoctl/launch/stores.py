@@ -38,6 +38,11 @@ class Stores:
     session: Mapping[str, Any]
     time_s: float = 0.0
 
+    def sync(self) -> None:
+        """Everything kept so far survives what the stores promise."""
+        for store in (self.frames, self.events, self.journal):
+            store.sync()
+
 
 def begin(undertaking: Undertaking, paths: RunPaths, furnished: Furnished, closing: ExitStack) -> Stores:
     """Of a new run: the journal's head is on disk and the run file can be opened when this returns."""

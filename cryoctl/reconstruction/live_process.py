@@ -7,12 +7,13 @@ exception.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import os
 import queue
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,6 +25,8 @@ from cryoctl.reconstruction.series import Stack
 
 QUEUE_TILTS = 4
 _LOOK_S = 0.1
+NICE = 10
+"""The child computes with what the run leaves of the processor."""
 
 
 class LiveProcess:
@@ -39,7 +42,8 @@ class LiveProcess:
         self._process = context.Process(
             target=serve, args=(self._tilts, theirs, tuple(elements), shape, settings), name="live", daemon=True
         )
-        self._process.start()
+        with _signals_blocked():
+            self._process.start()
         theirs.close()
         self.failure: str | None = None
 
@@ -142,6 +146,8 @@ def serve(
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     try:
         from cryoctl.reconstruction.live import LiveReconstruction
@@ -164,3 +170,17 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Generator[None]:
+    """A child that is started meanwhile receives nothing of what a terminal sends to all, not even while it loads."""
+    block: Any = getattr(signal, "pthread_sigmask", None)
+    if block is None:
+        yield
+        return
+    before = block(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        block(signal.SIG_SETMASK, before)

@@ -126,6 +126,11 @@ class EventStore:
         self._end = offset + len(block)
         return EventPlace(offset=offset, bytes=len(block), sha256=hashlib.sha256(block).hexdigest())
 
+    def sync(self) -> None:
+        """Everything appended so far survives what the durability promises."""
+        if self._durability == "power":
+            sync_data(self._fd)
+
     def read(self, offset: int, length: int, sha256: str = "") -> list[ScanEvents]:
         """(pixel, channel) of each scan frame of the block. Raises `RunFileError` if it is missing or damaged."""
         block = read_at(self._fd, length, offset)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cryoctl.dose.rasterise import deposit
 from cryoctl.errors import RunFileError
+from cryoctl.events import operator_said
 from cryoctl.interfaces.truth import MapGrid
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.journal import Record
@@ -81,6 +82,7 @@ class RunFold:
         self.journal_head = ""
         self.record_shas: list[str] = []
         self._step: FoldedStep | None = None
+        self._told_already = ("", "")
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> RunFold:
@@ -217,19 +219,25 @@ class RunFold:
         trace.values.append(number(record["value"]))
 
     def _take_event(self, record: Record, time_s: float) -> None:
+        """The journal tells a state or a command twice, by its own record and by the event after it: one is enough."""
+        told_already, self._told_already = self._told_already, ("", "")
+        if told_already == (record["event"], record["name"]):
+            return
         self._event(time_s, record["event"], record["level"], record["name"], record["message"], record.get("data"))
 
     def _take_state(self, record: Record, time_s: float) -> None:
         self.state = record["state"]
         self.states_entered += 1
         self._event(time_s, "state", "info", record["state"], record.get("label") or record["state"])
+        self._told_already = ("state", record["state"])
 
     def _take_status(self, record: Record, time_s: float) -> None:
         self.status = record["status"]
 
     def _take_command(self, record: Record, time_s: float) -> None:
-        told = f"operator ({record.get('source', '')}): {record['command']} {record.get('text', '')}".strip()
-        self._event(time_s, "operator", "info", record["command"], told)
+        told = {key: record.get(key, "") for key in ("source", "who")}
+        self._event(time_s, "operator", "info", record["command"], operator_said(record), told)
+        self._told_already = ("operator", record["command"])
 
     def _take_target(self, record: Record, time_s: float) -> None:
         self.targets[record["name"]] = {key: record.get(key, "") for key in ("name", "outcome", "reason")}
@@ -251,10 +259,6 @@ class RunFold:
             self.sessions[-1]["end_s"] = time_s
 
     def _event(self, time_s: float, event: str, level: str, name: str, message: str, data: Any = None) -> None:
-        """The journal may tell a state or a command twice, by its own record and by an event: one line is enough."""
         row: dict[str, Any] = {"time_s": time_s, "event": event, "level": level, "name": name, "message": message}
         row["data"] = data or {}
-        last = self.events[-1] if self.events else {}
-        if event in ("state", "operator") and all(last.get(key) == row[key] for key in ("time_s", "event", "name")):
-            return
         self.events.append(row)

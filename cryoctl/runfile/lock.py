@@ -33,18 +33,18 @@ else:
         return True
 
 
-_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+_held: weakref.WeakSet[OwnedFile] = weakref.WeakSet()
 
 
-class RunLock:
-    """Exclusive use of one run; a context manager. The file stays behind, only the lock on it means something."""
+class OwnedFile:
+    """A file that one process at a time can own. It stays behind, only the lock on it means something."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
 
-    def acquire(self) -> None:
-        """Raises `FileProblem` where another process has the run."""
+    def take(self, text: str) -> bool:
+        """Own it and write into it who does; False where another process does, whose text `owner_text` reads."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         for _ in range(5):
             if _take(fd):
@@ -52,22 +52,35 @@ class RunLock:
             threading.Event().wait(0.01)  # someone may just be looking (`is_locked`)
         else:
             os.close(fd)
-            owner = _owner(self.path)
-            raise FileProblem(
-                f"run {self.path.parent.name.removesuffix('.parts')} is in use by process {owner}: wait for its end, "
-                "or use `cryoctl tell` to speak to it"
-            )
-        os.ftruncate(fd, 0)
-        os.lseek(fd, 0, os.SEEK_SET)
-        os.write(fd, f"{os.getpid()}\n".encode())
+            return False
         self._fd = fd
         _held.add(self)
+        self.say(text)
+        return True
+
+    def say(self, text: str) -> None:
+        """What others read of the owner; owned only."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        os.write(self._fd, f"{text}\n".encode())
 
     def release(self) -> None:
         """May be called twice."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class RunLock(OwnedFile):
+    """Exclusive use of one run; a context manager."""
+
+    def acquire(self) -> None:
+        """Raises `FileProblem` where another process has the run."""
+        if not self.take(str(os.getpid())):
+            name, owner = self.path.parent.name.removesuffix(".parts"), owner_text(self.path)
+            raise FileProblem(
+                f"run {name} is in use by process {owner}: wait for its end, or use `cryoctl tell` to speak to it"
+            )
 
     def __enter__(self) -> RunLock:
         self.acquire()
@@ -93,13 +106,14 @@ def owner_pid(path: Path) -> int | None:
     """Process that holds the lock, None where nobody does."""
     if not is_locked(path):
         return None
-    text = _owner(path)
+    text = owner_text(path)
     return int(text) if text.isdigit() else None
 
 
-def _owner(path: Path) -> str:
+def owner_text(path: Path) -> str:
+    """What the owner wrote, "unknown" where that can't be read."""
     try:
-        return path.read_text(encoding="ascii").strip() or "unknown"
+        return path.read_text(encoding="utf-8").strip() or "unknown"
     except (OSError, ValueError):
         return "unknown"
 

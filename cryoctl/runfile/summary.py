@@ -52,6 +52,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
                 "counts": element_counts(run),
                 "targets": _rows(entry.targets, ("name", "outcome", "reason")),
                 "interlocks": _interlocks(entry.events),
+                "operator": _operator(entry.events),
                 "results": _small(run.results) if "results" in run else {},
                 "predicted": _predicted(entry),
                 "journal_head": run.journal_head,
@@ -116,6 +117,16 @@ def _interlocks(events: Node) -> list[dict[str, Any]]:
             told = json.loads(data)
             found.append({"time_s": time_s, "name": name, "policy": told.get("policy"), "outcome": told.get("outcome")})
     return found
+
+
+def _operator(events: Node) -> list[dict[str, Any]]:
+    """Who said what when, and how; the first of it is the beginning itself."""
+    columns = zip(events.time_s, events.event, events.name, events.message, events.data, strict=True)
+    return [
+        {"time_s": time_s, "command": name, "message": message, **json.loads(data)}
+        for time_s, event, name, message, data in columns
+        if event == "operator"
+    ]
 
 
 def _rows(table: Node, names: tuple[str, ...]) -> list[dict[str, Any]]:

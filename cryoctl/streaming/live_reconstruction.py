@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from cryoctl.analysis.element_maps import EventWeights, event_weights, mlem_input
 from cryoctl.analysis.spectrum_fit import SpectrumFit, fit_spectrum
+from cryoctl.clock import in_virtual_time
 from cryoctl.errors import CryoctlError
 from cryoctl.events import Event
 from cryoctl.reconstruction.live_process import LiveProcess
@@ -41,8 +43,32 @@ class LiveSettings:
     passes: int = 2
 
 
+MOST_WAITING_BYTES = 2 << 30
+"""Of tilts that wait for a live reconstruction that is slower than the run, in real time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tilt:
+    """One tilt as the child takes it; `images` and `expected` by element, float [y, x]."""
+
+    target: str
+    shape: tuple[int, int]
+    tilt_deg: float
+    dose_e_per_a2: float
+    images: Mapping[str, npt.NDArray[Any]]
+    expected: Mapping[str, npt.NDArray[Any]]
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.nbytes for one in (*self.images.values(), *self.expected.values()))
+
+
 class LiveFollower:
-    """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it."""
+    """A sink. `failure` is a sentence once the live reconstruction was lost; the run goes on without it.
+
+    In real time a thread hands the tilts over, so that the run's loop, and with it the operator, never waits for a slow
+    child. They are prepared in the loop, while the beam is blanked: beside it they would delay a blanking.
+    """
 
     def __init__(self, settings: LiveSettings) -> None:
         self._settings = settings
@@ -53,6 +79,8 @@ class LiveFollower:
         self._shape = (0, 0)
         self._first_dose = math.nan
         self._done: dict[str, dict[str, Volume]] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: list[tuple[Future[None], int]] = []
         self.failure = ""
 
     def event(self, event: Event) -> None:
@@ -62,9 +90,6 @@ class LiveFollower:
         if picture.stream != "image" or self.failure:
             return
         shape = (int(picture.scans.shape[1]), int(picture.scans.shape[2]))
-        if self._process is None or picture.target != self._target or shape != self._shape:
-            self._begin(picture.target, shape)
-        assert self._process is not None
         images: dict[str, npt.NDArray[Any]] = {HAADF: above_offset(picture.registered_sum())}
         expected: dict[str, npt.NDArray[Any]] = {}
         try:
@@ -74,12 +99,34 @@ class LiveFollower:
                     images[name], expected[name] = one.counts, one.background_expectation
             else:
                 images |= {name: np.zeros(shape, np.float32) for name in self._settings.elements}
-            handed = self._process.add_tilt(picture.tilt_deg, images, expected, self._gain(picture.dose_e_per_a2))
         except CryoctlError as error:
             self.failure = error.message
             return
-        if not handed:
-            self.failure = self._process.failure or "the live reconstruction did not take a tilt"
+        tilt = _Tilt(picture.target, shape, picture.tilt_deg, picture.dose_e_per_a2, images, expected)
+        if in_virtual_time():
+            self._hand_over(tilt)
+        else:
+            self._hand_over_beside(tilt)
+
+    def _hand_over_beside(self, tilt: _Tilt) -> None:
+        self._waiting = [(one, size) for one, size in self._waiting if not one.done()]
+        if sum(size for _, size in self._waiting) > MOST_WAITING_BYTES:
+            self.failure = f"the live reconstruction is {len(self._waiting)} tilts behind; the run goes on without it"
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "cryoctl-live")
+        self._waiting.append((self._thread.submit(self._hand_over, tilt), tilt.bytes))
+
+    def _hand_over(self, tilt: _Tilt) -> None:
+        try:
+            if self._process is None or tilt.target != self._target or tilt.shape != self._shape:
+                self._begin(tilt.target, tilt.shape)
+            assert self._process is not None
+            gain = self._gain(tilt.dose_e_per_a2)
+            if not self._process.add_tilt(tilt.tilt_deg, tilt.images, tilt.expected, gain):
+                self.failure = self._process.failure or "the live reconstruction did not take a tilt"
+        except Exception as error:  # in a thread nobody else would hear of it
+            self.failure = f"live reconstruction: {type(error).__name__}: {error}"
 
     def _gain(self, dose_e_per_a2: float) -> float:
         """A tilt of less dose, or one that was stopped on its way, shows as much less; 1 where dose is unknown."""
@@ -108,6 +155,8 @@ class LiveFollower:
 
     def volumes(self) -> Mapping[str, Mapping[str, Volume]]:
         """By target, by element: float32 [z, y, x]; waits for the tilts handed over so far."""
+        if self._thread is not None:
+            self._thread.shutdown()
         self._finish()
         return self._done
 
@@ -124,6 +173,8 @@ class LiveFollower:
 
     def close(self) -> None:
         """End the child; may be called twice."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
         if self._process is not None:
             self._process.close()
             self._process = None

@@ -15,7 +15,19 @@ from pydantic import BaseModel
 
 from cryoctl.errors import StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
-from cryoctl.steps import Conclude, EndTarget, Expose, FrameRef, Insert, MoveStage, Retract, StageAt, UseOptics, Wait
+from cryoctl.steps import (
+    Checkpoint,
+    Conclude,
+    EndTarget,
+    Expose,
+    FrameRef,
+    Insert,
+    MoveStage,
+    Retract,
+    StageAt,
+    UseOptics,
+    Wait,
+)
 from cryoctl_protocols import blocks, calibration_recipe
 from cryoctl_protocols.blocks import Block, Shift
 from cryoctl_protocols.calibration_fits import height_and_bound, mean_and_bound
@@ -42,6 +54,7 @@ class Calibrate(Protocol):
         self.axis_deg = 0.0
         self.axis_bound_deg = 0.0
         self.pixel_ratio = 1.0
+        self.command = ""
         self.at: StageAt | None = None
 
     @classmethod
@@ -202,6 +215,8 @@ class Calibrate(Protocol):
 
     def height(self) -> Steps:
         """Once roughly, then from both sides: the drift that a way there leaves behind is another on the way back."""
+        if (yield from self._asked_to_leave("height")):
+            return "left"
         yield from self._tilt(-RUNGS * self.recipe.tilt_deg)
         yield from Wait(duration_s=_AFTER_A_LONG_WAY * self.recipe.settle_s, reason="the stage comes to rest")
         height, _ = yield from self._ladder(upwards=True)
@@ -218,6 +233,8 @@ class Calibrate(Protocol):
 
     def tilt_axis(self) -> Steps:
         """The picture moves across the tilt axis in proportion to the height; runout is the same up and down."""
+        if (yield from self._asked_to_leave("tilt_axis")):
+            return "left"
         assert self.at is not None
         middle = self.at.z_m
         angles: list[float] = []
@@ -238,6 +255,8 @@ class Calibrate(Protocol):
 
     def backlash(self) -> Steps:
         """The same place from below and from above."""
+        if (yield from self._asked_to_leave("backlash")):
+            return "left"
         yield from self._tilt(0.0)
         recipe = self.recipe
         found: dict[str, list[float]] = {"x": [], "y": []}
@@ -261,6 +280,8 @@ class Calibrate(Protocol):
 
     def pixel_size(self) -> Steps:
         """Stage moves of known length, up and down again; the stage's repeatability limits it."""
+        if (yield from self._asked_to_leave("pixel_size")):
+            return "left"
         ratios: list[float] = []
         for index in range(2 * self.recipe.repeats):
             sign = 1.0 if index % 2 == 0 else -1.0
@@ -283,6 +304,8 @@ class Calibrate(Protocol):
 
     def image_shift(self) -> Steps:
         """Commanded to true shift, a 2x2 matrix by rows; the picture's content moves the other way."""
+        if (yield from self._asked_to_leave("image_shift")):
+            return "left"
         yield from self._go()
         size = self.recipe.image_shift_m
         columns: list[tuple[float, float]] = []
@@ -305,6 +328,20 @@ class Calibrate(Protocol):
         bound = math.hypot(max(bounds), 0.1 * self.recipe.pictures.pixel_size_m / size, turned)
         yield from conclude("image_shift", [a, b, c, d], bound, "1")
         return "measured"
+
+    def _asked_to_leave(self, state: str) -> Block[bool]:
+        """The operator is listened to between two measurements; there is nothing else to skip to."""
+        done = self.chart.states.index(state) / len(self.chart.states)
+        told = yield from Checkpoint(progress=done, label=self.chart.labels[state])
+        self.command = told.command
+        return bool(told.command)
+
+    def leave(self) -> Steps:
+        yield from MoveStage(tilt_deg=0.0)
+        yield from Retract(detector=self.recipe.pictures.detector)
+        outcome = "skipped" if self.command == "skip" else "partial"
+        yield from EndTarget(name="calibration", outcome=outcome, reason="asked for by the operator")
+        return "skipped" if self.command == "skip" else "stopped"
 
     def give_up(self) -> Steps:
         yield from EndTarget(name="calibration", outcome="lost", reason="the pictures could not be compared")

@@ -51,8 +51,8 @@ class CalibrateParameters(StrictModel):
     temperature_limit_k: Kelvin = Field(default=400.0, gt=0.0)
 
 
-_STATES = ("prepare", "height", "tilt_axis", "backlash", "pixel_size", "image_shift", "give_up", "finish")
-_MEASURING = _STATES[:-2]
+_STATES = ("prepare", "height", "tilt_axis", "backlash", "pixel_size", "image_shift", "leave", "give_up", "finish")
+_MEASURING = _STATES[:-3]
 
 
 def calibration_chart() -> Chart:
@@ -64,6 +64,11 @@ def calibration_chart() -> Chart:
         ways.append(Transition(trigger="lost", source=state, dest="give_up"))
         ways.append(Transition(trigger="dose_spent", source=state, dest="dose_limited"))
         ways.append(Transition(trigger="interlocked", source=state, dest="held"))
+    ways += [Transition(trigger="left", source=state, dest="leave") for state in _MEASURING[1:]]
+    ways.append(Transition(trigger="skipped", source="leave", dest="targets_lost"))
+    ways.append(Transition(trigger="stopped", source="leave", dest="ended_by_operator"))
+    ways.append(Transition(trigger="lost", source="leave", dest="targets_lost"))
+    ways.append(Transition(trigger="interlocked", source="leave", dest="held"))
     ways.append(Transition(trigger="given_up", source="give_up", dest="targets_lost"))
     ways.append(Transition(trigger="all_measured", source="finish", dest="completed"))
     ways.append(Transition(trigger="lost", source="finish", dest="targets_lost"))
@@ -71,7 +76,13 @@ def calibration_chart() -> Chart:
     return Chart(
         initial="prepare",
         states=_STATES,
-        finals={"completed": "completed", "targets_lost": "target-lost", "dose_limited": "dose", "held": "interlock"},
+        finals={
+            "completed": "completed",
+            "targets_lost": "target-lost",
+            "dose_limited": "dose",
+            "held": "interlock",
+            "ended_by_operator": "operator",
+        },
         transitions=tuple(ways),
         labels={
             "prepare": "Detector in, optics set, beam current measured",
@@ -80,12 +91,14 @@ def calibration_chart() -> Chart:
             "backlash": "Measuring the backlash of the stage",
             "pixel_size": "Measuring the pixel size by stage moves",
             "image_shift": "Measuring the image shift",
+            "leave": "Left by the operator: back to 0 degrees, detector out",
             "give_up": "The specimen was lost from sight",
             "finish": "Back to 0 degrees, detector out",
             "completed": "all calibrations were measured",
             "targets_lost": "ended because the pictures could not be compared",
             "dose_limited": "ended by the dose limit",
             "held": "ended by an interlock",
+            "ended_by_operator": "ended by the operator",
         },
     )
 

@@ -159,6 +159,7 @@ class NeedleSettings(Settings):
     fine_range_m: Annotated[tuple[Metres, Metres], InOrder] = (-2.5e-6, 2.5e-6)
     hysteresis_rel: Annotated[float, From0] = 0.12
     gap_m: Annotated[Metres, Above0] = 20e-6
+    clear_m: Annotated[Metres, Above0] = 2e-6
     step_s: Annotated[Seconds, Above0] = 2e-3
     vacuum_limit_pa: Annotated[Pascals, Above0] = 1e-3
 

@@ -201,11 +201,14 @@ def test_an_operator_in_another_shell_pauses_notes_goes_on_and_aborts(tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_twice_and_being_terminated_end_aborted(tmp_path: Path) -> None:
+def test_ctrl_c_once_pauses_twice_blanks_and_a_third_time_aborts(tmp_path: Path) -> None:
     process, run = started(tmp_path)
     try:
         process.send_signal(signal.SIGINT)
         wait_for(tmp_path, run, "paused")
+        process.send_signal(signal.SIGINT)
+        wait_for(tmp_path, run, "paused")
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     finally:
@@ -213,6 +216,7 @@ def test_ctrl_c_twice_and_being_terminated_end_aborted(tmp_path: Path) -> None:
     assert process.returncode == 3, stderr
     assert "tell" in stderr
     assert "go" in stderr
+    assert "blanked at once" in stderr
     assert stdout.splitlines()[-1].endswith(run.name)
     assert "Traceback" not in stderr
 

@@ -95,6 +95,11 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
             raise ReadBackMismatch(f"{self.name}: off, yet {reading.current_a:g} A flow; at rest at most {_REST_A:g} A")
         self.world.made_safe("bias at rest")
 
+    async def cut_off(self) -> None:
+        """The interlock line of the source has a wire of its own: it works without the link."""
+        self._record["output_on"] = False
+        self.world.made_safe("source cut off")
+
     @property
     def _record(self) -> dict[str, Any]:
         return self.world.file.record["bias"]

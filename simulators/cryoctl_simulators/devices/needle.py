@@ -7,7 +7,7 @@ import math
 
 from cryoctl.errors import OutOfRange, ReadBackMismatch, Refused
 from cryoctl.interfaces.device import Identity
-from cryoctl.interfaces.needle import NeedleCapabilities, NeedleState
+from cryoctl.interfaces.needle import NeedleCapabilities, NeedleHold, NeedleState
 from cryoctl_simulators.devices.simulated_device import SimulatedDevice, SimulatedFactory
 from cryoctl_simulators.settings import NeedleSettings
 from cryoctl_simulators.world.noise import generator
@@ -41,6 +41,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
             coarse_steps=tuple(record["steps"]),
             fine_m=tuple(record["fine_m"]),
             high_voltage_on=bool(record["high_voltage_on"]),
+            hold=NeedleHold(record.get("hold", "free")),
         )
 
     async def step(self, axis: str, steps: int) -> NeedleState:
@@ -89,16 +90,33 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         self.world.commit()
         return await self.state()
 
+    async def note_hold(self, hold: NeedleHold) -> NeedleState:
+        self.world.file.record["needle"]["hold"] = hold.value
+        self.world.commit()
+        return await self.state()
+
     async def stop(self) -> None:
         self._link()
         self._stopped = True
 
     async def make_safe(self) -> None:
-        """Free of the specimen: stop, and the tube's high voltage off."""
+        """Free or in contact: stop, step back, high voltage off. Carrying or bonded: stop."""
         await self.stop()
-        if (await self.high_voltage(False)).high_voltage_on:
-            raise ReadBackMismatch(f"{self.name}: the high voltage reads back on; switch it off by hand")
+        state = await self.state()
+        if state.hold.is_fast:
+            self.world.made_safe("needle held")
+            return
+        if state.high_voltage_on or state.hold is NeedleHold.CONTACT:
+            await self.step("z", self._steps_clear())
+            if (await self.high_voltage(False)).high_voltage_on:
+                raise ReadBackMismatch(f"{self.name}: the high voltage reads back on; switch it off by hand")
+            await self.note_hold(NeedleHold.FREE)
         self.world.made_safe("needle at rest")
+
+    def _steps_clear(self) -> int:
+        """Steps that certainly bring the apex clear of the specimen, also with the tube's offset gone."""
+        shortest_m = 0.25 * self.settings.step_m
+        return min(_LARGEST_BURST, math.ceil((self.settings.clear_m + self.settings.fine_range_m[1]) / shortest_m))
 
     def gap_m(self) -> float:
         """True distance of the apex from the specimen's plane (m)."""

@@ -72,6 +72,9 @@ class ReplayBias(ReplayDevice):
             time_s=now_s(),
         )
 
+    async def cut_off(self) -> None:
+        """Nothing real is there to be cut off."""
+
 
 HOLDER = ReplayFactory("holder", ReplayHolder)
 BIAS = ReplayFactory("bias", ReplayBias)

@@ -68,12 +68,13 @@ def close_frame(world: World, frame: ScanFrame, lines: float, current_a: float, 
     Returns:
         The frame as it was, current and drift over its time included.
     """
-    at = world.stage.true_position(world.time_s)
+    ended_s = world.time_s  # in real time, laying the dose takes some
+    at = world.stage.true_position(ended_s)
     done = replace(frame, lines=lines, current_a=current_a, content_end_m=at.content_m)
     lay_dose(world, done)
     world.frames.add(done)
     if blank:
-        world.column.set_blanked(True, world.time_s)
+        world.column.set_blanked(True, ended_s)
     world.column.record["pending"] = None
     world.commit()
     return done

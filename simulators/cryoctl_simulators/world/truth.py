@@ -97,7 +97,7 @@ def _final(world: World) -> dict[str, Any]:
         "output_on": bool(bias.get("output_on", False)),
         "output_mode": "high-impedance" if bias and not bias["output_on"] else ("on" if bias else "absent"),
         "needle_gap_m": gap,
-        "needle_state": "free" if present else "absent",
+        "needle_state": needle.get("hold", "free") if present else "absent",
         "needle_attached_to": "",
         "stage_moving": bool(record["stage"]["moving"]),
         "valves_open": bool(record["beam"]["valves_open"]),

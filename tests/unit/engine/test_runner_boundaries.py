@@ -404,7 +404,13 @@ def test_followers_that_fail_are_dropped_and_the_others_hear_everything_in_order
     bench = Bench(sinks=[bad[0], bad[1], good, bad[2]])
     assert bench.play(exposure()).exit_code == 0
     assert [one.heard for one in bad] == [1, 1, 1]
-    told = [(record["event"], record["name"]) for record in bench.memory.of("event")]
+    told = [
+        ("status", record["status"]) if record["k"] == "status" else (record["event"], record["name"])
+        for record in bench.memory.records
+        if record["k"] in ("event", "status")
+    ]
+    told.remove(("status", "preparing"))
+    told.insert(0, ("status", "preparing"))  # what was told when the others failed comes before their failure
     assert [(event, name) for _, event, name in good.heard] == told
     assert sum(event == "fault" and name == "Deaf" for event, name in told) == 3
 
@@ -423,7 +429,7 @@ def test_an_abort_acts_though_it_cannot_be_written_down() -> None:
     assert sum(end - begin for begin, end in bench.beam.open_s) < 4.0
 
 
-@pytest.mark.parametrize("command", ["pause", "go", "skip", "stop-after", "abort", "ack", "note"])
+@pytest.mark.parametrize("command", ["pause", "blank", "go", "skip", "stop-after", "abort", "ack", "note"])
 @pytest.mark.parametrize("time_s", [0.0, 5.0, 9.9, 10.5])
 def test_every_command_in_every_phase_ends_in_an_orderly_status(command: str, time_s: float) -> None:
     bench = Bench()
@@ -431,7 +437,7 @@ def test_every_command_in_every_phase_ends_in_an_orderly_status(command: str, ti
     async def beside(bench: Bench) -> None:
         await asyncio.sleep(time_s)
         bench.operator.take(command, "test", "text")
-        if command == "pause":
+        if command in ("pause", "blank"):
             threading.Timer(0.05, lambda: bench.operator.ask("go", "test")).start()
 
     steps = (exposure(), Checkpoint(progress=0.5, label="half"), Wait(duration_s=5.0, reason="x"))
@@ -441,6 +447,128 @@ def test_every_command_in_every_phase_ends_in_an_orderly_status(command: str, ti
     if command in ("skip", "stop-after") and time_s < 9:
         assert bench.results[3].command == command
     assert bench.memory.of("command")[0]["command"] == command
+
+
+def from_another_thread(bench: Bench, command: str) -> None:
+    """While the loop is busy, so that it can't take the wish by itself."""
+    thread = threading.Thread(target=bench.operator.ask, args=(command, "thread"))
+    thread.start()
+    thread.join()
+
+
+def test_blank_stops_the_exposure_the_run_stands_and_then_goes_on_with_what_came_of_it() -> None:
+    bench = Bench()
+    open_while_paused: list[bool] = []
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(2.0)
+        bench.operator.take("blank", "test")
+        loop = asyncio.get_running_loop()
+
+        def later() -> None:
+            open_while_paused.append(bench.beam.open)
+            bench.operator.take("go", "test")
+
+        threading.Timer(0.1, lambda: loop.call_soon_threadsafe(later)).start()
+
+    ending = bench.play(exposure(), exposure(), beside=beside)
+    assert ending.exit_code == 0
+    assert open_while_paused == [False]
+    assert [one.outcome for one in bench.results[2:]] == ["partial", "done"]
+    assert bench.results[2].scans_done == 0
+    assert bench.beam.open_s[0] == (0.0, 2.0)
+    (paused_s,) = (record["t"] for record in bench.memory.of("status") if record["status"] == "paused")
+    assert paused_s == 2.0
+    assert 0 < bench.memory.of("exposed")[0]["row"]["charge_c"] < bench.memory.of("exposed")[1]["row"]["charge_c"]
+
+
+@pytest.mark.parametrize("command", ["abort", "blank"])
+def test_what_is_asked_while_the_loop_is_busy_between_two_scan_frames_opens_no_beam_any_more(command: str) -> None:
+    bench = Bench()
+
+    async def busy() -> None:
+        from_another_thread(bench, command)
+        if command == "blank":
+            threading.Timer(0.1, lambda: bench.operator.ask("go", "test")).start()
+
+    bench.detector.hooks["read_scan"] = busy
+    assert bench.play(exposure()).exit_code == (3 if command == "abort" else 0)
+    assert len(bench.beam.open_s) == 1
+    if command == "blank":
+        assert (bench.results[2].outcome, bench.results[2].scans_done) == ("partial", 1)
+
+
+@pytest.mark.parametrize("command", ["abort", "blank"])
+def test_what_is_asked_while_the_intent_is_written_opens_no_beam(command: str) -> None:
+    bench = Bench()
+    append = bench.memory.append
+
+    def slow_disk(kind: str, fields: Any, *, t: float, sync: bool = False) -> None:
+        append(kind, fields, t=t, sync=sync)
+        if kind == "intent":
+            from_another_thread(bench, command)
+            if command == "blank":
+                threading.Timer(0.1, lambda: bench.operator.ask("go", "test")).start()
+
+    bench.memory.append = slow_disk  # type: ignore[method-assign]
+    assert bench.play(exposure()).exit_code == (3 if command == "abort" else 0)
+    assert bench.beam.open_s == []
+    (exposed,) = bench.memory.of("exposed")
+    assert exposed["row"]["outcome"] == "partial"
+    assert exposed["row"]["charge_c"] == 0.0
+
+
+@pytest.mark.parametrize("made_ready", ["arm", "focus"])
+def test_a_pause_while_an_exposure_is_made_ready_acts_before_the_beam(made_ready: str) -> None:
+    bench = Bench()
+
+    async def slowly() -> None:
+        bench.operator.take("pause", "test")
+        threading.Timer(0.1, lambda: bench.operator.ask("go", "test")).start()
+
+    hooks = bench.detector.hooks if made_ready == "arm" else bench.beam.hooks
+    hooks[made_ready] = slowly
+    open_at_pause: list[bool] = []
+    told = bench.memory.append
+
+    def noted(kind: str, fields: Any, *, t: float, sync: bool = False) -> None:
+        told(kind, fields, t=t, sync=sync)
+        if kind == "status" and fields["status"] == "paused":
+            open_at_pause.append(bool(bench.memory.of("intent")))
+
+    bench.memory.append = noted  # type: ignore[method-assign]
+    assert bench.play(exposure()).exit_code == 0
+    assert open_at_pause == [False]
+    assert len(bench.beam.open_s) == 2
+
+
+def test_what_moves_to_its_end_is_paused_at_once() -> None:
+    bench = Bench()
+    bench.detector.insert = lambda: asyncio.sleep(3.0)  # type: ignore[attr-defined]
+    bench.detector.is_inserted = lambda: asyncio.sleep(0.0, True)  # type: ignore[attr-defined]
+
+    async def beside(bench: Bench) -> None:
+        await asyncio.sleep(1.0)
+        bench.operator.take("pause", "test")
+        await asyncio.sleep(2.1)
+        threading.Timer(0.05, lambda: bench.operator.ask("go", "test")).start()
+
+    assert bench.play(Insert(detector="haadf"), beside=beside).exit_code == 0
+    told = [(record["status"], record["t"]) for record in bench.memory.of("status")]
+    assert ("paused", 1.0) in told
+
+
+def test_wishes_before_the_loop_are_kept_and_act_when_it_begins() -> None:
+    bench = Bench()
+    bench.operator.ask("note", "early", "ice on the left", "anna@lab")
+    bench.operator.ask("abort", "early", "", "anna@lab")
+    ending = bench.play(exposure())
+    assert ending.exit_code == 3
+    assert bench.beam.open_s == []
+    assert [(one["command"], one["text"], one["who"]) for one in bench.memory.of("command")] == [
+        ("note", "ice on the left", "anna@lab"),
+        ("abort", "", "anna@lab"),
+    ]
 
 
 def test_a_command_after_the_end_is_no_error() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ from cryoctl.errors import BadInput, FileProblem
 from cryoctl.events import Event
 from cryoctl.launch.control_client import NobodyAnswers, ask, listening
 from cryoctl.launch.control_server import ControlServer
+from cryoctl.launch.person import person
 from cryoctl.launch.request import Outlook
 
 OUTLOOK = Outlook(
@@ -29,8 +31,11 @@ OUTLOOK = Outlook(
 
 
 class Heard(list[tuple[str, str, str]]):
-    def __call__(self, command: str, source: str, text: str) -> None:
+    who = ""
+
+    def __call__(self, command: str, source: str, text: str, who: str) -> None:
         self.append((command, source, text))
+        self.who = who
 
 
 @pytest.fixture
@@ -57,9 +62,11 @@ def test_a_command_reaches_the_run_and_is_acknowledged(server: ControlServer, ru
     answer = ask(run, "note", "ice on the left")
     assert answer["ok"]
     assert heard == [("note", "tell", "ice on the left")]
+    assert heard.who == person()
 
 
 def test_status_tells_what_the_events_told(server: ControlServer, run: Path) -> None:
+    server.event(event("status", "running", "running"))
     server.event(event("state", "record", "Recording"))
     server.event(event("exposure", "record", "", peak_e_per_a2=250.0))
     server.event(event("frame", "wire", "frame 0"))
@@ -78,17 +85,62 @@ def test_status_by_name_without_ending_and_by_parts_folder(server: ControlServer
     assert ask(run.with_suffix(".parts"), "status")["run"] == "wire_1_001"
 
 
-def test_pause_and_go_show_in_the_status(server: ControlServer, run: Path) -> None:
-    server.event(event("state", "record", "Recording"))
-    server.event(event("operator", "pause", "operator (tell): pause"))
-    assert ask(run, "status")["status"] == "paused"
-    server.event(event("operator", "go", "operator (tell): go"))
-    assert ask(run, "status")["status"] == "running"
+def test_a_pause_shows_as_asked_until_it_acts(server: ControlServer, run: Path) -> None:
+    for kind, name, status, asked in (
+        ("status", "running", "running", ""),
+        ("operator", "pause", "running", "pause"),
+        ("status", "paused", "paused", ""),
+        ("operator", "blank", "paused", ""),
+        ("operator", "go", "paused", ""),
+        ("status", "running", "running", ""),
+    ):
+        server.event(event(kind, name, name))
+        answer = ask(run, "status")
+        assert (answer["status"], answer["asked"]) == (status, asked)
+
+
+def test_an_alarm_stands_until_it_is_acknowledged(server: ControlServer, run: Path) -> None:
+    server.listen(Heard())
+    with pytest.raises(BadInput, match="no alarm"):
+        ask(run, "ack")
+    alarm = dataclasses.replace(event("interlock", "vacuum", "column at 1 Pa"), level="warning")
+    server.event(alarm)
+    assert ask(run, "status")["alarm"] == "column at 1 Pa"
+    assert ask(run, "ack")["ok"]
+    server.event(event("operator", "ack", "operator (tell): ack"))
+    assert ask(run, "status")["alarm"] == ""
+
+
+def test_while_it_connects_it_already_listens(run: Path) -> None:
+    control, heard = ControlServer(run.parent), Heard()
+    control.named(run)
+    control.listen(heard)
+    try:
+        answer = ask(run, "status")
+        assert (answer["status"], answer["step"]) == ("preparing", "connecting")
+        assert "before its first step" in ask(run, "pause")["message"]
+        assert "blanked now" in ask(run, "abort")["message"]
+        control.begin({"run": "wire_1_001", "title": "A wire", "run_file": str(run)}, OUTLOOK)
+        assert ask(run, "status")["frames_planned"] == 4
+    finally:
+        control.close()
+    assert [one[0] for one in heard] == ["pause", "abort"]
+
+
+def test_while_the_file_is_written_it_says_so(server: ControlServer, run: Path) -> None:
+    heard = Heard()
+    server.listen(heard)
+    server.event(event("end", "completed", "completed"))
+    assert ask(run, "status")["step"] == "writing the run file"
+    assert "its file is being written" in ask(run, "abort")["message"]
+    with pytest.raises(BadInput, match="has ended and is safe"):
+        ask(run, "note", "too late")
+    assert heard == []
 
 
 def test_an_unknown_command_is_refused_in_one_sentence(server: ControlServer, run: Path) -> None:
     server.listen(Heard())
-    with pytest.raises(BadInput, match="not one of pause, go"):
+    with pytest.raises(BadInput, match="not one of pause, blank, go"):
         ask(run, "explode")
 
 
