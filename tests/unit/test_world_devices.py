@@ -292,3 +292,35 @@ def test_a_kill_with_the_beam_open_ends_as_the_generator_would(tmp_path: Path):
     assert list(truth["blank/open"]) == [True, False]
     whole = 2e-10 * 2e-4 / (1.602176634e-19 * 1e-16 * 1e20)
     assert truth["dose_by_kind/record"].max() == pytest.approx(whole, rel=0.12), "one scan frame, to its end"
+
+
+def test_a_process_that_dies_while_dose_is_laid_leaves_none_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """The next who opens the world lays the scan frame once: not on top of what was half laid."""
+    from cryoctl_simulators.world.sample import Sample
+
+    class Died(BaseException):
+        pass
+
+    def die(*args: object) -> None:
+        raise Died
+
+    async def whole(path: Path) -> np.ndarray:
+        async with Bench(world_file=path) as bench:
+            await bench.take()
+            return np.array(bench.world.dose.maps)
+
+    async def cut(path: Path) -> None:
+        async with Bench(world_file=path) as bench:
+            with monkeypatch.context() as patched:
+                patched.setattr(Sample, "irradiate", die)
+                with pytest.raises(Died):
+                    await bench.take()
+
+    async def opened(path: Path) -> np.ndarray:
+        async with Bench(world_file=path, shared={"resumed_s": 100.0}) as bench:
+            return np.array(bench.world.dose.maps)
+
+    expected = run_virtual(whole(tmp_path / "whole.bin"))
+    run_virtual(cut(tmp_path / "cut.bin"))
+    found = run_virtual(opened(tmp_path / "cut.bin"))
+    assert found.sum() == pytest.approx(expected.sum(), rel=2e-3)

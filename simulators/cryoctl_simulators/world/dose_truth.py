@@ -46,16 +46,26 @@ class DoseTruth:
     def lay(
         self, kind: str, corners_m: npt.NDArray[np.float64], charge_c: float, normal_area_m2: float
     ) -> Patch | None:
-        """Spread a charge evenly over a convex quadrilateral of the specimen plane.
+        """`patch` and `add`; what was added."""
+        patch = self.patch(corners_m, charge_c, normal_area_m2)
+        if patch is not None:
+            self.add(kind, patch)
+        return patch
+
+    def add(self, kind: str, patch: Patch) -> None:
+        rows, columns, added = patch
+        self.maps[KINDS.index(kind), rows, columns] += added.astype(np.float32)
+
+    def patch(self, corners_m: npt.NDArray[np.float64], charge_c: float, normal_area_m2: float) -> Patch | None:
+        """A charge spread evenly over a convex quadrilateral of the specimen plane.
 
         Args:
-            kind: of `KINDS`.
             corners_m: [4, 2] (x, y) on the specimen plane, in order around.
             charge_c: that reached the specimen.
             normal_area_m2: beam-normal area over which it was spread; the fluence is charge/(e area).
 
         Returns:
-            What was added, None where it lay outside the map altogether.
+            What it adds, None where it lies outside the map altogether.
         """
         if charge_c <= 0 or normal_area_m2 <= 0:
             return None
@@ -70,9 +80,7 @@ class DoseTruth:
         if self._tail_fraction > 0 and self._tail_px > 0:
             blurred = gaussian_filter(share, self._tail_px / 2, mode="constant", truncate=4.0)
             share = (1 - self._tail_fraction) * share + self._tail_fraction * blurred
-        added = fluence * share
-        self.maps[KINDS.index(kind), rows, columns] += added.astype(np.float32)
-        return rows, columns, added
+        return rows, columns, fluence * share
 
     def total(self) -> npt.NDArray[np.float64]:
         """[y, x], all kinds."""

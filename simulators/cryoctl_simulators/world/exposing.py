@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl_simulators.world.column import ScanFrame
-from cryoctl_simulators.world.dose_truth import KINDS
+from cryoctl_simulators.world.dose_truth import KINDS, Patch
 
 if TYPE_CHECKING:
     from cryoctl_simulators.settings import BeamSettings
@@ -98,18 +99,25 @@ def frame_of(plain: dict[str, Any]) -> ScanFrame:
 
 
 def lay_dose(world: World, frame: ScanFrame) -> None:
-    """Field and overscan strip of the lines that were scanned, by true current, times and places."""
+    """Field and overscan strip of the lines that were scanned, by true current, times and places.
+
+    It counts once the world is committed: whoever dies before that leaves the specimen as it was.
+    """
     settings = world.column.settings
     scan = Scan(shape=frame.shape, pixel_size_m=frame.pixel_size_m, dwell_s=frame.dwell_s)
     _, field_s, strip_s = line_times_s(scan, settings)
     width_m, height_m = frame.shape[1] * frame.pixel_size_m, frame.lines * frame.pixel_size_m
     strip_m = settings.settle_px * frame.pixel_size_m
-    _lay(world, frame, (-width_m / 2, width_m / 2), field_s * frame.lines, width_m * height_m)
+    field = _patch(world, frame, (-width_m / 2, width_m / 2), field_s * frame.lines, width_m * height_m)
     if strip_m > 0:
         edges = (-width_m / 2 - strip_m, -width_m / 2)
-        _lay(world, frame, edges, strip_s * frame.lines, strip_m * height_m)
+        strip = _patch(world, frame, edges, strip_s * frame.lines, strip_m * height_m)
     else:
-        _lay(world, frame, (-width_m / 2, width_m / 2), strip_s * frame.lines, width_m * height_m)
+        strip = _patch(world, frame, (-width_m / 2, width_m / 2), strip_s * frame.lines, width_m * height_m)
+    patches = [patch for patch in (field, strip) if patch is not None]
+    world.pre_image.keep(frame.kind, patches)
+    _add(world, frame, patches)
+    world.pre_image.forget()
 
 
 def lay_run_on(world: World, frame: ScanFrame, time_s: float) -> None:
@@ -117,13 +125,21 @@ def lay_run_on(world: World, frame: ScanFrame, time_s: float) -> None:
     at = world.stage.true_position(world.time_s)
     late = replace(frame, lines=float(frame.shape[0]), content_start_m=frame.content_end_m, content_end_m=at.content_m)
     width_m = frame.shape[1] * frame.pixel_size_m
-    _lay(world, late, (-width_m / 2, width_m / 2), time_s, width_m * frame.shape[0] * frame.pixel_size_m)
+    area_m2 = width_m * frame.shape[0] * frame.pixel_size_m
+    patch = _patch(world, late, (-width_m / 2, width_m / 2), time_s, area_m2)
+    _add(world, late, [patch] if patch is not None else [])
 
 
-def _lay(world: World, frame: ScanFrame, edges_m: tuple[float, float], time_s: float, area_m2: float) -> None:
-    """Charge I t over the lines between two edges along them; drift bends the rectangle, charge is kept."""
+def _add(world: World, frame: ScanFrame, patches: Sequence[Patch]) -> None:
+    for patch in patches:
+        world.dose.add(frame.kind, patch)
+        world.sample.irradiate(frame.kind, patch, frame.temperature_k)
+
+
+def _patch(world: World, frame: ScanFrame, edges_m: tuple[float, float], time_s: float, area_m2: float) -> Patch | None:
+    """The charge I t over the lines between two edges along them; drift bends the rectangle, charge is kept."""
     if area_m2 <= 0:
-        return
+        return None
     top = -frame.shape[0] * frame.pixel_size_m / 2
     bottom = top + frame.lines * frame.pixel_size_m
     corners = [
@@ -135,9 +151,7 @@ def _lay(world: World, frame: ScanFrame, edges_m: tuple[float, float], time_s: f
     quad = np.array(corners)
     on_plane_m2 = _area(quad)
     normal_m2 = on_plane_m2 * math.cos(math.radians(frame.tilt_deg)) if on_plane_m2 > 0 else area_m2
-    patch = world.dose.lay(frame.kind, quad, frame.current_a * time_s, normal_m2)
-    if patch is not None:
-        world.sample.irradiate(frame.kind, patch, frame.temperature_k)
+    return world.dose.patch(quad, frame.current_a * time_s, normal_m2)
 
 
 def _area(quad: np.ndarray[Any, np.dtype[np.float64]]) -> float:

@@ -23,6 +23,7 @@ from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
+from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
 from cryoctl_simulators.world.specimen_check import check_specimen, differing
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
@@ -178,6 +179,8 @@ class World:
         tail = (beam.tail_m, beam.tail_fraction)
         drawn_from = int(header["specimen_seed"])
         self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
+        self.pre_image = PreImage(file.arrays, record, self.commit)
+        self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
             self.frames.begin_run()
             if not fresh:
@@ -258,4 +261,5 @@ def _specs(beam: BeamSettings) -> dict[str, ArraySpec]:
         "before": (maps, np.dtype(np.float32).str),
         "blanking": BLANK_LOG,
         "frames": FRAME_LOG,
+        **PreImage.specs(_grid_shape(beam)),
     }
