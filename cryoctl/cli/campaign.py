@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,13 +32,15 @@ def runs_of(text: str | int) -> int:
     words = str(text).strip()
     count = int(words) if _WHOLE.fullmatch(words) else 0
     if not 1 <= count <= MOST_RUNS:
-        raise BadInput(f"--runs: found {ascii(words[:40])}, allowed are whole numbers from 1 to {MOST_RUNS:,}")
+        raise BadInput(f"--runs: found {words[:40]!a}, allowed are whole numbers from 1 to {MOST_RUNS:,}")
     return count
 
 
 @app.command("campaign")
 def campaign(
-    protocol: Annotated[str, typer.Option("--protocol", metavar="P", help="Only this one; default: each in turn.")] = "",
+    protocol: Annotated[
+        str, typer.Option("--protocol", metavar="P", help="Only this one; default: each in turn.")
+    ] = "",
     runs: Annotated[
         int | None, typer.Option("--runs", metavar="N", help="Default: 150.", show_default=False, parser=runs_of)
     ] = None,
@@ -80,7 +82,7 @@ def campaign(
 
 
 @contextmanager
-def progress(count: int, quiet: bool) -> Iterator[Callable[[Told], None]]:
+def progress(count: int, quiet: bool) -> Generator[Callable[[Told], None]]:
     """What is told of each case as it ends: a bar on a terminal, a line now and then elsewhere, each violation."""
     if quiet:
         yield lambda one: None

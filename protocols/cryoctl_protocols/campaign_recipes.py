@@ -59,7 +59,12 @@ def edx_tomography(chance: Chance) -> dict[str, Any]:
         "focus": {"every": chance.choice([0, 0, 0, 2]), "shape": [24, 32], "pictures": 4},
         "search": {"shape": [48, 64], "pixel_size_m": 60e-9},
         "eucentric": {"enabled": chance.random() < 0.3, "rounds": 1},
-        "shower": {"enabled": shower, "dose_e_per_a2": round(chance.uniform(1, 4), 2), "width_m": 2e-6, "height_m": 1e-6},
+        "shower": {
+            "enabled": shower,
+            "dose_e_per_a2": round(chance.uniform(1, 4), 2),
+            "width_m": 2e-6,
+            "height_m": 1e-6,
+        },
         "live": {"enabled": False},
         "drift": {"timeout_s": chance.choice([0, 20])},
         "temperature": {"timeout_s": 120},

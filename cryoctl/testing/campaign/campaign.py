@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryoctl.errors import CryoctlError, FileProblem
+from cryoctl.errors import FileProblem
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict, repeats
 from cryoctl.testing.campaign.drawing import Plan, plan_of, protocols
-from cryoctl.testing.campaign.faults import Fault
-from cryoctl.testing.campaign.pool import LONGEST_S, Processes, shared
+from cryoctl.testing.campaign.faults import KILL, Fault, class_of
+from cryoctl.testing.campaign.killing import play_killed
 from cryoctl.testing.campaign.playing import play_case
+from cryoctl.testing.campaign.pool import LONGEST_S, Processes, shared
 from cryoctl.testing.campaign.survival import survive_case
 
-PRELOAD = ("cryoctl.testing.campaign.playing", "cryoctl.testing.campaign.survival")
-
-
-class CampaignBroken(CryoctlError):
-    """The campaign itself failed, not the case."""
+PRELOAD = ("cryoctl.testing.campaign.killing", "cryoctl.engine.finish")
+"""Slow to import: once in the parent of all cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a campaign is asked for; `keep` is the folder that all files of the cases stay in."""
+    """What a campaign is asked for: cases of the seeds `seed`, `seed` + 1 and so on.
+
+    `keep` is the folder that all files of the cases stay in, None for nowhere.
+    """
 
     protocol: str = ""
     runs: int = 150
@@ -125,7 +126,7 @@ def run_campaign(wanted: Wanted, told: Callable[[Told], None] = lambda one: None
 
 
 @contextmanager
-def _folder(keep: Path | None, number: int) -> Iterator[Path]:
+def _folder(keep: Path | None, number: int) -> Generator[Path]:
     if keep is not None:
         yield keep / f"{number:04d}"
         return
@@ -137,9 +138,7 @@ def _case(processes: Processes, wanted: Wanted, among: Sequence[str], seed: int,
     folder = CaseFolder(path)
     plan = plan_of(seed, among)
     if wanted.kill:
-        from cryoctl.testing.campaign.killing import play_killed
-
-        case, verdict = play_killed(processes, folder, plan)
+        case, verdict = play_killed(processes, folder, plan) or _not_drawn(plan, None)
     else:
         case, verdict = played(processes, folder, plan)
     return Told(case=case, verdict=verdict, folder=path if wanted.keep is not None else None, kill=wanted.kill)
@@ -153,9 +152,9 @@ def played(
     if folder.verdict.exists():
         return Case.load(folder), Verdict.load(folder)
     if not folder.case.exists():
-        raise CampaignBroken(f"seed {plan.seed}: the case could not be drawn (its process ended with {code})")
+        return _not_drawn(plan, code)
     case = Case.load(folder)
-    if code == -signal.SIGKILL and any(one["device"] == "process" for one in case.faults):
+    if code == -signal.SIGKILL and any(class_of(one) == KILL for one in case.faults):
         code = processes.call(survive_case, folder, 1)
         if folder.verdict.exists():
             return case, Verdict.load(folder)
@@ -168,3 +167,9 @@ def played(
         run_file=None if (run_file := folder.run_file()) is None else str(run_file),
     )
     return case, verdict
+
+
+def _not_drawn(plan: Plan, code: int | None) -> tuple[Case, Verdict]:
+    case = Case(seed=plan.seed, protocol=plan.protocol, overrides=plan.overrides, faults=(), commands=())
+    found = f"the case could not be drawn (its process ended with {code}): mend the protocol's campaign recipes"
+    return case, Verdict(exit_code=code, end_reason="", message="", violations=(found,), run_file=None)

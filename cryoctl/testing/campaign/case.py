@@ -57,13 +57,14 @@ class CaseFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What was played: `overrides` are `--set` texts, `commands` run time (s) and command."""
+    """What was played: `overrides` are `--set` texts, `commands` run time (s) and command, `duration_s` predicted."""
 
     seed: int
     protocol: str
     overrides: tuple[str, ...]
     faults: tuple[Mapping[str, Any], ...]
     commands: tuple[tuple[float, str], ...]
+    duration_s: float = 0.0
 
     def request(self, folder: CaseFolder) -> RunRequest:
         return RunRequest(
@@ -95,6 +96,7 @@ class Case:
             overrides=tuple(told["overrides"]),
             faults=tuple(told["faults"]),
             commands=tuple((float(time_s), str(command)) for time_s, command in told["commands"]),
+            duration_s=told["duration_s"],
         )
 
 
@@ -114,8 +116,9 @@ class Verdict:
 
     @classmethod
     def load(cls, folder: CaseFolder) -> Verdict:
-        told = json.loads(folder.verdict.read_text(encoding="utf-8"))
-        return cls(**{**told, "violations": tuple(told["violations"])})
+        told: dict[str, Any] = json.loads(folder.verdict.read_text(encoding="utf-8"))
+        told["violations"] = tuple(told["violations"])
+        return cls(**told)
 
 
 def write_plan(folder: CaseFolder, plan: Plan) -> None:

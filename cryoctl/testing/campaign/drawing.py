@@ -60,9 +60,7 @@ def plan_of(seed: int, among: Sequence[str]) -> Plan:
 def drawn_commands(chance: Random, duration_s: float) -> tuple[tuple[float, str], ...]:
     """Run time (s) and command, in order; a pause goes on by itself a moment later."""
     count = chance.choice(_HOW_MANY_COMMANDS)
-    return tuple(
-        sorted((round(chance.uniform(0.0, duration_s), 3), chance.choice(_COMMANDS)) for _ in range(count))
-    )
+    return tuple(sorted((round(chance.uniform(0.0, duration_s), 3), chance.choice(_COMMANDS)) for _ in range(count)))
 
 
 def chance(seed: int, protocol: str, what: str) -> Random:

@@ -30,6 +30,8 @@ _FAULTS: Mapping[tuple[str, str], frozenset[str]] = {
     ("beam", "blank-not-acknowledged"): frozenset({"device"}),
     ("beam", "reads-open"): _DISTURBED | _UNCONFIRMED,
     ("beam", "lost-link"): _DISTURBED | _UNCONFIRMED,
+    ("beam", "no-answer"): _DISTURBED | _UNCONFIRMED,
+    ("beam", "valve-stuck"): _DISTURBED | _UNCONFIRMED,
     ("edx", "drop-out"): frozenset({"target-lost"}),
     ("edx", "saturation"): frozenset({"target-lost"}),
     ("holder", "temperature-high"): frozenset({"interlock", "target-lost"}),
@@ -37,15 +39,23 @@ _FAULTS: Mapping[tuple[str, str], frozenset[str]] = {
     ("holder", "nitrogen-low"): frozenset({"interlock", "target-lost"}),
     ("holder", "refill-shakes"): frozenset({"target-lost", "interlock"}),
     ("bias", "lost-link"): _DISTURBED | _UNCONFIRMED,
+    ("bias", "no-answer"): _DISTURBED | _UNCONFIRMED,
     ("bias", "output-stuck"): _DISTURBED | _UNCONFIRMED,
     ("needle", "lost-link"): _DISTURBED | _UNCONFIRMED,
+    ("needle", "no-answer"): _DISTURBED | _UNCONFIRMED,
+    ("process", "kill"): frozenset({"target-lost"}),
+    ("process", "viewer-dies"): frozenset(),
+    ("process", "reconstruction-dies"): frozenset(),
+    ("clock", "step"): frozenset(),
 }
 _COMMANDS: Mapping[str, frozenset[str]] = {
     "abort": frozenset({"operator"}),
     "stop-after": frozenset({"operator"}),
     "skip": frozenset({"target-lost"}),
 }
-_HINDERS_BLANKING = frozenset({("beam", "reads-open"), ("beam", "blank-not-acknowledged"), ("beam", "lost-link")})
+_HINDERS_BLANKING = frozenset(
+    ("beam", name) for name in ("reads-open", "blank-not-acknowledged", "blank-late", "lost-link", "no-answer")
+)
 
 
 def allowed_endings(faults: Iterable[Mapping[str, Any]], commands: Iterable[str]) -> frozenset[str]:

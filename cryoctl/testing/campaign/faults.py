@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -11,16 +11,42 @@ from typing import Any
 Fault = Mapping[str, Any]
 """An entry of a `--faults` file."""
 
-RANGES: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("not-at-angle", "error_deg"): (-2.0, 2.0),
-    ("current-drift", "rel_per_s"): (-0.02 / 60, 0.02 / 60),
-    ("current-jump", "rel"): (-0.1, 0.1),
-    ("saturation", "input_rate_per_s"): (3e5, 1e7),
-    ("temperature-high", "temperature_k"): (100.0, 300.0),
-    ("nitrogen-low", "level"): (0.0, 0.2),
-    ("refill-shakes", "drift_m_per_s"): (1e-10, 5e-9),
+Draw = Callable[[Random], float]
+
+
+def between(low: float, high: float) -> Draw:
+    return lambda chance: chance.uniform(low, high)
+
+
+def decades(low: float, high: float) -> Draw:
+    """Evenly by its logarithm."""
+    return lambda chance: math.exp(chance.uniform(math.log(low), math.log(high)))
+
+
+def one_of(*values: float) -> Draw:
+    return lambda chance: chance.choice(values)
+
+
+RANGES: Mapping[tuple[str, str], Draw] = {
+    ("not-at-angle", "error_deg"): between(-2.0, 2.0),
+    ("current-drift", "rel_per_s"): between(-0.02 / 60, 0.02 / 60),
+    ("current-jump", "rel"): between(-0.1, 0.1),
+    ("blank-late", "late_s"): between(0.1, 10.0),
+    ("frame-late", "late_s"): between(0.1, 10.0),
+    ("saturation", "input_rate_per_s"): decades(3e5, 1e7),
+    ("temperature-high", "temperature_k"): between(100.0, 300.0),
+    ("nitrogen-low", "level"): between(0.0, 0.2),
+    ("refill-shakes", "drift_m_per_s"): decades(1e-10, 5e-9),
+    ("pressure-high", "pressure_pa"): decades(1e-5, 1.0),
+    ("lost-link", "forgets"): one_of(0.0, 0.0, 1.0),
+    ("lost-link", "swapped"): one_of(0.0, 0.0, 0.0, 1.0),
+    ("full", "left_bytes"): one_of(0.0, 1e3, 3e4, 1e5, 3e5, 1e6),
+    ("kill", "after_s"): between(0.0, 3.0),
+    ("kill", "after_writes"): one_of(0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0, 20.0),
+    ("step", "step_s"): between(-7200.0, 7200.0),
 }
 """By fault and parameter: what a microscope room does. A parameter that is not named here keeps its default."""
+KILL = ("process", "kill")
 _FOR_S = (0.5, 2000.0)
 _HOW_MANY = (0, *[1] * 10, *[2] * 8, *[3] * 5)
 _VISITS = (1, 1, 1, 2, 2, 3, 4)
@@ -43,10 +69,15 @@ def drawn_faults(chance: Random, catalogue: Sequence[Fault], course: Course) -> 
     found: list[Fault] = []
     for _ in range(chance.choice(_HOW_MANY)):
         kind = chance.choice(catalogue)
-        if kind["device"] == "process" and any(one["device"] == "process" for one in found):
+        if class_of(kind) == KILL and any(class_of(one) == KILL for one in found):
             continue
         found.append(_drawn(chance, kind, course))
     return tuple(found)
+
+
+def class_of(fault: Fault) -> tuple[str, str]:
+    """Device and name, of an entry or of a kind of the catalogue."""
+    return (fault["device"], fault["fault"])
 
 
 def _drawn(chance: Random, kind: Fault, course: Course) -> Fault:
@@ -56,7 +87,7 @@ def _drawn(chance: Random, kind: Fault, course: Course) -> Fault:
         entry["for_s"] = float(f"{math.exp(chance.uniform(low, high)):.4g}")
     for name in kind["parameters"]:
         if (kind["fault"], name) in RANGES:
-            entry[name] = float(f"{chance.uniform(*RANGES[kind['fault'], name]):.4g}")
+            entry[name] = float(f"{RANGES[kind['fault'], name](chance):.4g}")
     return entry
 
 

@@ -192,7 +192,9 @@ def nothing_settled_is_exposed_again(of: Evidence) -> str:
     for number, one in enumerate(records):
         for later in records[number + 1 :]:
             if one.exposure in settled and later.again(one):
-                return f"exposure {later.exposure} repeats the tilt of {one.tilt_deg:.2f} deg, settled by {one.exposure}"
+                return (
+                    f"exposure {later.exposure} repeats the tilt of {one.tilt_deg:.2f} deg, settled by {one.exposure}"
+                )
     return ""
 
 

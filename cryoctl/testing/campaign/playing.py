@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cryoctl.engine import finish as _  # slow to import: once in the parent of all cases
 from cryoctl.errors import CryoctlError
 from cryoctl.events import Event
 from cryoctl.launch.inventory import faults as catalogue
@@ -35,16 +34,14 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
     """
     write_plan(folder, plan)
     bare = Case(seed=plan.seed, protocol=plan.protocol, overrides=plan.overrides, faults=(), commands=())
-    if faults is not None:
-        case = replace(bare, faults=tuple(faults))
+    bare.save(folder)
+    course = course_of(undertake(bare.request(folder)))
+    if faults is None:
+        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), catalogue(), course)
+        commands = drawn_commands(chance(plan.seed, plan.protocol, "commands"), course.duration_s)
     else:
-        ahead = undertake(bare.request(folder))
-        course = course_of(ahead)
-        case = replace(
-            bare,
-            faults=drawn_faults(chance(plan.seed, plan.protocol, "faults"), catalogue(), course),
-            commands=drawn_commands(chance(plan.seed, plan.protocol, "commands"), course.duration_s),
-        )
+        commands = ()
+    case = replace(bare, faults=tuple(faults), commands=commands, duration_s=course.duration_s)
     write_faults(folder, case.faults)
     case.save(folder)
     return case
@@ -95,16 +92,14 @@ class GoesOn(Follower):
 
 def play_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None = None) -> Verdict:
     """Draw, play and judge; the verdict is in the folder as well."""
-    case: Case | None = None
-    told: dict[str, Any] = {}
+    told: dict[str, Any]
     try:
-        case = prepare_case(folder, plan, faults)
-        told = _play(case, folder)
+        told = _play(prepare_case(folder, plan, faults), folder)
     except CryoctlError as refused:
         told = {"exit_code": refused.exit_code, "end_reason": "", "message": refused.message}
     except Exception as error:
         told = {"exit_code": 5, "end_reason": "", "message": "", "crash": _last_place(error)}
-    verdict = judged(folder, case or Case.load(folder), told)
+    verdict = judged(folder, Case.load(folder), told)
     verdict.save(folder)
     return verdict
 

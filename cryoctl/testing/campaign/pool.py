@@ -50,7 +50,7 @@ class Processes:
                 process.kill()
                 process.join()
 
-    def call(self, function: Callable[..., None], *arguments: Any, longest_s: float = LONGEST_S) -> int | None:
+    def call(self, function: Callable[..., object], *arguments: Any, longest_s: float = LONGEST_S) -> int | None:
         """Do it in this thread's process and wait for it.
 
         Returns:
@@ -78,7 +78,7 @@ class Processes:
 
     def _begin(self) -> tuple[Any, Connection]:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs,))
         process.start()
         theirs.close()
         return process, ours
@@ -97,9 +97,7 @@ def _serve(line: Connection) -> None:
             line.send(0)
 
 
-def shared(
-    work: Callable[[Task], T], tasks: Iterable[Task], processes: int = PROCESSES
-) -> Iterator[tuple[Task, T]]:
+def shared(work: Callable[[Task], T], tasks: Iterable[Task], processes: int = PROCESSES) -> Iterator[tuple[Task, T]]:
     """Tasks with what came of them, in the order in which they end; each in one of so many threads."""
     waiting = iter(tasks)
     under_way: dict[Future[T], Task] = {}
