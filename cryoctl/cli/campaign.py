@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -157,7 +158,7 @@ def tables(cases: Sequence[Told]) -> list[str]:
 def _matrix(file: Path, protocol: str, seed: int, json: bool, quiet: bool) -> None:
     from cryoctl.testing.campaign.matrix import play_matrix, write_page
 
-    found = play_matrix(protocol, seed, lambda count: progress(count, quiet))
+    found = play_matrix(file, protocol, seed, partial(progress, quiet=quiet))
     write_page(file, found)
     code = 1 if found.campaign.violations else 0
     if json:

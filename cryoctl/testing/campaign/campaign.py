@@ -39,16 +39,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One case of a campaign. `folder` is None where nothing is kept."""
+    """One case of a campaign. `folder` is None where nothing is kept; `again` how to repeat one that no seed gives."""
 
     case: Case
     verdict: Verdict
     folder: Path | None
     kill: bool = False
+    again: str = ""
 
     @property
     def repeat(self) -> str:
-        return repeats(self.case.protocol, self.case.seed, kill=self.kill)
+        return self.again or repeats(self.case.protocol, self.case.seed, kill=self.kill)
 
     def to_json(self) -> dict[str, Any]:
         """As contract.md has it, and what helps a judge: protocol, end reason, events, commands, how to repeat it."""
