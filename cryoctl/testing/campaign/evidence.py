@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,7 @@ from cryoctl.runfile.reader import Run, open_run
 from cryoctl.testing.campaign.judge import Acknowledged, Opened
 
 Map = npt.NDArray[np.float64]
-_GOES_ON_S = 1e-9
-"""Run time at which the world is looked into: above 0, for a world that begins at 0 begins a new run."""
+_CHUNK = 1 << 20
 _ANYWHERE = MapGrid(shape=(601, 1001), pixel_size_m=20e-9, origin_x_m=-10e-6, origin_y_m=-6e-6)
 """Where no run file says which grid it counts on."""
 
@@ -41,27 +42,49 @@ def acknowledged(events: Path) -> tuple[Acknowledged, ...]:
 
 
 def world_truth(request: RunRequest, world: Path, grid: MapGrid) -> Mapping[str, Any]:
-    """Paths below /simulation, as the world file itself tells them; the run's own file is not looked at."""
-    furnished = furnish(prepare(request), world)
-    furnished.context.shared["start_s"] = _GOES_ON_S
-    source = furnished.devices.truth
-    assert source is not None
+    """Paths below /simulation, as the world file itself tells them; the run's own file is not looked at.
 
-    async def tell(source: TruthSource) -> Mapping[str, Any]:
-        return source.truth(grid, None)
+    A copy is asked: a world that is opened goes on, and blanks what was left open.
+    """
+    with tempfile.TemporaryDirectory(prefix="cryoctl-world-") as folder:
+        copy = Path(folder) / world.name
+        copy_sparse(world, copy)
+        furnished = furnish(prepare(request), copy, shared={"resumed_s": 0.0, "attended": False})
+        source = furnished.devices.truth
+        assert source is not None
 
-    return run_virtual(tell(source))
+        async def tell(source: TruthSource) -> Mapping[str, Any]:
+            return source.truth(grid, None)
+
+        return run_virtual(tell(source))
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file and leave holes where it has nothing but zeros."""
+    with source.open("rb") as read, target.open("wb") as written:
+        while chunk := read.read(_CHUNK):
+            if chunk.count(0) == len(chunk):
+                written.seek(len(chunk), os.SEEK_CUR)
+            else:
+                written.write(chunk)
+        written.truncate()
 
 
 def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[str, Any]:
-    """The fields of `Evidence` that the world tells, dose on the ledger's grid where there is a file that has one."""
+    """The fields of `Evidence` that the world tells, dose on the ledger's grid where there is a file that has one.
+
+    How the run ended is what the world told its file at that moment, where the file has it.
+    """
     ledger: Map | None = None
     grid, reach_m = _ANYWHERE, 0.0
+    at_the_end: dict[str, Any] = {}
     if run_file is not None:
         try:
             with open_run(run_file) as run:
                 grid, ledger = run.dose.grid, run.dose.map
                 reach_m = 3 * float(run.dose.position_sigma_m)
+                if "simulation/final" in run:
+                    at_the_end = {"final": run.truth.final.to_dict(), "beam_open": _left_open(run.truth.blank.open)}
         except (CryoctlError, OSError, AttributeError, KeyError):
             ledger = None
     if not world.exists():
@@ -71,13 +94,17 @@ def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[st
     found: dict[str, Any] = {
         "exposed": bool(len(told["scan_frames/exposure"])),
         "true_peak_e_per_a2": float(true.max(initial=0.0)),
-        "beam_open": bool(len(told["blank/open"])) and bool(told["blank/open"][-1]),
+        "beam_open": _left_open(told["blank/open"]),
         "final": {path.removeprefix("final/"): value for path, value in told.items() if path.startswith("final/")},
         "opened": opened(told),
     }
     if ledger is not None:
         found["ledger_above_truth_e_per_a2"] = least_above(ledger, true, reach_m / grid.pixel_size_m)
-    return found
+    return found | at_the_end
+
+
+def _left_open(log: npt.NDArray[np.bool_]) -> bool:
+    return bool(len(log)) and bool(log[-1])
 
 
 def opened(told: Mapping[str, Any]) -> tuple[Opened, ...]:
