@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from cryoctl.testing.campaign.playing import play_case
 from cryoctl.testing.campaign.pool import LONGEST_S, Processes, shared
 from cryoctl.testing.campaign.survival import survive_case
 
-PRELOAD = ("cryoctl.testing.campaign.killing", "cryoctl.engine.finish")
-"""Slow to import: once in the parent of all cases."""
+_SLOW = ("cryoctl.testing.campaign.killing", "cryoctl.engine.finish")
+_WARM_GROUPS = ("cryoctl.devices", "cryoctl.protocols", "cryoctl.campaign_recipes", "cryoctl.faults")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,12 @@ class Told:
         }
 
 
+def preload() -> tuple[str, ...]:
+    """Modules that every case needs: imported once, in the parent of all."""
+    modules = {point.module for group in _WARM_GROUPS for point in entry_points(group=group)}
+    return (*_SLOW, *sorted(modules))
+
+
 @dataclass(slots=True)
 class Campaign:
     """What came of it, in the order of the seeds once all have ended."""
@@ -113,7 +120,7 @@ def run_campaign(wanted: Wanted, told: Callable[[Told], None] = lambda one: None
     among = protocols(wanted.protocol)
     check_keep(wanted.keep)
     campaign = Campaign()
-    with Processes(PRELOAD) as processes:
+    with Processes(preload()) as processes:
 
         def play(number: int) -> Told:
             with _folder(wanted.keep, number) as folder:

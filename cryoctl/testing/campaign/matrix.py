@@ -16,7 +16,7 @@ from cryoctl import registry
 from cryoctl.errors import FileProblem
 from cryoctl.launch.inventory import faults as catalogue
 from cryoctl.protocol import Protocol
-from cryoctl.testing.campaign.campaign import PRELOAD, Campaign, Told, played
+from cryoctl.testing.campaign.campaign import Campaign, Told, played, preload
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict
 from cryoctl.testing.campaign.drawing import Plan, plan_of, protocols
 from cryoctl.testing.campaign.faults import KILL, Fault, class_of
@@ -71,7 +71,7 @@ def play_matrix(page: Path, protocol: str, seed: int, progress: Progress) -> Mat
         raise FileProblem(f"--matrix {page}: lies in a folder that does not exist; make it or choose another name")
     found = Matrix(classes=tuple(class_of(kind) for kind in catalogue()))
     crossings: list[Crossing] = []
-    with Processes(PRELOAD) as processes:
+    with Processes(preload()) as processes:
         for name in among:
             states = cast("type[Protocol]", registry.find("cryoctl.protocols", name)).chart.states
             ways = _ways(processes, name, seed, states)

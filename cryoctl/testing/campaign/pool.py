@@ -9,7 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from importlib.metadata import entry_points
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
@@ -19,7 +18,6 @@ Task = TypeVar("Task")
 
 PROCESSES = 2
 _SERVES = "forkserver"
-_WARM_GROUPS = ("cryoctl.devices", "cryoctl.protocols", "cryoctl.campaign_recipes", "cryoctl.faults")
 _GOODBYE_S = 5.0
 LONGEST_S = 600.0
 """Of wall time; a case that takes longer hangs."""
@@ -35,8 +33,7 @@ class Processes:
         able = _SERVES in mp.get_all_start_methods()
         self._context: Any = mp.get_context(_SERVES if able else "spawn")
         if able:
-            modules = {point.module for group in _WARM_GROUPS for point in entry_points(group=group)}
-            self._context.set_forkserver_preload([*preload, *sorted(modules)])
+            self._context.set_forkserver_preload(list(preload))
         self._own: dict[int, tuple[Any, Connection]] = {}
 
     def __enter__(self) -> Processes:
