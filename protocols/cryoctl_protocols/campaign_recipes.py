@@ -55,8 +55,8 @@ def edx_tomography(chance: Chance) -> dict[str, Any]:
         "dose": dose,
         "edx": {"elements": ["Si"], "scans": scans, "dense": False},
         "image": {"shape": shape, "pixel_size_m": pixel_m},
-        "track": {"every": chance.choice([0, 1, 1, 2]), "shape": [40, 56], "retries": 1},
-        "focus": {"every": chance.choice([0, 0, 0, 2]), "shape": [24, 32], "pictures": 4},
+        "track": {"every": chance.choice([0, 1, 1, 2]), "shape": [48, 64]},
+        "focus": {"every": chance.choice([0, 0, 0, 2]), "shape": [32, 48], "pictures": 4},
         "search": {"shape": [48, 64], "pixel_size_m": 60e-9},
         "eucentric": {"enabled": chance.random() < 0.3, "rounds": 1},
         "shower": {

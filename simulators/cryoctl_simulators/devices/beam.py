@@ -226,11 +226,9 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
     def _events(self) -> None:
         """Faults of the gun and the valves that are due."""
         faults, record = self.world.faults, self.world.column.record
-        jump = faults.find(self.name, "current-jump")
-        if jump is not None and not record.get("jumped"):  # once, however long the fault lasts
-            faults.take(self.name, "current-jump")
+        jump = faults.once(self.name, "current-jump")
+        if jump is not None:
             record["jump_rel"] = (1 + record["jump_rel"]) * (1 + jump["rel"]) - 1
-        record["jumped"] = jump is not None
         drift = faults.find(self.name, "current-drift")
         if drift is not None:
             since = record.setdefault("drifting_s", self.world.time_s)

@@ -80,6 +80,8 @@ WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.file_opens, {"unreadable": "FileProblem: it is cut"}),
     (rules.file_opens, {"run_file": ""}),
     (rules.check_passes, {"failed_checks": ("journal chain: broken",)}),
+    (rules.check_passes, {"failed_checks": ("dose limit: peak 1200 is above the limit of 1000",)}),
+    (rules.check_passes, {"failed_checks": ("journal chain: no limit",)} | UNCONFIRMED),
     (rules.every_exposure_has_its_row, {"in_table": frozenset({4})}),
     (rules.ending_fits, {"exit_code": 4}),
     (rules.ending_fits, {"end_reason": "bored"}),
@@ -121,6 +123,7 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
     "excused",
     [
         final(beam_blanked=False) | {"true_peak_e_per_a2": 1500.0} | UNCONFIRMED,
+        UNCONFIRMED | {"failed_checks": ("dose limit: peak 1200 is above the limit of 1000",)},
         final(beam_blanked=False, valves_open=False)
         | {"exit_code": 5, "end_reason": "device", "faults": (READS_OPEN,)},
         final(output_on=True, output_mode="on", bias_v=1.0)
