@@ -188,9 +188,9 @@ def page_lines(found: Matrix) -> list[str]:
         "# State x fault matrix",
         "",
         "Each fault class set off on the first entry into each state of each protocol, in a small run on the simulated",
-        "microscope: exit code and end reason as seen. A point: the run went on as it does without the fault, which",
-        "can't act there (no exposure, no move, nothing asked of that device). Made by",
-        "`cryoctl campaign --matrix FILE`, which judges every run from the world's own truth:",
+        "microscope: exit code and end reason as seen. A point: all events came as they do without the fault, which",
+        "can't act there (no exposure, no move, nothing asked of that device) or changes what is recorded only (EDX).",
+        "Made by `cryoctl campaign --matrix FILE`, which judges every run from the world's own truth:",
         f"{len(found.campaign.cases):,} runs, {violated:,} with a violation. What the faults are: `cryoctl faults`.",
     ]
     for protocol, states in found.states.items():
