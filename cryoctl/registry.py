@@ -23,6 +23,7 @@ Group = Literal[
     "cryoctl.instruments",
     "cryoctl.recordings",
     "cryoctl.exporters",
+    "cryoctl.campaign_recipes",
 ]
 
 _ONE: Mapping[str, tuple[str, type[BadInput]]] = {
@@ -32,6 +33,7 @@ _ONE: Mapping[str, tuple[str, type[BadInput]]] = {
     "cryoctl.instruments": ("bundled instrument", InstrumentError),
     "cryoctl.recordings": ("layout of recorded data", FileProblem),
     "cryoctl.exporters": ("export format", BadInput),
+    "cryoctl.campaign_recipes": ("protocol with small recipes for campaigns", BadInput),
 }
 
 

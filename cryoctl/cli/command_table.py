@@ -13,7 +13,7 @@ class Entry(NamedTuple):
     help: str
 
 
-_RUN, _DATA, _LOOK_UP = "Run an experiment", "Work with its data", "Look up"
+_RUN, _DATA, _TEST, _LOOK_UP = "Run an experiment", "Work with its data", "Test it", "Look up"
 
 COMMANDS: dict[str, Entry] = {
     "rehearse": Entry("runs", _RUN, "Predict duration, dose and counts on simulators; writes nothing."),
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "measure": Entry("measure", _DATA, "Elongation and Fourier shell correlation of a volume."),
     "export": Entry("exports", _DATA, "A run in other formats: HyperSpy, tilt stack, MRC, NeXus, CSV."),
     "calibrations": Entry("calibrations", _DATA, "What `run calibrate` measured, as an instrument file has it."),
+    "campaign": Entry("campaign", _TEST, "Random recipes with random faults against the simulated world's truth."),
     "recipes": Entry("lookup", _LOOK_UP, "Bundled recipes; `recipes copy NAME` writes one here to edit."),
     "instruments": Entry("lookup", _LOOK_UP, "Bundled instrument files; `instruments copy NAME` writes one here."),
     "protocols": Entry("lookup", _LOOK_UP, "Installed protocols."),

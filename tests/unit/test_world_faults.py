@@ -291,3 +291,15 @@ def test_the_catalogue_names_each_fault_once_and_the_schedule_takes_all():
     for kind in FAULTS:
         assert schedule.take(kind.device, kind.fault) == dict(kind.parameters)
         assert schedule.take(kind.device, kind.fault) is None
+
+
+def test_what_happens_at_a_moment_happens_once_however_long_the_fault_lasts():
+    entry = {"device": "beam", "fault": "current-jump", "at": {"time_s": 1.0}, "for_s": 50.0, "rel": 0.1}
+    now = [0.0]
+    schedule = FaultSchedule([entry], lambda: now[0])
+    schedule.register("beam", "beam")
+    assert schedule.once("beam", "current-jump") is None
+    now[0] = 2.0
+    assert schedule.once("beam", "current-jump") == {"rel": 0.1}
+    assert schedule.once("beam", "current-jump") is None
+    assert schedule.find("beam", "current-jump") == {"rel": 0.1}, "it lasts all the same"

@@ -57,8 +57,8 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
         self._link()
 
     def _shakes(self) -> None:
-        shaken = self.fault("refill-shakes")
-        if isinstance(shaken, dict):
+        shaken = self.world.faults.once(self.name, "refill-shakes")
+        if shaken is not None:
             self.world.cold.refill(self.world.time_s)
             self.world.stage.refill(self.world.time_s, shaken["drift_m_per_s"])
             self.world.commit()

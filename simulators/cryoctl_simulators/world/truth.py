@@ -22,7 +22,8 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     `dose_map_e_per_a2` holds what earlier runs left in this world, `dose_by_kind` this run's share alone. `shift_m`
     and `drift_m` have a row (dy, dx) for the first scan frame of each record exposure of this run, whose number is in
     `record_exposure`; the target is the centre of the volume grid, or the specimen's origin where there is none.
-    `safe_order` names the acts that left a device safe since the beam was last open, the first first.
+    `safe_order` names the acts that left a device safe since the beam was last open, the first first. `scan_frames` has
+    a row for each scan frame of this run of any kind, however short.
     """
     world.open()
     told: dict[str, Any] = {}
@@ -39,6 +40,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     blanking = world.column.blanking()
     told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
     told["blank/open"] = blanking[:, 1].astype(bool)
+    told |= {f"scan_frames/{name}": values for name, values in _scan_frames(world).items()}
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
     told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
     told["safe_order"] = list(world.file.record["safe_order"])
@@ -63,6 +65,21 @@ def _shifts(world: World, volume_grid: VolumeGrid | None) -> dict[str, Any]:
         "record_exposure": chosen["exposure"].astype(np.int64),
         "true_tilt_deg": chosen["tilt_deg"],
         "true_current_a": chosen["current_a"],
+    }
+
+
+def _scan_frames(world: World) -> dict[str, Any]:
+    """Which exposure the beam was opened for, when, where in the specimen's frame, and how many lines it scanned."""
+    log = world.frames.of_run()
+    return {
+        "exposure": log["exposure"].astype(np.int64),
+        "index": log["index"].astype(np.int64),
+        "kind": [KINDS[int(kind)] for kind in log["kind"]],
+        "time_s": np.asarray(world.since_start(log["time_s"])),
+        "tilt_deg": log["tilt_deg"],
+        "x_m": log["x_m"] + log["centre_x_m"] - log["content_x_m"],
+        "y_m": log["y_m"] + (log["centre_y_m"] - log["content_y_m"]) / np.cos(np.radians(log["tilt_deg"])),
+        "lines": log["lines"],
     }
 
 

@@ -1,0 +1,134 @@
+"""Small random recipes for `cryoctl campaign` (entry points `cryoctl.campaign_recipes`): a second of CPU each.
+
+A function is given a source of chance, seeded by the campaign, and returns the fields of a recipe file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
+
+T = TypeVar("T")
+
+_CURRENT_A = 0.2e-9
+"""Of the preset that the bundled instrument records with."""
+_LONGEST_SCAN_S = 8.0
+_SECOND_STOP_S = 1.0
+"""The slowest column valve that a campaign draws: what is kept back for a blanker that fails."""
+
+
+class Chance(Protocol):
+    """As much of `random.Random` as a recipe is drawn with."""
+
+    def random(self) -> float: ...
+    def uniform(self, a: float, b: float) -> float: ...
+    def randint(self, a: int, b: int) -> int: ...
+    def choice(self, seq: Sequence[T]) -> T: ...
+    def sample(self, population: Sequence[T], k: int) -> list[T]: ...
+
+
+def edx_tomography(chance: Chance) -> dict[str, Any]:
+    """Two to five tilts of a small field, each scheme and split, limits that bite in half of the cases."""
+    tilts, n_tilts = _tilts(chance)
+    shape = [chance.randint(16, 24), chance.randint(20, 32)]
+    pixel_m = chance.choice([15e-9, 25e-9, 40e-9])
+    scans = chance.randint(1, 3)
+    field_a2 = shape[0] * shape[1] * pixel_m**2 * A2_PER_M2
+    electrons_per_s = _CURRENT_A / ELEMENTARY_CHARGE_C
+    most = min(1500.0, min(0.04 * shape[0] * shape[1], _LONGEST_SCAN_S) * scans * electrons_per_s / field_a2)
+    per_tilt = round(most * chance.uniform(0.2, 1.0), 3)
+    shower = chance.random() < 0.15
+    two = n_tilts <= 3 and chance.random() < 0.3
+    planned = per_tilt * n_tilts + (8.0 if shower else 3.0)
+    kept_back = _SECOND_STOP_S * electrons_per_s / field_a2
+    least = 2.2 * per_tilt + 1.4 * kept_back + (20.0 if shower else 10.0)
+    split = chance.choice(["equal", "geometry", "explicit"])
+    dose: dict[str, Any] = {"per_tilt_e_per_a2": per_tilt, "split": split}
+    if split == "explicit":
+        dose["weights"] = [round(chance.uniform(0.5, 1.5), 2) for _ in range(n_tilts)]
+    dose["limit_e_per_a2"] = round(max(least, (planned + kept_back) * chance.uniform(0.5, 1.6)), 2)
+    return {
+        "specimen": {"name": "nanowire"},
+        "tilts": tilts,
+        "dose": dose,
+        "edx": {"elements": ["Si"], "scans": scans, "dense": False},
+        "image": {"shape": shape, "pixel_size_m": pixel_m},
+        "track": {"every": chance.choice([0, 1, 1, 2]), "shape": [48, 64]},
+        "focus": {"every": chance.choice([0, 0, 0, 2]), "shape": [32, 48], "pictures": 4},
+        "search": {"shape": [48, 64], "pixel_size_m": 60e-9},
+        "eucentric": {"enabled": chance.random() < 0.3, "rounds": 1},
+        "shower": {
+            "enabled": shower,
+            "dose_e_per_a2": round(chance.uniform(1, 4), 2),
+            "width_m": 2e-6,
+            "height_m": 1e-6,
+        },
+        "live": {"enabled": False},
+        "drift": {"timeout_s": chance.choice([0, 20])},
+        "temperature": {"timeout_s": 120},
+        "current": {"measure_interval_s": chance.choice([60, 600])},
+        "on_lost": chance.choice(["skip", "repeat"]),
+        "on_target_lost": chance.choice(["skip", "end"]),
+        "targets": _targets(two),
+        "simulation": _hidden(chance),
+    }
+
+
+def calibrate(chance: Chance) -> dict[str, Any]:
+    """The least that it measures with: three repeats of small pictures."""
+    return {
+        "specimen": {"name": "nanowire"},
+        "repeats": 3,
+        "dose_limit_e_per_a2": round(chance.choice([30.0, 200.0, 1000.0]) * chance.uniform(1, 3), 2),
+        "pictures": {
+            "shape": [64, 80],
+            "pixel_size_m": 40e-9,
+            "dose_e_per_a2": round(chance.uniform(1.0, 4.0), 3),
+        },
+        "height_m": 1.3e-6,
+        "move_m": 0.45e-6,
+        "image_shift_m": 0.45e-6,
+        "settle_s": chance.choice([2, 5]),
+        "simulation": _hidden(chance),
+    }
+
+
+def _targets(two: bool) -> list[dict[str, Any]]:
+    """Along the wire; of two the second is begun with what the areas of the first one left there."""
+    if two:
+        return [{"name": "one", "x_m": -4.5e-6, "y_m": 0.0}, {"name": "two", "x_m": 4.5e-6, "y_m": 0.0}]
+    return [{"name": "wire", "x_m": 0.0, "y_m": 0.0}]
+
+
+def _hidden(chance: Chance) -> dict[str, Any]:
+    """What is wrong with this microscope, within the bounds that its instrument file states."""
+    return {
+        "beam": {"current_error": round(chance.uniform(-0.1, 0.1), 4)},
+        "stage": {
+            "backlash_m": float(f"{chance.uniform(2e-7, 4e-7):.3g}"),
+            "drift_m_per_s": float(f"{10 ** chance.uniform(-12, -9.3):.3g}"),
+        },
+    }
+
+
+def _tilts(chance: Chance) -> tuple[dict[str, Any], int]:
+    scheme = chance.choice(["dose-symmetric", "bidirectional", "unidirectional", "golden-ratio", "list"])
+    high = round(chance.uniform(15, 55), 1)
+    fields: dict[str, Any] = {"scheme": scheme}
+    if chance.random() < 0.4:
+        fields["pretilt_deg"] = round(chance.uniform(-9, 9), 2)
+    if scheme == "list":
+        count = chance.randint(2, 4)
+        fields["list_deg"] = [round(high * (2 * step / 8 - 1), 2) for step in chance.sample(range(9), count)]
+        return fields, count
+    fields |= {"min_deg": -high, "max_deg": high}
+    if scheme == "golden-ratio":
+        fields["count"] = chance.randint(2, 5)
+        return fields, fields["count"]
+    if scheme == "dose-symmetric":
+        fields["group"] = chance.randint(1, 2)
+    steps = chance.randint(1, 2)
+    fields["step_deg"] = round(high / steps, 2) if steps == 1 else float(int(high / steps))
+    return fields, 2 * int(high / fields["step_deg"] + 1e-9) + 1
