@@ -23,7 +23,7 @@ from cryoctl.engine.earlier_session import charged_before
 from cryoctl.engine.exposure_row import STREAMS, check_belief, planned_row, scan_of
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
-from cryoctl.engine.patience import outlive
+from cryoctl.engine.patience import answered, outlive
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.taking import Taking
 from cryoctl.engine.underway import Underway, received_deposits
@@ -158,14 +158,15 @@ class ExposureDesk:
 
     async def expose(self, step: Expose) -> Exposed:
         """See `Expose` for what it gives and raises. Cancelled, it asks the beam to stop and ends when it has."""
-        at = await self._devices.stage.position()
+        beam, stage = self._devices.beam, self._devices.stage
+        at = await answered(stage.position(), stage.name)
         check_belief(step, at)
         scan = scan_of(step, at.tilt_deg)
         self._plan(step, scan, at.tilt_deg, self.current.now())  # what can't be counted moves nothing
         stop = asyncio.Event()
         taking = Taking(self._devices, step, stop)
-        await self._devices.beam.shift_image(step.shift_x_m, step.shift_y_m)
-        await self._devices.beam.focus(step.defocus_m)
+        await answered(beam.shift_image(step.shift_x_m, step.shift_y_m), beam.name)
+        await answered(beam.focus(step.defocus_m), beam.name)
         asked = dataclasses.replace(scan, pixel_size_m=scan.pixel_size_m / self._pixel_ratio)
         await taking.arm(asked)
         readings = await self._monitors.sample(force=True)

@@ -29,3 +29,5 @@ class Outfit:
     allowed: Allowed = field(default_factory=Allowed)
     on_state: tuple[Callable[[str, int], None], ...] = ()
     """Called with each state and how often it was entered; simulators schedule faults by it."""
+    on_disk_fault: Callable[[], None] = lambda: None
+    """Makes what room it can for the last records."""

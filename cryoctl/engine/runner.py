@@ -120,7 +120,10 @@ class Runner:
             return Ending(EndReason.INTERLOCK, str(tripped))
         except CryoctlError as error:
             return self._faulted(error.message)
+        except TimeoutError as error:  # an OSError to Python, and no fault of the disk
+            return self._faulted(f"a device did not answer in time ({error or 'no answer'}); the run ends here, safe")
         except OSError as error:
+            self._outfit.on_disk_fault()
             return self._faulted(f"disk or file: {error.strerror or error}; the run ends here, safe")
         except Exception as error:
             told = f"cryoctl met an error of its own ({type(error).__name__}: {str(error)[:150]}); the run ends here"

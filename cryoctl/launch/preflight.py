@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from cryoctl.clock.wall import local_now
 from cryoctl.errors import BadInput, FileProblem
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.foretell import Course, foretell
@@ -74,7 +75,7 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
                 f"nitrogen: a full dewar lasts {nitrogen_left_s / 3600:.1f} h, the run takes "
                 f"{duration_s / 3600:.1f} h; plan a refill"
             )
-    finish = datetime.now().astimezone() + timedelta(seconds=duration_s if math.isfinite(duration_s) else 0)
+    finish = local_now() + timedelta(seconds=duration_s if math.isfinite(duration_s) else 0)
     return Outlook(
         duration_s=duration_s,
         peak_dose_e_per_a2=course.peak_e_per_a2,

@@ -133,6 +133,7 @@ def carry_through(
                     session.furnished.devices.truth,
                     session.ledger.grid,
                     volumes_of(live),
+                    medium=session.furnished.context.medium,
                 )
             except (OSError, RunFileError) as error:
                 raise not_packed(paths.run_file, session.ending, error) from error
@@ -276,10 +277,14 @@ async def _play(
     begun, deaf = _begin(followers, told, undertaking)
     if past is not None:
         catch_up((*([live] if live else []), *begun), past.fold, paths.parts)
-    sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun]
+    shared = furnished.context.shared
+    sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun, *shared.get("followers", ())]
+    if live is not None:
+        shared.setdefault("victims", {})["reconstruction"] = live.kill
     recorder = Recorder(stores.journal, sinks, start_s)
     shelf = FrameShelf(stores.frames, stores.events, recorder)
     outfit = build_outfit(furnished, stores.ledger, recorder, shelf, furnished.facts.optics)
+    outfit.on_disk_fault = stores.reserve.release
     resumed = None if past is None else take_over(past, furnished, outfit)
     recorder.record("session", stores.session, sync=True)
     recorder.record("identities", {"devices": identities})

@@ -59,8 +59,10 @@ class LiveFollower:
         """Nothing to do."""
 
     def picture(self, picture: Picture) -> None:
-        if picture.stream != "image" or self.failure:
+        if picture.stream != "image":
             return
+        if self.failure:
+            raise RuntimeError(self.failure)  # whoever hands the pictures on tells it and hands on no more
         shape = (int(picture.scans.shape[1]), int(picture.scans.shape[2]))
         if self._process is None or picture.target != self._target or shape != self._shape:
             self._begin(picture.target, shape)
@@ -77,9 +79,10 @@ class LiveFollower:
             handed = self._process.add_tilt(picture.tilt_deg, images, expected, self._gain(picture.dose_e_per_a2))
         except CryoctlError as error:
             self.failure = error.message
-            return
+            raise
         if not handed:
             self.failure = self._process.failure or "the live reconstruction did not take a tilt"
+            raise RuntimeError(self.failure)
 
     def _gain(self, dose_e_per_a2: float) -> float:
         """A tilt of less dose, or one that was stopped on its way, shows as much less; 1 where dose is unknown."""
@@ -121,6 +124,11 @@ class LiveFollower:
             self.failure = self._process.failure
         self._process.close()
         self._process = None
+
+    def kill(self) -> None:
+        """For simulators: the child dies."""
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """End the child; may be called twice."""
