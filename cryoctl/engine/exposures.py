@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +32,7 @@ from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import Afford, Affordable, Expose, Exposed, FrameRef
 from cryoctl.steps.codec import plain
 from cryoctl.streaming.sink import Picture
+from cryoctl.units.constants import dose_e_per_a2
 
 
 class ExposureDesk:
@@ -65,6 +64,7 @@ class ExposureDesk:
         self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
         self.state = ""
         """The protocol's state, for the exposure table."""
+        self._unconfirmed: tuple[Underway, tuple[Deposit, ...], float] | None = None
 
     @property
     def count(self) -> int:
@@ -96,6 +96,30 @@ class ExposureDesk:
         sigma_m = step.position_sigma_m + step.drift_bound_m_per_s * self._unwatched_s / 3
         shift_x_m, shift_y_m = step.shift_x_m + self._moved_m[0], step.shift_y_m + self._moved_m[1]
         return dataclasses.replace(step, shift_x_m=shift_x_m, shift_y_m=shift_y_m, position_sigma_m=sigma_m)
+
+    @property
+    def beam_unconfirmed(self) -> bool:
+        """Neither blanking nor closed valves could be confirmed after an exposure."""
+        return self._unconfirmed is not None
+
+    def dose_rate_e_per_a2_s(self, step: Expose) -> float:
+        """Averaged over the field, at the largest current that it may have."""
+        area_m2 = step.shape[0] * step.shape[1] * step.pixel_size_m**2
+        upper_a = self.current.now().upper_a(now_s(), self._gate.drift_rel_per_s)
+        return dose_e_per_a2(upper_a, 1.0, area_m2)
+
+    def charge_open_beam(self) -> None:
+        """Charge a beam that could not be confirmed stopped until now, which is when someone stopped it or gave up."""
+        if self._unconfirmed is None:
+            return
+        one, deposits, since_s = self._unconfirmed
+        dose = one.plan.rate_e_per_a2_s * (now_s() - since_s)
+        more = tuple(dataclasses.replace(reserve, dose_e_per_a2=dose) for reserve in one.plan.reserved)
+        self._gate.ledger.charge(one.step.kind, more, one.position_sigma_m)
+        deposits = (*deposits, *more)
+        self._unconfirmed = (one, deposits, now_s())
+        told = {"exposure": one.exposure, "row": one.row, "deposits": [plain(deposit) for deposit in deposits]}
+        self._recorder.record("exposed", told, sync=True)
 
     def stop(self) -> None:
         """Ask the exposure under way to end; it is over when `expose` returns."""
@@ -232,7 +256,10 @@ class ExposureDesk:
                 # The beam may have stayed until the second way of stopping it closed, or as long as it really took.
                 late_s = max(now_s() - failed_s, now_s() - opened_s - one.plan.duration_s)
                 extra = self._gate.run_on(one.plan, late_s)
-                self._settle(one, (*one.plan.deposits, *extra), "charged-in-full", "intended")
+                charged = (*one.plan.deposits, *extra)
+                if found is BeamFound.UNKNOWN:
+                    self._unconfirmed = (one, charged, now_s())
+                self._settle(one, charged, "charged-in-full", "intended")
             raise
         return self._finish(one, report)
 
@@ -317,7 +344,7 @@ class ExposureDesk:
         if self._gate.dose_known:
             dose = math.fsum(one.dose_e_per_a2 for one in deposits if one.covers(step.x_m, step.y_m))
             cumulative, said = ledger.at(step.x_m, step.y_m), f"{dose:.4g} e-/A^2"
-        row: Mapping[str, Any] = {
+        row = one.row = {
             **one.row,
             "dose_e_per_a2": dose,
             "cumulative_dose_e_per_a2": cumulative,
@@ -330,7 +357,7 @@ class ExposureDesk:
                 kind=step.kind,
                 position_sigma_m=one.position_sigma_m,
                 upper_current_a=one.plan.upper_current_a,
-                row=dict(row),
+                row=row,
                 deposits=deposits,
             )
         )

@@ -25,6 +25,7 @@ class OperatorDesk:
         self._go.set()
         self._pause = asyncio.Event()
         self._abort = asyncio.Event()
+        self._answer = asyncio.Event()
         self._for_checkpoint = ""
         self.abort_source = ""
         self.on_command: Callable[[str, str, str], None] = lambda command, source, text: None
@@ -47,6 +48,9 @@ class OperatorDesk:
         elif command == "go":
             self._go.set()
             self._pause.clear()
+            self._answer.set()
+        elif command == "ack":
+            self._answer.set()
         elif command in ("skip", "stop-after"):
             self._for_checkpoint = command
         elif command == "abort":
@@ -54,6 +58,7 @@ class OperatorDesk:
             self._abort.set()
             self._go.set()
             self._pause.clear()
+            self._answer.set()
         self.on_command(command, source, text)
 
     @property
@@ -74,6 +79,21 @@ class OperatorDesk:
         """Stand still until the operator says go or abort; in virtual time for as long as it takes."""
         with hold_time(patient=True):
             await self._go.wait()
+
+    def latch(self) -> None:
+        """Something wants an answer: one that was given before does not count."""
+        self._answer.clear()
+        if self.aborted:
+            self._answer.set()
+
+    @property
+    def spoken(self) -> bool:
+        """The operator acknowledged, said go, or aborted since `latch`."""
+        return self._answer.is_set()
+
+    async def until_spoken(self) -> None:
+        """While something else still happens: virtual time passes."""
+        await self._answer.wait()
 
     def collect(self) -> str:
         """The command waiting for a checkpoint, taken once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from cryoctl.engine.actions import STEP_LIMIT_S, STOP_LIMIT_S, Actions
@@ -23,13 +23,14 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.patience import abandon, outlive
+from cryoctl.engine.reconnect import Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.replay import chart_ending
 from cryoctl.engine.restore import Resumed, Return
 from cryoctl.engine.safe_state import BLANK, dangers, reach_safe_state, unconfirmed
 from cryoctl.engine.set_points import SetPoints
 from cryoctl.engine.thrown import Thrown, outcome_of, told, where_uncaught_leads
-from cryoctl.errors import CryoctlError, DeviceTimeout, Interrupted
+from cryoctl.errors import CryoctlError, DeviceTimeout, InterlockRefused, Interrupted
 from cryoctl.protocol import Protocol, Steps
 from cryoctl.steps import Compute, Expose, Exposed, MoveStage, Step, Wait
 from cryoctl.steps.codec import decode, encode, fingerprint
@@ -60,9 +61,10 @@ class Runner:
         self._desk: ExposureDesk = outfit.desk
         self._shelf: FrameShelf = outfit.shelf
         self._status = StatusMachine(self._tell_status)
-        self._boundary = Boundary(
-            self._operator, self._monitors, build(protocol.interlock_limits()), self._recorder, self._status
-        )
+        limits = protocol.interlock_limits()
+        interlocks = build(limits, protocol.interlock_policies())
+        links = Links(outfit.devices, outfit.identities, self._recorder, self._restore, self._meet)
+        self._boundary = Boundary(self._operator, self._monitors, interlocks, self._recorder, self._status, links.mend)
         self._key = 0 if resumed is None else resumed.standing.key
         self._visits: dict[str, int] = {} if resumed is None else resumed.standing.visits
         self._beside = 0
@@ -79,6 +81,9 @@ class Runner:
             self._operator,
             self._boundary.cross,
             outfit.allowed,
+            links,
+            self._boundary.refuse,
+            limits,
         )
 
     @property
@@ -156,7 +161,9 @@ class Runner:
                 return trigger
             self._machine.fire(trigger)
         self._enter(self._machine.state)
-        return chart_ending(self._protocol, self._machine.state)
+        ending = chart_ending(self._protocol, self._machine.state)
+        secured_by = self._boundary.secured_by
+        return Ending(ending.reason, secured_by) if secured_by and ending.reason is EndReason.INTERLOCK else ending
 
     async def _take_up(self, resumed: Resumed) -> str | Ending:
         """Go on where the journal ends: what is certain of the step under way is told first, the instrument is driven
@@ -229,12 +236,16 @@ class Runner:
         return str(self._key - 1)
 
     async def _carry_out(self, step: Step[Any], key: str) -> Any:
-        await self._boundary.cross()
+        forbidden: InterlockRefused | None = None
+        try:
+            await self._boundary.cross(exposes=isinstance(step, Expose))
+        except InterlockRefused as error:
+            forbidden = error  # the step's own result, which a resume is told again
         asked = encode(step)
         assert asked is not None
         self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
         try:
-            outcome = await self._abortable(step)
+            outcome = forbidden or await self._abortable(step)
         except Thrown as error:
             outcome = error
         return self._conclude(step, key, outcome)
@@ -318,6 +329,7 @@ class Runner:
             ending = Ending(EndReason.DEVICE, f"the blanker failed ({failed[0].detail}); the column valves were closed")
         with contextlib.suppress(Exception):
             await self._monitors.sample(force=True)
+        self._try_to(self._desk.charge_open_beam)
         level = "info" if ending.exit_code == 0 else "warning"
         self._try_to(lambda: self._recorder.event("end", ending.reason.value, ending.message, level))
         told = {
@@ -329,6 +341,12 @@ class Runner:
         self._try_to(lambda: self._recorder.record("end", told, sync=True))
         self._try_to(lambda: self._status.fire(ending.status.value))
         return ending
+
+    def _meet(self, name: str, policy: str, found: str) -> dict[str, Any]:
+        return self._boundary.meet(name, policy, found)
+
+    async def _restore(self, devices: Collection[str]) -> None:
+        del devices
 
     def _tell_status(self, status: RunStatus) -> None:
         self._recorder.record("status", {"status": status.value})

@@ -121,7 +121,7 @@ def rehearse(request: RunRequest) -> RunResult:
 
 
 async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) -> dict[str, Any]:
-    await connect_all(furnished.devices)
+    furnished.identities = await connect_all(furnished.devices)
     ledger = make_ledger(furnished.protocol, earlier)
     journal, frames, tally = _NoJournal(), _FramesInMemory(), _Tally()
     edx = furnished.devices.edx

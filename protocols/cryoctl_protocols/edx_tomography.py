@@ -49,7 +49,11 @@ class EdxTomography(TargetFinding):
             "temperature_max_k": self.recipe.temperature.limit_k,
             "nitrogen_min": self.recipe.nitrogen.minimum,
             "patience_s": self.recipe.temperature.timeout_s,
+            **self.recipe.interlocks.limits(),
         }
+
+    def interlock_policies(self) -> Mapping[str, str]:
+        return self.recipe.interlocks.policies()
 
     def describe(self) -> Mapping[str, Any]:
         told = preflight.describe(self.recipe, self.areas)

@@ -62,7 +62,7 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(device="holder", fault="refill-shakes", happens="nitrogen is refilled: the holder shakes and drifts",
               parameters={"drift_m_per_s": 1e-9}),
     FaultKind(device="holder", fault="pressure-high", happens="the vacuum of the column is bad",
-              parameters={"pressure_pa": 1e-2}),
+              parameters={"pressure_pa": 0.1}),
     FaultKind(device="holder", fault="no-answer", happens="the holder never answers what it is asked"),
     FaultKind(device="holder", fault="lost-link", happens="no answer from the holder", parameters=_RETURNS),
     FaultKind(device="bias", fault="no-answer", happens="the source never answers what it is asked"),
