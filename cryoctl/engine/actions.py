@@ -143,10 +143,17 @@ class Actions:
             except LINK_FAULTS as error:
                 if tries == TRIES or self._desk.beam_unconfirmed:
                     raise
-                await self._links.mend(self._links.of(error))
+                await self._links.mend(self._links.of(error), moves=isinstance(step, MoveStage))
                 if step.on_interrupt != "repeat":
                     charged = "" if self._desk.count == before else "; its dose is charged"
                     raise StepLost(f"{type(step).__name__}: {error}, and came back{charged}") from error
+
+    async def set_again(self, step: Step[Any]) -> None:
+        """A setting that the run had made, after a link was lost; see `SetPoints.way_back`."""
+        before = self._desk.current.remember()
+        await self._table[type(step)](step)
+        if isinstance(step, UseOptics):
+            self._desk.current.recall(*before)
 
     async def _afford(self, step: Afford) -> Any:
         return self._desk.afford(step)

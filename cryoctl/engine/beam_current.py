@@ -58,6 +58,10 @@ class BeamCurrent:
             raise StepLost("optics: no preset is in use; a protocol starts with UseOptics")
         return self._known or nominal(self._optics.beam_current_a, now_s())
 
+    def remember(self) -> tuple[KnownCurrent | None, list[Charged]]:
+        """For `recall`, where the same optics are about to be set once more."""
+        return self._known, list(self._since)
+
     def recall(self, known: KnownCurrent | None, since: Sequence[Charged]) -> None:
         """What an earlier session knew of the optics that are in use again: its exposures may have to be charged again
         once the current is measured."""

@@ -12,17 +12,19 @@ from typing import Any
 from cryoctl.clock import now_s
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.set_points import SetPoints
 from cryoctl.errors import ConnectionLost, DeviceError, NoAnswer, ReadBackMismatch
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.steps import Insert, MeasureCurrent, Retract, SetTemperature, Step, UseOptics
 
 RECONNECT_LIMIT_S = 120.0
 """A link that is not back by then ends the run."""
 RETRY_S = 2.0
 LINK_FAULTS = (ConnectionLost, NoAnswer)
 
-Restore = Callable[[Collection[str]], Awaitable[None]]
-"""Sets what the run had set on these devices again, and verifies it; raises `DeviceError`."""
+SetAgain = Callable[[Step[Any]], Awaitable[None]]
+"""Makes a setting again and verifies it; raises `DeviceError`."""
 Meet = Callable[[str, str, str], dict[str, Any]]
 """Tells an interlock (name, policy, found) and gives the entry in which to note what came of it."""
 
@@ -39,14 +41,18 @@ class Links:
         devices: DeviceSet,
         identities: Mapping[str, Identity],
         recorder: Recorder,
-        restore: Restore,
+        set_again: SetAgain,
         meet: Meet,
     ) -> None:
         self._devices = {device.name: device for device in devices}
         self._stage, self._beam = devices.stage, devices.beam
         self._identities = dict(identities)
         self._recorder = recorder
-        self._restore = restore
+        self._set_again = set_again
+        self._edx = devices.edx
+        self._holder = devices.holder
+        self.set_points: Callable[[], SetPoints] = SetPoints
+        """What the run has set so far."""
         self._meet = meet
 
     def of(self, error: Exception) -> tuple[str, ...]:
@@ -54,8 +60,11 @@ class Links:
         named = tuple(name for name in self._devices if str(error).startswith(f"{name}:"))
         return named or tuple(self._devices)
 
-    async def mend(self, names: Iterable[str]) -> None:
+    async def mend(self, names: Iterable[str], moves: bool = False) -> None:
         """Returns once all of these answer, are who they were, and have their settings again.
+
+        Args:
+            moves: the stage is about to be moved anyhow.
 
         Raises:
             DeviceError: one does not come back, another one answers in its place, or a setting can't be verified.
@@ -68,7 +77,7 @@ class Links:
         for name in lost:
             self._check_identity(name, await self._connected(self._devices[name], deadline_s))
         await self._at_rest(lost)
-        await self._restore(lost)
+        await self._restore(lost, stage=not moves)
         entry["outcome"] = "reconnected"
         self._recorder.event(
             "interlock",
@@ -109,3 +118,21 @@ class Links:
             await answered(self._stage.stop(), self._stage.name)
             if await answered(self._stage.is_moving(), self._stage.name):
                 raise ReadBackMismatch(f"{self._stage.name}: told to stop after its link came back, still moves")
+
+    async def _restore(self, names: Collection[str], *, stage: bool) -> None:
+        at = await answered(self._stage.position(), self._stage.name)
+        for step in self.set_points().way_back(at, stage=stage):
+            if self._sets(step) in names:
+                await self._set_again(step)
+
+    def _sets(self, step: Step[Any]) -> str:
+        """Name of the device that a setting is made on."""
+        match step:
+            case UseOptics() | MeasureCurrent():
+                return self._beam.name
+            case Insert() | Retract():
+                return self._edx.name if step.detector == "edx" and self._edx is not None else step.detector
+            case SetTemperature():
+                return "" if self._holder is None else self._holder.name
+            case _:
+                return self._stage.name

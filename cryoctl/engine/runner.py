@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cryoctl.engine.actions import STEP_LIMIT_S, STOP_LIMIT_S, Actions
@@ -63,7 +63,8 @@ class Runner:
         self._status = StatusMachine(self._tell_status)
         limits = protocol.interlock_limits()
         interlocks = build(limits, protocol.interlock_policies())
-        links = Links(outfit.devices, outfit.identities, self._recorder, self._restore, self._meet)
+        links = Links(outfit.devices, outfit.identities, self._recorder, self._set_again, self._meet)
+        links.set_points = lambda: self._set_points
         self._boundary = Boundary(self._operator, self._monitors, interlocks, self._recorder, self._status, links.mend)
         self._key = 0 if resumed is None else resumed.standing.key
         self._visits: dict[str, int] = {} if resumed is None else resumed.standing.visits
@@ -345,8 +346,8 @@ class Runner:
     def _meet(self, name: str, policy: str, found: str) -> dict[str, Any]:
         return self._boundary.meet(name, policy, found)
 
-    async def _restore(self, devices: Collection[str]) -> None:
-        del devices
+    async def _set_again(self, step: Step[Any]) -> None:
+        await self._actions.set_again(step)
 
     def _tell_status(self, status: RunStatus) -> None:
         self._recorder.record("status", {"status": status.value})

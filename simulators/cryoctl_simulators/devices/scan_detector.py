@@ -76,7 +76,7 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
         self._armed = None
 
     def forget_settings(self) -> None:
-        self._inserted = False
+        self.world.file.record["inserted"][self.name] = False
         self._armed = None
 
     def follows(self, frame: ScanFrame) -> bool:
