@@ -141,19 +141,20 @@ class Actions:
             try:
                 return await action(step)
             except LINK_FAULTS as error:
-                if tries == TRIES or self._desk.beam_unconfirmed:
+                if tries == TRIES or self._desk.books.beam_unconfirmed:
                     raise
                 await self._links.mend(self._links.of(error), moves=isinstance(step, MoveStage))
-                if step.on_interrupt != "repeat":
-                    charged = "" if self._desk.count == before else "; its dose is charged"
-                    raise StepLost(f"{type(step).__name__}: {error}, and came back{charged}") from error
+                if step.on_interrupt != "repeat" and self._desk.count > before:
+                    raise StepLost(f"{type(step).__name__}: {error}, and came back; its dose is charged") from error
 
     async def set_again(self, step: Step[Any]) -> None:
         """A setting that the run had made, after a link was lost; see `SetPoints.way_back`."""
-        before = self._desk.current.remember()
-        await self._table[type(step)](step)
         if isinstance(step, UseOptics):
+            before = self._desk.current.remember()
+            await self._apply_optics(step)
             self._desk.current.recall(*before)
+        else:
+            await self._table[type(step)](step)
 
     async def _afford(self, step: Afford) -> Any:
         return self._desk.afford(step)
@@ -286,6 +287,10 @@ class Actions:
         await self._devices.holder.set_temperature(step.temperature_k)
 
     async def _use_optics(self, step: UseOptics) -> OpticsSet:
+        self._desk.books.close()  # what was exposed with the optics before is not measured any more
+        return await self._apply_optics(step)
+
+    async def _apply_optics(self, step: UseOptics) -> OpticsSet:
         if step.name not in self._optics:
             raise BadInput(f"optics: no preset {step.name!r}; the instrument file has {', '.join(self._optics)}")
         wanted = self._optics[step.name]

@@ -15,8 +15,9 @@ from cryoctl.clock import now_s
 from cryoctl.dose.current import KnownCurrent
 from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate, Plan
-from cryoctl.engine.beam_current import BeamCurrent, Charged
+from cryoctl.engine.beam_current import Charged
 from cryoctl.engine.beam_time import BeamFound, irradiate, stop_beam
+from cryoctl.engine.books import Books
 from cryoctl.engine.earlier_session import charged_before
 from cryoctl.engine.exposure_row import STREAMS, check_belief, planned_row, scan_of
 from cryoctl.engine.frames import FrameShelf
@@ -61,10 +62,10 @@ class ExposureDesk:
         self._stop: asyncio.Event | None = None
         self._moved_m = (0.0, 0.0)
         self._unwatched_s = 0.0
-        self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
+        self.books = Books(gate, recorder)
+        self.current = self.books.current
         self.state = ""
         """The protocol's state, for the exposure table."""
-        self._unconfirmed: tuple[Underway, tuple[Deposit, ...], float] | None = None
 
     @property
     def count(self) -> int:
@@ -97,29 +98,11 @@ class ExposureDesk:
         shift_x_m, shift_y_m = step.shift_x_m + self._moved_m[0], step.shift_y_m + self._moved_m[1]
         return dataclasses.replace(step, shift_x_m=shift_x_m, shift_y_m=shift_y_m, position_sigma_m=sigma_m)
 
-    @property
-    def beam_unconfirmed(self) -> bool:
-        """Neither blanking nor closed valves could be confirmed after an exposure."""
-        return self._unconfirmed is not None
-
     def dose_rate_e_per_a2_s(self, step: Expose) -> float:
         """Averaged over the field, at the largest current that it may have."""
         area_m2 = step.shape[0] * step.shape[1] * step.pixel_size_m**2
         upper_a = self.current.now().upper_a(now_s(), self._gate.drift_rel_per_s)
         return dose_e_per_a2(upper_a, 1.0, area_m2)
-
-    def charge_open_beam(self) -> None:
-        """Charge a beam that could not be confirmed stopped until now, which is when someone stopped it or gave up."""
-        if self._unconfirmed is None:
-            return
-        one, deposits, since_s = self._unconfirmed
-        dose = one.plan.rate_e_per_a2_s * (now_s() - since_s)
-        more = tuple(dataclasses.replace(reserve, dose_e_per_a2=dose) for reserve in one.plan.reserved)
-        self._gate.ledger.charge(one.step.kind, more, one.position_sigma_m)
-        deposits = (*deposits, *more)
-        self._unconfirmed = (one, deposits, now_s())
-        told = {"exposure": one.exposure, "row": one.row, "deposits": [plain(deposit) for deposit in deposits]}
-        self._recorder.record("exposed", told, sync=True)
 
     def stop(self) -> None:
         """Ask the exposure under way to end; it is over when `expose` returns."""
@@ -127,27 +110,8 @@ class ExposureDesk:
             self._stop.set()
 
     def learn_current(self, reading: CurrentReading) -> None:
-        """Take a measurement of the current; exposures made with more than was thought are charged again.
-
-        Raises:
-            DeviceError: there is no current.
-        """
-        again = self.current.learn(reading)
-        for charged, factor in again:
-            more = charged.more(factor)
-            self._gate.ledger.charge(charged.kind, more, charged.position_sigma_m)
-            dose = charged.row["dose_e_per_a2"] * factor
-            row = {**charged.row, "dose_e_per_a2": dose, "charge_c": charged.row["charge_c"] * factor}
-            deposits = [plain(one) for one in (*charged.deposits, *more)]
-            self._recorder.record("exposed", {"exposure": charged.exposure, "row": row, "deposits": deposits})
-        if again:
-            self._recorder.event(
-                "fault",
-                "beam current",
-                f"the beam current rose beyond its stated drift: {len(again)} exposures since the last measurement "
-                f"are charged up to {max(factor for _, factor in again):.3g} times as much",
-                "warning",
-            )
+        """See `Books.learn_current`."""
+        self.books.learn_current(reading)
 
     def afford(self, step: Afford) -> Affordable:
         """Gate the exposures together, as if all had been made at `tilt_deg`.
@@ -158,13 +122,15 @@ class ExposureDesk:
         if not self._gate.dose_known:
             return Affordable(fits=True, peak_e_per_a2=math.nan, limit_e_per_a2=self._gate.ledger.limit_e_per_a2)
         deposits: list[Deposit] = []
+        unmeasured = list(self.books.unmeasured())
         limit = self._gate.ledger.limit_e_per_a2
         peak = sigma_m = 0.0
         for wanted in map(self.where_it_is_now, step.exposures):
             plan = self._plan(wanted, scan_of(wanted, step.tilt_deg), step.tilt_deg, self.current.now())
             deposits += plan.deposits
             sigma_m = max(sigma_m, wanted.position_sigma_m + plan.edge_sigma_m)
-            peak = self._gate.peak_after((*deposits, *plan.reserved), sigma_m)
+            peak = self._gate.peak_after((*deposits, *plan.kept_back, *unmeasured), sigma_m)
+            unmeasured += plan.unseen
             if not self._gate.fits(peak):
                 return Affordable(fits=False, peak_e_per_a2=peak, limit_e_per_a2=limit)
         return Affordable(fits=True, peak_e_per_a2=peak, limit_e_per_a2=limit)
@@ -208,11 +174,13 @@ class ExposureDesk:
             shift_y_m=step.shift_y_m,
             position_sigma_m=step.position_sigma_m,
             now_s=now_s(),
+            also=tuple(self.books.unmeasured()),
         )
         self._count += 1
         row = planned_row(step, at, plan, current.current_a, self.state, self._recorder.time_s)
         row |= {"bias_v": readings.bias_v, "bias_a": readings.bias_a, "temperature_k": readings.temperature_k}
-        intent = {"exposure": exposure, "row": row, "deposits": [plain(rectangle) for rectangle in plan.deposits]}
+        deposits = [plain(rectangle) for rectangle in (*plan.deposits, *plan.unseen)]
+        intent = {"exposure": exposure, "row": row, "deposits": deposits}
         self._recorder.record("intent", intent, sync=True)
         underway = Underway(
             step=step,
@@ -258,7 +226,7 @@ class ExposureDesk:
                 extra = self._gate.run_on(one.plan, late_s)
                 charged = (*one.plan.deposits, *extra)
                 if found is BeamFound.UNKNOWN:
-                    self._unconfirmed = (one, charged, now_s())
+                    self.books.leave_open(one)
                 self._settle(one, charged, "charged-in-full", "intended")
             raise
         return self._finish(one, report)
@@ -356,6 +324,7 @@ class ExposureDesk:
                 exposure=one.exposure,
                 kind=step.kind,
                 position_sigma_m=one.position_sigma_m,
+                unseen_rel=one.current.unseen_rel(now_s()),
                 upper_current_a=one.plan.upper_current_a,
                 row=row,
                 deposits=deposits,

@@ -315,6 +315,7 @@ class Runner:
     async def _secure(self, ending: Ending) -> Ending:
         self._try_to(lambda: self._status.fire("secure"))
         alarm = ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK)
+        await self._desk.books.measure_last(self._outfit.devices.beam)
         actions = await reach_safe_state(self._outfit.devices, alarm=alarm)
         failed = unconfirmed(actions)
         for action in failed:
@@ -330,7 +331,7 @@ class Runner:
             ending = Ending(EndReason.DEVICE, f"the blanker failed ({failed[0].detail}); the column valves were closed")
         with contextlib.suppress(Exception):
             await self._monitors.sample(force=True)
-        self._try_to(self._desk.charge_open_beam)
+        self._try_to(self._desk.books.close)
         level = "info" if ending.exit_code == 0 else "warning"
         self._try_to(lambda: self._recorder.event("end", ending.reason.value, ending.message, level))
         told = {

@@ -122,6 +122,9 @@ class Track(StrictModel):
     """A larger shift is measured again after it was corrected."""
     min_quality: float = Field(default=12.0, ge=0.0, le=1000.0)
     """Peak of the correlation over its spread below which a picture is not believed (noise alone gives up to 7.5)."""
+    max_age_s: Seconds = Field(default=120.0, gt=0.0)
+    """Where the run had to wait so long since it tracked (a nitrogen refill, a pause), it tracks again before it
+    records."""
     retries: int = Field(default=2, ge=0, le=10, strict=True)
     """How often the target is looked for in a wider field before it counts as lost."""
     max_stride_deg: Degrees = Field(default=12.0, gt=0.0, le=60.0)
@@ -216,6 +219,9 @@ class Drift(StrictModel):
 class Current(StrictModel):
     measure_interval_s: Seconds = Field(default=600.0, gt=0.0)
     """The beam current is measured again at the first tilt after this time."""
+    bracket: bool = True
+    """Also measured right before and after each record exposure. What is exposed until the current is measured again is
+    gated as if it had risen by a tenth and 2 % a minute meanwhile, so that long series without this get less."""
 
 
 class Temperature(StrictModel):
