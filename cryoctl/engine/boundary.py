@@ -23,6 +23,9 @@ MOST_MENDED = 3
 """How often a link may be mended without an answer in between."""
 
 
+ENDED = "ended the run"
+
+
 class Aborted(Exception):
     """The operator asked for the end."""
 
@@ -102,7 +105,7 @@ class Boundary:
 
     def end_by(self, interlock: Interlock, found: str) -> Secured:
         """Tell that an interlock ends the run; raise what this returns."""
-        self.meet(interlock.name, interlock.policy, found)["outcome"] = "ended the run"
+        self.meet(interlock.name, interlock.policy, found, ENDED)
         return Secured(f"interlock {interlock.name}: {found}; the run was secured")
 
     def meet(self, name: str, policy: str, found: str, outcome: str = "") -> dict[str, Any]:
@@ -134,7 +137,7 @@ class Boundary:
         self._mended += 1
         if self._mended > MOST_MENDED:
             found = f"{', '.join(lost)}: connects again and again, yet does not answer"
-            self.meet("link", "reconnect", found, "ended the run")
+            self.meet("link", "reconnect", found, ENDED)
             raise ConnectionLost(f"{found}; look at it, the run ends here")
         await self._on_lost(lost)
 
@@ -165,18 +168,21 @@ class Boundary:
     async def _answer(self, interlock: Interlock, found: str) -> None:
         if interlock.policy == ABORT:
             raise self.end_by(interlock, found)
-        entry = self.meet(interlock.name, interlock.policy, found)
-        entry["outcome"] = "ended the run"
-        if interlock.policy != SECURE:
+        if interlock.policy == SECURE:
+            self.meet(interlock.name, interlock.policy, found, ENDED)
+        else:
+            entry = self.meet(interlock.name, interlock.policy, found)
+            entry["outcome"] = ENDED
             self.stand("interlock")
             outcome = await self._outcome(interlock)
+            self.leave("interlock")
+            told = {"policy": interlock.policy, "outcome": outcome or ENDED}
             if outcome:
-                self.leave("interlock")
                 entry["outcome"] = outcome
-                told = {"policy": interlock.policy, "outcome": outcome}
                 self._recorder.event("interlock", interlock.name, f"{outcome}, going on", data=told)
                 return
-            self.leave("interlock")
+            over = f"not over after {interlock.patience_s:g} s: {found}"
+            self._recorder.event("interlock", interlock.name, over, "warning", data=told)
         self.secured_by = f"interlock {interlock.name}: {found}; the run was secured"
         raise InterlockRefused(self.secured_by)
 

@@ -74,10 +74,15 @@ class Links:
         entry = self._meet("link", "reconnect", f"no answer from {told}; connecting again")
         entry["outcome"] = "ended the run"
         deadline_s = now_s() + RECONNECT_LIMIT_S
-        for name in lost:
-            self._check_identity(name, await self._connected(self._devices[name], deadline_s))
-        await self._at_rest(lost)
-        await self._restore(lost, stage=not moves)
+        try:
+            for name in lost:
+                self._check_identity(name, await self._connected(self._devices[name], deadline_s))
+            await self._at_rest(lost)
+            await self._restore(lost, stage=not moves)
+        except DeviceError as error:
+            told_end = {"policy": "reconnect", "outcome": "ended the run"}
+            self._recorder.event("interlock", "link", error.message, "error", data=told_end)
+            raise
         entry["outcome"] = "reconnected"
         self._recorder.event(
             "interlock",
