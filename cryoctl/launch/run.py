@@ -137,6 +137,8 @@ def carry_through(
                 )
             except (OSError, RunFileError) as error:
                 raise not_packed(paths.run_file, session.ending, error) from error
+            if live is not None and live.failure:
+                finished.shortfalls.append(live.failure)
             if undertaking.after is not None:
                 undertaking.after(paths.run_file, finished)
     except BaseException:

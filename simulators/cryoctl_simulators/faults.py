@@ -13,6 +13,7 @@ from cryoctl.units import quoted
 from cryoctl_simulators.fault_catalogue import FAULTS
 
 _KEYS = ("device", "fault", "at", "for_s")
+_ONCE = ("current-jump", "refill-shakes", "valve-closed")
 _MOMENTS = ("time_s", "exposure", "state", "visit")
 
 
@@ -113,11 +114,11 @@ class FaultSchedule:
         return None if one is None else one.parameters
 
     def take(self, device: str, fault: str) -> dict[str, float] | None:
-        """As `find`, and a fault without a duration is thereby over."""
+        """As `find`, and a fault without a duration, or one that happens but once, is thereby over."""
         one = self._active(device, fault)
         if one is None:
             return None
-        if one.for_s is None:
+        if one.for_s is None or one.fault in _ONCE:
             one.spent = True
         return one.parameters
 

@@ -99,7 +99,7 @@ CASES = (
 
 def with_faults(folder: Path, *faults: dict[str, Any], sets: tuple[str, ...] = (), **options: Any) -> RunResult:
     file = folder / "faults.yaml"
-    file.write_text(yaml.safe_dump(list(faults)), encoding="utf-8")
+    file.write_text(json.dumps(list(faults)), encoding="utf-8")
     return play(folder, *QUICK, *sets, seed=3, faults=file, **options)
 
 
@@ -131,6 +131,25 @@ def test_every_fault_of_these_devices_is_tried() -> None:
     known = {(one.device, one.fault) for one in FAULTS if one.device not in ("bias", "needle")}
     killed = {("process", "kill")}  # below
     assert {(case.device, case.fault) for case in CASES} | killed == known
+
+
+def test_after_a_refill_the_series_goes_on_and_tracks_again(tmp_path: Path) -> None:
+    """The dewar is low while the beam current is measured before the record exposure; the refill shakes the holder."""
+    result = with_faults(
+        tmp_path,
+        {"device": "holder", "fault": "nitrogen-low", "at": RECORD, "for_s": 400},
+        {"device": "holder", "fault": "refill-shakes", "at": RECORD},
+        sets=("interlocks.patience_s=1800",),
+    )
+    assert result.exit_code == 0
+    (met,) = result.summary["interlocks"]
+    assert (met["name"], met["policy"], met["outcome"]) == ("nitrogen", "wait", "cleared")
+    with open_run(run_file(result)) as run:
+        states = [name for event, name in zip(run.events.event, run.events.name, strict=True) if event == "state"]
+        again = [k for k, state in enumerate(states) if state == "record" and states[k + 1] == "track"]
+        assert len(again) == 1
+        assert len(run.image) == 3
+    check(result)
 
 
 def acknowledged_frames_can_be_read(result: RunResult, events: Path) -> int:

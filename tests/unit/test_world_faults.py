@@ -177,6 +177,8 @@ def test_faults_of_the_gun():
         assert not bench.truth()["dose_map_e_per_a2"].any()
 
     assert with_faults(jumps, at("beam", "current-jump", {"time_s": 30.0}, rel=0.2)) == pytest.approx(1.2, abs=0.01)
+    lasting = at("beam", "current-jump", {"time_s": 30.0}, rel=0.2, for_s=1000.0)
+    assert with_faults(jumps, lasting) == pytest.approx(1.2, abs=0.01), "it jumps once"
     drifted = with_faults(jumps, at("beam", "current-drift", {"time_s": 5.0}, rel_per_s=1e-3))
     assert drifted == pytest.approx(1.06, abs=0.02)
     assert with_faults(jumps) == pytest.approx(1.0, abs=0.01)
