@@ -179,10 +179,10 @@ def test_a_full_disk_loses_no_acknowledged_frame_and_the_reserve_lets_the_end_be
 
 
 def test_a_disk_without_room_for_the_run_file_leaves_the_parts_readable(tmp_path: Path, monkeypatch: Any) -> None:
-    from cryoctl.launch import run as launch
+    from cryoctl.launch import stores
     from cryoctl.runfile.reserve import Reserve
 
-    monkeypatch.setattr(launch, "Reserve", lambda path, medium: Reserve(path, medium, 20_000))
+    monkeypatch.setattr(stores, "Reserve", lambda path, medium: Reserve(path, medium, 20_000))
     events = tmp_path / "events.jsonl"
     result = with_faults(tmp_path, FULL, events=events)
     assert result.exit_code == 5
