@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from cryoctl.analysis.lines import check_elements
 from cryoctl.calibration import CalibrationSet
+from cryoctl.clock.wall import utc_now
 from cryoctl.errors import BadInput, FileProblem, InstrumentError, RecipeError
 from cryoctl.instrument import Instrument, Limits, load_instrument
 from cryoctl.interfaces.beam import Optics

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cryoctl import open_run
+from cryoctl.errors import NotPacked
 from cryoctl.launch.request import RunResult
 from cryoctl.runfile.check import check_run
 from cryoctl_simulators.faults import FAULTS
@@ -152,10 +153,10 @@ def test_after_a_refill_the_series_goes_on_and_tracks_again(tmp_path: Path) -> N
     check(result)
 
 
-def acknowledged_frames_can_be_read(result: RunResult, events: Path) -> int:
+def acknowledged_frames_can_be_read(path: Path, events: Path) -> int:
     told = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
     frames = [one for one in told if one["event"] == "frame"]
-    with open_run(run_file(result)) as run:
+    with open_run(path) as run:
         for one in frames:
             scans = np.asarray(run.image.scans[one["frame"]], dtype="<u2")
             assert hashlib.sha256(scans.tobytes()).hexdigest() == one["sha256"]
@@ -170,7 +171,7 @@ def test_a_full_disk_loses_no_acknowledged_frame_and_the_reserve_lets_the_end_be
     result = with_faults(tmp_path, FULL, events=events)
     assert result.exit_code == 5
     assert "disk" in str(result.summary["message"])
-    assert acknowledged_frames_can_be_read(result, events) >= 1
+    assert acknowledged_frames_can_be_read(run_file(result), events) >= 1
     check(result)
     with open_run(run_file(result)) as run:
         assert run.packed
@@ -184,12 +185,12 @@ def test_a_disk_without_room_for_the_run_file_leaves_the_parts_readable(tmp_path
 
     monkeypatch.setattr(stores, "Reserve", lambda path, medium: Reserve(path, medium, 20_000))
     events = tmp_path / "events.jsonl"
-    result = with_faults(tmp_path, FULL, events=events)
-    assert result.exit_code == 5
-    assert "could not be written" in str(result.summary["message"])
-    assert result.summary["status"] == "faulted"
-    assert acknowledged_frames_can_be_read(result, events) >= 1
-    with open_run(run_file(result)) as run:
+    with pytest.raises(NotPacked, match="file can't be written") as caught:
+        with_faults(tmp_path, FULL, events=events)
+    assert caught.value.exit_code == 5
+    (path,) = tmp_path.glob("*.nxs")
+    assert acknowledged_frames_can_be_read(path, events) >= 1
+    with open_run(path) as run:
         assert not run.packed
 
 
