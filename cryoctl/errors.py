@@ -16,6 +16,7 @@
     │   ├── NotReached           a move ended elsewhere than it was sent
     │   ├── ReadBackMismatch     the device says something else than it was told
     │   ├── DeviceTimeout        no answer within the deadline
+    │   │   └── NoAnswer         to anything at all, as far as one can tell: its link may be lost
     │   └── ConnectionLost       the link is gone; DeviceTimeout if it may still be there
     ├── SafeStateUnconfirmed     blanking or rest could not be read back: exit 6
     ├── NotPacked                the run ended, its file could not be written; all is kept in its parts: exit 5
@@ -103,6 +104,10 @@ class ReadBackMismatch(DeviceError):
 
 
 class DeviceTimeout(DeviceError):
+    pass
+
+
+class NoAnswer(DeviceTimeout):
     pass
 
 

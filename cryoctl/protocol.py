@@ -79,6 +79,8 @@ class InstrumentFacts:
     """By kind (`cryoctl.calibration.KINDS`)."""
     current_drift_rel_per_s: float = 0.0
     edx_max_energy_ev: float = 0.0
+    dose_rate_max_e_per_a2_s: float = float("inf")
+    """What the operator allows on this instrument."""
     dose_known: bool = True
     """False in a replay of data that hold no beam current or dwell: doses are NaN and gate nothing."""
 
@@ -131,7 +133,12 @@ class Protocol:
         return float("inf")
 
     def interlock_limits(self) -> Mapping[str, float]:
-        """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, patience_s; all optional."""
+        """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel (how far
+        the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s; all optional."""
+        return {}
+
+    def interlock_policies(self) -> Mapping[str, str]:
+        """By the interlock's name what is done when it trips: wait, pause, secure or abort; others keep their own."""
         return {}
 
     def lost_by_interruption(self) -> tuple[str, ...]:

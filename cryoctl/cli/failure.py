@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryoctl.clock.wall import utc_now
 from cryoctl.errors import CryoctlError, OperatorStop
 
 LONGEST = 300
@@ -73,7 +73,7 @@ def _log_crash(error: BaseException) -> Path | None:
     if os.environ.get("CRYOCTL_DEBUG"):
         traceback.print_exception(error)
     for folder in reversed(crash_folder):
-        path = folder / f"crash_{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
+        path = folder / f"crash_{utc_now():%Y%m%dT%H%M%S}.log"
         try:
             if folder.is_dir():
                 with path.open("a", encoding="utf-8") as log:

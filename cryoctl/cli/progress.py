@@ -6,11 +6,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cryoctl.cli import preflight, wording
 from cryoctl.cli.output import is_terminal, say
+from cryoctl.clock.wall import local_now
 from cryoctl.events import Event
 from cryoctl.launch.request import Follower, Outlook
 from cryoctl.launch.snapshot import Snapshot
@@ -151,7 +152,7 @@ def finish_clock(done: float, elapsed_s: float) -> str:
     if done <= 0.01 or elapsed_s <= 0:
         return "finished --:--"
     left = timedelta(seconds=elapsed_s * (1 - done) / done)
-    return f"finished {datetime.now() + left:%H:%M}"
+    return f"finished {local_now() + left:%H:%M}"
 
 
 def chosen(quiet: bool) -> list[Follower]:

@@ -30,6 +30,20 @@ class Plan:
     """To add to the position's sigma: a third of how far the edges may lie outside, where pixels are larger."""
     beam_on_s: float
     duration_s: float
+    unseen_rel: float = 0.0
+    """See `KnownCurrent.unseen_rel`, at its end."""
+
+    @property
+    def unseen(self) -> tuple[Deposit, ...]:
+        """What it may give beyond its deposits if the current rises unseen."""
+        return tuple(replace(one, dose_e_per_a2=one.dose_e_per_a2 * self.unseen_rel) for one in self.deposits)
+
+    @property
+    def kept_back(self) -> tuple[Deposit, ...]:
+        """What the gate keeps free on top of the deposits."""
+        risen = 1 + self.unseen_rel
+        reserved = (replace(one, dose_e_per_a2=one.dose_e_per_a2 * risen) for one in self.reserved)
+        return (*self.unseen, *reserved)
 
     @property
     def dose_e_per_a2(self) -> float:
@@ -109,6 +123,7 @@ class DoseGate:
             edge_sigma_m=2 * self._pixel_bound_rel * reach_m / 3,  # charged as the smallest, perhaps the largest
             beam_on_s=cost.beam_on_s,
             duration_s=cost.duration_s,
+            unseen_rel=current.unseen_rel(now_s + cost.duration_s),
         )
 
     def size(self, squeeze: float) -> tuple[float, float]:
@@ -152,13 +167,18 @@ class DoseGate:
         shift_y_m: float,
         position_sigma_m: float,
         now_s: float,
+        also: Sequence[Deposit] = (),
     ) -> Permit:
         """A permit for one exposure.
+
+        Args:
+            also: what else has to be kept free.
 
         Raises:
             DoseRefused: some pixel of the specimen would pass the limit.
         """
-        peak = self.peak_after((*plan.deposits, *plan.reserved), position_sigma_m + plan.edge_sigma_m)
+        wanted = (*plan.deposits, *plan.kept_back, *also)
+        peak = self.peak_after(wanted, position_sigma_m + plan.edge_sigma_m)
         if not self.fits(peak):
             raise DoseRefused(
                 f"dose.limit_e_per_a2: the next {kind} exposure would bring a pixel to {peak:.4g} e-/A^2, allowed are "

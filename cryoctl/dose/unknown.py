@@ -63,9 +63,10 @@ class UnknownDose(DoseGate):
         shift_y_m: float,
         position_sigma_m: float,
         now_s: float,
+        also: Sequence[Deposit] = (),
     ) -> Permit:
         """Never refuses."""
-        del plan, position_sigma_m, now_s
+        del plan, position_sigma_m, now_s, also
         return Permit(
             serial=self.next_serial(),
             exposure=exposure,

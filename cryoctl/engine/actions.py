@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,9 +16,19 @@ from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon, within
+from cryoctl.engine.patience import abandon, answered, within
+from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
-from cryoctl.errors import BadInput, DeviceError, DeviceTimeout, NotReached, ReadBackMismatch, RunFileError, StepLost
+from cryoctl.errors import (
+    BadInput,
+    DeviceError,
+    DeviceTimeout,
+    InterlockRefused,
+    NotReached,
+    ReadBackMismatch,
+    RunFileError,
+    StepLost,
+)
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.edx import EdxDetector
@@ -53,6 +64,8 @@ WAIT_SLICE_S = 1.0
 """Long waits are divided: a pause or an interlock acts within this."""
 STEP_LIMIT_S = 900.0
 """No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
+TRIES = 3
+"""Of a step whose link is lost again and again."""
 STOP_LIMIT_S = 10.0
 """A step that was told to end has ended by then, or is left behind."""
 
@@ -62,6 +75,7 @@ class Actions:
 
     Args:
         between: awaited between the slices of long steps (pause, interlocks).
+        refuse: tells an interlock that forbids a step, and gives what to raise.
     """
 
     def __init__(
@@ -75,6 +89,9 @@ class Actions:
         operator: OperatorDesk,
         between: Callable[[], Awaitable[None]],
         allowed: Allowed,
+        links: Links,
+        refuse: Callable[[str, str], InterlockRefused],
+        limits: Mapping[str, float],
     ) -> None:
         self._devices = devices
         self._optics = optics
@@ -85,6 +102,10 @@ class Actions:
         self._operator = operator
         self._between = between
         self._allowed = allowed
+        self._links = links
+        self._refuse = refuse
+        self._limits = limits
+        self._nominal_a = math.nan
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -104,10 +125,36 @@ class Actions:
         }
 
     async def carry_out(self, step: Step[Any]) -> Any:
+        """See each step. A link that is lost on the way is mended; what is absolute is then done again.
+
+        Raises:
+            StepLost: a link was lost and came back, and the step must not be repeated.
+            DeviceError: a link did not come back, or was lost time and again.
+        """
         action = self._table.get(type(step))
         if action is None:
             raise BadInput(f"step: this instrument can't carry out {type(step).__name__}")
-        return await action(step)
+        before = self._desk.count
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await action(step)
+            except LINK_FAULTS as error:
+                if tries == TRIES or self._desk.books.beam_unconfirmed:
+                    raise
+                await self._links.mend(self._links.of(error), moves=isinstance(step, MoveStage))
+                if step.on_interrupt != "repeat" and self._desk.count > before:
+                    raise StepLost(f"{type(step).__name__}: {error}, and came back; its dose is charged") from error
+
+    async def set_again(self, step: Step[Any]) -> None:
+        """A setting that the run had made, after a link was lost; see `SetPoints.way_back`."""
+        if isinstance(step, UseOptics):
+            before = self._desk.current.remember()
+            await self._apply_optics(step)
+            self._desk.current.recall(*before)
+        else:
+            await self._table[type(step)](step)
 
     async def _afford(self, step: Afford) -> Any:
         return self._desk.afford(step)
@@ -164,20 +211,40 @@ class Actions:
     async def _expose(self, step: Expose) -> Any:
         wanted = self._desk.where_it_is_now(step)
         self._allowed.check_shift(wanted)
+        limit = min(self._allowed.dose_rate_e_per_a2_s, self._limits.get("dose_rate_max_e_per_a2_s", math.inf))
+        rate = self._desk.dose_rate_e_per_a2_s(step) if limit < math.inf else 0.0
+        if rate > limit:
+            raise self._refuse(
+                "dose-rate",
+                f"the {step.kind} exposure would give {rate:.4g} e-/A^2/s, allowed are {limit:.4g}; use larger pixels "
+                "or less current",
+            )
         return await self._desk.expose(wanted)
 
     async def _measure_current(self, step: MeasureCurrent) -> CurrentMeasured:
         reading = await self._devices.beam.measure_current()
         self._desk.learn_current(reading)
+        self._monitors.current_ratio = reading.current_a / self._nominal_a
         self._monitors.keep("beam_current", reading.current_a, force=True)
         return CurrentMeasured(current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=self._recorder.time_s)
 
     async def _move_stage(self, step: MoveStage) -> StageAt:
         """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
         self._allowed.check_move(step)
+        await self._check_needle()
         while (at := await self._moved(step)) is None:
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
+
+    async def _check_needle(self) -> None:
+        """No stage move while a needle may be near: nobody knows where its apex is, but how it is driven is known."""
+        needle = self._devices.needle
+        if needle is not None and (await answered(needle.state(), needle.name)).high_voltage_on:
+            raise self._refuse(
+                "needle-clearance",
+                "the needle's tube has its high voltage on, so it may be near the specimen; withdraw it before the "
+                "stage moves",
+            )
 
     async def _moved(self, step: MoveStage) -> StagePosition | None:
         """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""
@@ -220,6 +287,10 @@ class Actions:
         await self._devices.holder.set_temperature(step.temperature_k)
 
     async def _use_optics(self, step: UseOptics) -> OpticsSet:
+        self._desk.books.close()  # what was exposed with the optics before is not measured any more
+        return await self._apply_optics(step)
+
+    async def _apply_optics(self, step: UseOptics) -> OpticsSet:
         if step.name not in self._optics:
             raise BadInput(f"optics: no preset {step.name!r}; the instrument file has {', '.join(self._optics)}")
         wanted = self._optics[step.name]
@@ -233,6 +304,7 @@ class Actions:
                 f"{self._devices.beam.name}: optics {wanted.name!r} were set but read back otherwise"
             )
         self._desk.current.use(read_back)
+        self._nominal_a = read_back.beam_current_a * self._allowed.current_ratio
         return OpticsSet(name=read_back.name, voltage_v=read_back.voltage_v, beam_current_a=read_back.beam_current_a)
 
     async def _wait(self, step: Wait) -> Waited:

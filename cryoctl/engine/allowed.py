@@ -26,6 +26,9 @@ class Allowed:
     stage: StageLimits = field(default_factory=_everywhere)
     image_shift_m: float = math.inf
     beam_current_a: float = math.inf
+    dose_rate_e_per_a2_s: float = math.inf
+    current_ratio: float = 1.0
+    """Beam current over the nominal one of a preset, as calibrated."""
 
     def check_move(self, step: MoveStage) -> None:
         """Raises `OutOfRange`, as the stage itself would."""

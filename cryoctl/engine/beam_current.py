@@ -24,6 +24,8 @@ class Charged:
     upper_current_a: float
     row: dict[str, Any]
     deposits: tuple[Deposit, ...]
+    unseen_rel: float = 0.0
+    """How much more the current may have been, relative (`KnownCurrent.unseen_rel`)."""
 
     def more(self, factor: float) -> tuple[Deposit, ...]:
         """What to add so that it was `factor` times as much."""
@@ -43,6 +45,7 @@ class BeamCurrent:
         self._optics: Optics | None = None
         self._known: KnownCurrent | None = None
         self._since: list[Charged] = []
+        self._since_s = 0.0
 
     def forget(self) -> None:
         """The optics are about to change, by more than a drift: nothing is known until they are read back."""
@@ -51,12 +54,27 @@ class BeamCurrent:
 
     def use(self, optics: Optics) -> None:
         self.forget()
-        self._optics = optics
+        self._optics, self._since_s = optics, now_s()
 
     def now(self) -> KnownCurrent:
         if self._optics is None:
             raise StepLost("optics: no preset is in use; a protocol starts with UseOptics")
-        return self._known or nominal(self._optics.beam_current_a, now_s())
+        return self._known or nominal(self._optics.beam_current_a, self._since_s)
+
+    @property
+    def unmeasured(self) -> tuple[Charged, ...]:
+        """Exposures since the last measurement, made with a current that may have risen unseen."""
+        return tuple(self._since)
+
+    def give_up(self) -> list[tuple[Charged, float]]:
+        """Nobody will measure the current any more: exposures since the last measurement, and the factor up to which
+        each may have been made."""
+        since, self._since = self._since, []
+        return [(one, 1 + one.unseen_rel) for one in since if self._counted and one.unseen_rel > 0]
+
+    def remember(self) -> tuple[KnownCurrent | None, list[Charged]]:
+        """For `recall`, where the same optics are about to be set once more."""
+        return self._known, list(self._since)
 
     def recall(self, known: KnownCurrent | None, since: Sequence[Charged]) -> None:
         """What an earlier session knew of the optics that are in use again: its exposures may have to be charged again
@@ -71,8 +89,7 @@ class BeamCurrent:
         """Take a measurement.
 
         Returns:
-            Exposures that were charged for less current than has now been found, beyond both uncertainties, and the
-            factor for each.
+            Exposures that were charged for less current than may have been found now, and the factor for each.
 
         Raises:
             DeviceError: no current; what can't be measured can't be counted.
@@ -82,13 +99,11 @@ class BeamCurrent:
                 f"beam: the Faraday cup reads {reading.current_a:g} A (sigma {reading.sigma_rel:g}); "
                 "see if the gun emits and the valves are open"
             )
-        before = None if self._optics is None else self.now()
         self._known = KnownCurrent(
             current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=now_s(), measured=True
         )
-        least_a = reading.current_a * (1 - 2 * reading.sigma_rel)
         since, self._since = self._since, []
-        if before is None or not self._counted or least_a <= before.upper_a(now_s(), self._drift_rel_per_s):
+        if not self._counted:
             return []
         upper_a = self._known.upper_a(now_s(), self._drift_rel_per_s)
         return [(one, upper_a / one.upper_current_a) for one in since if upper_a > one.upper_current_a]

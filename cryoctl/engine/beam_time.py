@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from cryoctl.clock import now_s
-from cryoctl.engine.patience import outlive, within
+from cryoctl.engine.patience import answered, outlive, within
 from cryoctl.errors import DeviceError, DeviceTimeout
 from cryoctl.interfaces.beam import Beam, ExposureReport, Scan, ScanFrameDone
 from cryoctl.interfaces.permit import Permit
@@ -16,6 +16,8 @@ from cryoctl.interfaces.permit import Permit
 STOP_LIMIT_S = 5.0
 """An exposure that was asked to stop has ended by then, or it hangs."""
 READ_BACK_LIMIT_S = 2.0
+PROMPT_S = 0.1
+"""What is not confirmed by then is no longer waited for alone: the second way of stopping the beam is begun as well."""
 BLANK_LIMIT_S = 2.0
 VALVE_LIMIT_S = 5.0
 FIND_LIMIT_S = 5.0
@@ -48,7 +50,7 @@ async def irradiate(
     report = exposing.result()
     if cancelled:
         raise asyncio.CancelledError
-    if not await within(beam.is_blanked(), READ_BACK_LIMIT_S):
+    if not await answered(beam.is_blanked(), beam.name, READ_BACK_LIMIT_S):
         raise DeviceError(f"{beam.name}: the exposure ended but the beam reads back open")
     return report
 
@@ -90,11 +92,17 @@ async def stop_beam(beam: Beam) -> BeamFound:
         await beam.close_valves()
         return not await beam.valves_open()
 
-    if await _confirmed(beam.is_blanked, READ_BACK_LIMIT_S):
+    if await _confirmed(beam.is_blanked, PROMPT_S):
         return BeamFound.BLANKED
     deadline_s = now_s() + FIND_LIMIT_S
     while True:
-        if await _confirmed(blank, BLANK_LIMIT_S) or await _confirmed(valves, VALVE_LIMIT_S):
+        blanking = asyncio.create_task(_confirmed(blank, BLANK_LIMIT_S))
+        await outlive(asyncio.create_task(asyncio.wait((blanking,), timeout=PROMPT_S)))
+        if blanking.done() and blanking.result():
+            return BeamFound.STOPPED
+        closed = await _confirmed(valves, VALVE_LIMIT_S)
+        await outlive(blanking)
+        if closed or blanking.result():
             return BeamFound.STOPPED
         if now_s() >= deadline_s:
             return BeamFound.UNKNOWN

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 
@@ -17,13 +16,14 @@ from cryoctl.clock import now_s
 from cryoctl.dose.current import KnownCurrent
 from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate, Plan
-from cryoctl.engine.beam_current import BeamCurrent, Charged
+from cryoctl.engine.beam_current import Charged
 from cryoctl.engine.beam_time import BeamFound, irradiate, stop_beam
+from cryoctl.engine.books import Books
 from cryoctl.engine.earlier_session import charged_before
 from cryoctl.engine.exposure_row import STREAMS, check_belief, planned_row, scan_of
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
-from cryoctl.engine.patience import outlive
+from cryoctl.engine.patience import answered, outlive
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.taking import Taking
 from cryoctl.engine.underway import Underway, received_deposits
@@ -34,6 +34,7 @@ from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import Afford, Affordable, Expose, Exposed, FrameRef
 from cryoctl.steps.codec import plain
 from cryoctl.streaming.sink import Picture
+from cryoctl.units.constants import dose_e_per_a2
 
 
 class ExposureDesk:
@@ -62,7 +63,8 @@ class ExposureDesk:
         self._stop: asyncio.Event | None = None
         self._moved_m = (0.0, 0.0)
         self._unwatched_s = 0.0
-        self.current = BeamCurrent(gate.drift_rel_per_s, counted=gate.dose_known)
+        self.books = Books(gate, recorder)
+        self.current = self.books.current
         self.state = ""
         """The protocol's state, for the exposure table."""
         self.held_up: Callable[[], Awaitable[bool]] = _nobody
@@ -101,33 +103,20 @@ class ExposureDesk:
         shift_x_m, shift_y_m = step.shift_x_m + self._moved_m[0], step.shift_y_m + self._moved_m[1]
         return dataclasses.replace(step, shift_x_m=shift_x_m, shift_y_m=shift_y_m, position_sigma_m=sigma_m)
 
+    def dose_rate_e_per_a2_s(self, step: Expose) -> float:
+        """Averaged over the field, at the largest current that it may have."""
+        area_m2 = step.shape[0] * step.shape[1] * step.pixel_size_m**2
+        upper_a = self.current.now().upper_a(now_s(), self._gate.drift_rel_per_s)
+        return dose_e_per_a2(upper_a, 1.0, area_m2)
+
     def stop(self) -> None:
         """Ask the exposure under way to end; it is over when `expose` returns."""
         if self._stop is not None:
             self._stop.set()
 
     def learn_current(self, reading: CurrentReading) -> None:
-        """Take a measurement of the current; exposures made with more than was thought are charged again.
-
-        Raises:
-            DeviceError: there is no current.
-        """
-        again = self.current.learn(reading)
-        for charged, factor in again:
-            more = charged.more(factor)
-            self._gate.ledger.charge(charged.kind, more, charged.position_sigma_m)
-            dose = charged.row["dose_e_per_a2"] * factor
-            row = {**charged.row, "dose_e_per_a2": dose, "charge_c": charged.row["charge_c"] * factor}
-            deposits = [plain(one) for one in (*charged.deposits, *more)]
-            self._recorder.record("exposed", {"exposure": charged.exposure, "row": row, "deposits": deposits})
-        if again:
-            self._recorder.event(
-                "fault",
-                "beam current",
-                f"the beam current rose beyond its stated drift: {len(again)} exposures since the last measurement "
-                f"are charged up to {max(factor for _, factor in again):.3g} times as much",
-                "warning",
-            )
+        """See `Books.learn_current`."""
+        self.books.learn_current(reading)
 
     def afford(self, step: Afford) -> Affordable:
         """Gate the exposures together, as if all had been made at `tilt_deg`.
@@ -138,13 +127,15 @@ class ExposureDesk:
         if not self._gate.dose_known:
             return Affordable(fits=True, peak_e_per_a2=math.nan, limit_e_per_a2=self._gate.ledger.limit_e_per_a2)
         deposits: list[Deposit] = []
+        unmeasured = list(self.books.unmeasured())
         limit = self._gate.ledger.limit_e_per_a2
         peak = sigma_m = 0.0
         for wanted in map(self.where_it_is_now, step.exposures):
             plan = self._plan(wanted, scan_of(wanted, step.tilt_deg), step.tilt_deg, self.current.now())
             deposits += plan.deposits
             sigma_m = max(sigma_m, wanted.position_sigma_m + plan.edge_sigma_m)
-            peak = self._gate.peak_after((*deposits, *plan.reserved), sigma_m)
+            peak = self._gate.peak_after((*deposits, *plan.kept_back, *unmeasured), sigma_m)
+            unmeasured += plan.unseen
             if not self._gate.fits(peak):
                 return Affordable(fits=False, peak_e_per_a2=peak, limit_e_per_a2=limit)
         return Affordable(fits=True, peak_e_per_a2=peak, limit_e_per_a2=limit)
@@ -162,14 +153,15 @@ class ExposureDesk:
 
     async def expose(self, step: Expose) -> Exposed:
         """See `Expose` for what it gives and raises. Cancelled, it asks the beam to stop and ends when it has."""
-        at = await self._devices.stage.position()
+        beam, stage = self._devices.beam, self._devices.stage
+        at = await answered(stage.position(), stage.name)
         check_belief(step, at)
         scan = scan_of(step, at.tilt_deg)
         self._plan(step, scan, at.tilt_deg, self.current.now())  # what can't be counted moves nothing
         stop = asyncio.Event()
         taking = Taking(self._devices, step, stop, self.heed)
-        await self._devices.beam.shift_image(step.shift_x_m, step.shift_y_m)
-        await self._devices.beam.focus(step.defocus_m)
+        await answered(beam.shift_image(step.shift_x_m, step.shift_y_m), beam.name)
+        await answered(beam.focus(step.defocus_m), beam.name)
         asked = dataclasses.replace(scan, pixel_size_m=scan.pixel_size_m / self._pixel_ratio)
         await taking.arm(asked)
         readings = await self._monitors.sample(force=True)
@@ -189,11 +181,13 @@ class ExposureDesk:
             shift_y_m=step.shift_y_m,
             position_sigma_m=step.position_sigma_m,
             now_s=now_s(),
+            also=tuple(self.books.unmeasured()),
         )
         self._count += 1
         row = planned_row(step, at, plan, current.current_a, self.state, self._recorder.time_s)
         row |= {"bias_v": readings.bias_v, "bias_a": readings.bias_a, "temperature_k": readings.temperature_k}
-        intent = {"exposure": exposure, "row": row, "deposits": [plain(rectangle) for rectangle in plan.deposits]}
+        deposits = [plain(rectangle) for rectangle in (*plan.deposits, *plan.unseen)]
+        intent = {"exposure": exposure, "row": row, "deposits": deposits}
         self._recorder.record("intent", intent, sync=True)
         underway = Underway(
             step=step,
@@ -240,7 +234,10 @@ class ExposureDesk:
                 # The beam may have stayed until the second way of stopping it closed, or as long as it really took.
                 late_s = max(now_s() - failed_s, now_s() - opened_s - one.plan.duration_s)
                 extra = self._gate.run_on(one.plan, late_s)
-                self._settle(one, (*one.plan.deposits, *extra), "charged-in-full", "intended")
+                charged = (*one.plan.deposits, *extra)
+                if found is BeamFound.UNKNOWN:
+                    self.books.leave_open(one)
+                self._settle(one, charged, "charged-in-full", "intended")
             raise
         return self._finish(one, report)
 
@@ -325,7 +322,7 @@ class ExposureDesk:
         if self._gate.dose_known:
             dose = math.fsum(one.dose_e_per_a2 for one in deposits if one.covers(step.x_m, step.y_m))
             cumulative, said = ledger.at(step.x_m, step.y_m), f"{dose:.4g} e-/A^2"
-        row: Mapping[str, Any] = {
+        row = one.row = {
             **one.row,
             "dose_e_per_a2": dose,
             "cumulative_dose_e_per_a2": cumulative,
@@ -337,8 +334,9 @@ class ExposureDesk:
                 exposure=one.exposure,
                 kind=step.kind,
                 position_sigma_m=one.position_sigma_m,
+                unseen_rel=one.current.unseen_rel(now_s()),
                 upper_current_a=one.plan.upper_current_a,
-                row=dict(row),
+                row=row,
                 deposits=deposits,
             )
         )

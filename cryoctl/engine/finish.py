@@ -27,6 +27,7 @@ from cryoctl.engine.results import (
     truth_results,
 )
 from cryoctl.errors import CryoctlError
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 from cryoctl.interfaces.truth import MapGrid, TruthSource, VolumeGrid
 from cryoctl.reconstruction.align_series import align
 from cryoctl.runfile.exposure_table import number as journaled
@@ -59,6 +60,7 @@ def finish(
     grid: MapGrid,
     live: Mapping[str, Mapping[str, Volume]],
     remains: Remains | None = None,
+    medium: Medium = REAL_DISK,
 ) -> Finished:
     """Analyse what was recorded and pack the run file.
 
@@ -102,9 +104,9 @@ def finish(
         except Exception as error:  # whatever an analysis meets, the file is packed with what there is
             finished.shortfalls.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     if remains is not None:
-        pack(run_file, parts_folder, extras | dict(remains.extras), fold, new=True)
+        pack(run_file, parts_folder, extras | dict(remains.extras), fold, new=True, medium=medium)
     else:
-        pack(run_file, parts_folder, extras)
+        pack(run_file, parts_folder, extras, medium=medium)
     return finished
 
 

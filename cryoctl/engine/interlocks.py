@@ -11,10 +11,28 @@ from cryoctl.engine.monitors import Readings
 Predicate = Callable[[Readings], str | None]
 """None where all is well, otherwise what was found and what is allowed."""
 
+WAIT, PAUSE, SECURE, ABORT = "wait", "pause", "secure", "abort"
+POLICIES: Mapping[str, str] = {
+    "valves": ABORT,
+    "vacuum": ABORT,
+    "temperature-sensor": WAIT,
+    "temperature": WAIT,
+    "nitrogen": WAIT,
+    "beam-current": SECURE,
+    "disk": SECURE,
+}
+"""What is done unless the recipe says otherwise, the most urgent first."""
+DEFAULT_PATIENCE_S = 1800.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interlock:
-    """`policy`: wait (blanked, goes on when it clears, secures after `patience_s`), secure, or abort (at once)."""
+    """`policy` is what is done where it trips; an exposure under way is finished first unless it is `abort`.
+
+    wait: blanked until it clears, then the run goes on by itself. pause: blanked until the operator acknowledges or
+    says go. Either secures the run when `patience_s` is over. secure: nothing is exposed any more, the protocol ends in
+    good order. abort: an exposure is stopped and the run ends at once.
+    """
 
     name: str
     predicate: Predicate
@@ -22,7 +40,7 @@ class Interlock:
     patience_s: float = 0.0
 
 
-def _temperature_limit(limit_k: float) -> Predicate:
+def temperature_limit(limit_k: float) -> Predicate:
     def predicate(readings: Readings) -> str | None:
         if math.isnan(readings.temperature_k) or readings.temperature_k <= limit_k:
             return None
@@ -31,11 +49,11 @@ def _temperature_limit(limit_k: float) -> Predicate:
     return predicate
 
 
-def _temperature_valid(readings: Readings) -> str | None:
+def temperature_valid(readings: Readings) -> str | None:
     return None if readings.temperature_valid else "the holder's temperature sensor is invalid"
 
 
-def _nitrogen_low(limit: float) -> Predicate:
+def nitrogen_low(limit: float) -> Predicate:
     def predicate(readings: Readings) -> str | None:
         if math.isnan(readings.nitrogen) or readings.nitrogen >= limit:
             return None
@@ -44,7 +62,7 @@ def _nitrogen_low(limit: float) -> Predicate:
     return predicate
 
 
-def _pressure_high(limit_pa: float) -> Predicate:
+def pressure_high(limit_pa: float) -> Predicate:
     def predicate(readings: Readings) -> str | None:
         if math.isnan(readings.pressure_pa) or readings.pressure_pa <= limit_pa:
             return None
@@ -53,43 +71,60 @@ def _pressure_high(limit_pa: float) -> Predicate:
     return predicate
 
 
-def _valves_closed(readings: Readings) -> str | None:
+def valves_closed(readings: Readings) -> str | None:
     return None if readings.valves_open else "the column valves are closed"
 
 
-def _link_lost(readings: Readings) -> str | None:
-    return f"{readings.lost[0]} does not answer" if readings.lost else None
+def current_off(tolerance: float) -> Predicate:
+    """The measured beam current against the preset's, as calibrated."""
+
+    def predicate(readings: Readings) -> str | None:
+        ratio = readings.current_ratio
+        if math.isnan(ratio) or abs(ratio - 1.0) <= tolerance:
+            return None
+        return (
+            f"the beam current is {ratio:.3g} times that of the preset, allowed are {max(0.0, 1 - tolerance):.3g} to "
+            f"{1 + tolerance:.3g}; calibrate it"
+        )
+
+    return predicate
 
 
-def build(limits: Mapping[str, float]) -> tuple[Interlock, ...]:
-    """The interlocks of a run from its protocol's limits: temperature_max_k, nitrogen_min, pressure_max_pa,
-    patience_s (how long a `wait` may last, s)."""
-    patience_s = limits.get("patience_s", 1800.0)
-    interlocks = [
-        Interlock(name="link", predicate=_link_lost, policy="secure"),
-        Interlock(name="valves", predicate=_valves_closed, policy="secure"),
-        Interlock(name="temperature-sensor", predicate=_temperature_valid, policy="wait", patience_s=patience_s),
-    ]
-    if "temperature_max_k" in limits:
-        interlocks.append(
-            Interlock(
-                name="temperature",
-                predicate=_temperature_limit(limits["temperature_max_k"]),
-                policy="wait",
-                patience_s=patience_s,
-            )
-        )
-    if "nitrogen_min" in limits:
-        interlocks.append(
-            Interlock(
-                name="nitrogen", predicate=_nitrogen_low(limits["nitrogen_min"]), policy="wait", patience_s=patience_s
-            )
-        )
-    if "pressure_max_pa" in limits:
-        interlocks.append(
-            Interlock(name="vacuum", predicate=_pressure_high(limits["pressure_max_pa"]), policy="secure")
-        )
-    return tuple(interlocks)
+def disk_short(readings: Readings) -> str | None:
+    """What the next exposure and the packing of the run file need has to be there."""
+    free, needed = readings.disk_free_bytes, readings.disk_needed_bytes
+    if math.isnan(free) or math.isnan(needed) or free >= needed:
+        return None
+    return f"{free / 1e6:.3g} MB are free, the next frame and the run file need {needed / 1e6:.3g} MB; make room"
+
+
+def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None) -> tuple[Interlock, ...]:
+    """The interlocks of a run, the most urgent first.
+
+    Args:
+        limits: of the protocol: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel, and patience_s
+            (how long a `wait` or `pause` may last, s); without one its interlock is not there.
+        policies: of the protocol, by name; `POLICIES` where it says nothing.
+    """
+    limited: Mapping[str, tuple[str, Callable[[float], Predicate]]] = {
+        "vacuum": ("pressure_max_pa", pressure_high),
+        "temperature": ("temperature_max_k", temperature_limit),
+        "nitrogen": ("nitrogen_min", nitrogen_low),
+        "beam-current": ("current_tolerance_rel", current_off),
+    }
+    predicates: dict[str, Predicate] = {
+        "valves": valves_closed,
+        "temperature-sensor": temperature_valid,
+        "disk": disk_short,
+    }
+    predicates |= {name: make(limits[key]) for name, (key, make) in limited.items() if key in limits}
+    chosen = {**POLICIES, **(policies or {})}
+    patience_s = limits.get("patience_s", DEFAULT_PATIENCE_S)
+    return tuple(
+        Interlock(name=name, predicate=predicates[name], policy=chosen[name], patience_s=patience_s)
+        for name in POLICIES
+        if name in predicates
+    )
 
 
 def first_tripped(interlocks: tuple[Interlock, ...], readings: Readings) -> tuple[Interlock, str] | None:

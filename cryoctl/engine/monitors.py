@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryoctl.engine.recorder import Recorder
@@ -27,6 +28,20 @@ _CHANGE_REL = {"temperature": 2e-4, "nitrogen": 5e-3, "pressure": 0.05, "beam_cu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRoom:
+    """Of the disk that a run is kept on. `frame_bytes` is what a record frame takes there and in the packed file."""
+
+    free_bytes: Callable[[], int]
+    frame_bytes: float
+    recorded: Callable[[], int]
+    """Frames so far."""
+
+    def needed_bytes(self) -> float:
+        """For the next frame, and to pack those so far."""
+        return self.frame_bytes * (self.recorded() + 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """The latest of everything; NaN where there is no such sensor."""
 
@@ -40,6 +55,10 @@ class Readings:
     bias_a: float = math.nan
     lost: tuple[str, ...] = ()
     """Devices that did not answer."""
+    current_ratio: float = math.nan
+    """Beam current as last measured over that of the preset."""
+    disk_free_bytes: float = math.nan
+    disk_needed_bytes: float = math.nan
 
 
 @dataclass(slots=True)
@@ -54,9 +73,12 @@ class Monitors:
 
     devices: DeviceSet
     recorder: Recorder
+    disk: DiskRoom | None = None
     latest: Readings = field(default_factory=lambda: Readings(time_s=0.0))
     last_bias: BiasReading | None = None
     """What the source told when it last answered."""
+    current_ratio: float = math.nan
+    """Beam current as last measured over that of the preset, entered by whoever measures it."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
 
     async def sample(self, *, force: bool = False) -> Readings:
@@ -97,6 +119,9 @@ class Monitors:
             bias_v=voltage,
             bias_a=current,
             lost=tuple(lost),
+            current_ratio=self.current_ratio,
+            disk_free_bytes=math.nan if self.disk is None else float(self.disk.free_bytes()),
+            disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)

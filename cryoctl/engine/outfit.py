@@ -13,6 +13,7 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.recorder import Recorder
 from cryoctl.interfaces.beam import Optics
+from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_set import DeviceSet
 
 
@@ -29,5 +30,9 @@ class Outfit:
     allowed: Allowed = field(default_factory=Allowed)
     flush: Callable[[], None] | None = None
     """Brings journal and frames to the disk."""
+    identities: Mapping[str, Identity] = field(default_factory=dict[str, Identity])
+    """Who answered at the start, by the device's name."""
     on_state: tuple[Callable[[str, int], None], ...] = ()
     """Called with each state and how often it was entered; simulators schedule faults by it."""
+    on_disk_fault: Callable[[], None] = lambda: None
+    """Makes what room it can for the last records."""

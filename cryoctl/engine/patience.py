@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from cryoctl.clock import now_s
+from cryoctl.errors import NoAnswer
 
 T = TypeVar("T")
+
+
+ANSWER_LIMIT_S = 10.0
+"""What a device may take for a setting or a frame; moves and detectors on their way in have longer limits."""
+
+
+async def answered(action: Awaitable[T], who: str, limit_s: float = ANSWER_LIMIT_S) -> T:
+    """A device's answer.
+
+    Raises:
+        NoAnswer: none within the limit.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await action
+    except TimeoutError:
+        raise NoAnswer(f"{who}: no answer within {limit_s:g} s; see if it hangs") from None
 
 
 async def within(action: Coroutine[Any, Any, T], limit_s: float) -> T:

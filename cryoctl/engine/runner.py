@@ -23,6 +23,7 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk, Wish
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.patience import outlive
+from cryoctl.engine.reconnect import Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.replay import chart_ending
 from cryoctl.engine.restore import Resumed, Return
@@ -30,10 +31,10 @@ from cryoctl.engine.securing import Securing
 from cryoctl.engine.set_points import SetPoints
 from cryoctl.engine.step_time import StepTime
 from cryoctl.engine.thrown import Thrown, outcome_of, told, where_uncaught_leads
-from cryoctl.errors import CryoctlError, Interrupted
+from cryoctl.errors import CryoctlError, InterlockRefused, Interrupted
 from cryoctl.events import operator_said
 from cryoctl.protocol import Protocol, Steps
-from cryoctl.steps import Exposed, Step
+from cryoctl.steps import Expose, Exposed, Step
 from cryoctl.steps.codec import decode, encode, fingerprint
 
 
@@ -59,9 +60,11 @@ class Runner:
         self._desk: ExposureDesk = outfit.desk
         self._shelf: FrameShelf = outfit.shelf
         self._status = StatusMachine(self._tell_status)
-        self._boundary = Boundary(
-            self._operator, self._monitors, build(protocol.interlock_limits()), self._recorder, self._status
-        )
+        limits = protocol.interlock_limits()
+        interlocks = build(limits, protocol.interlock_policies())
+        links = Links(outfit.devices, outfit.identities, self._recorder, self._set_again, self._meet)
+        links.set_points = lambda: self._set_points
+        self._boundary = Boundary(self._operator, self._monitors, interlocks, self._recorder, self._status, links.mend)
         self._key = 0 if resumed is None else resumed.standing.key
         self._visits: dict[str, int] = {} if resumed is None else resumed.standing.visits
         self._beside = 0
@@ -78,6 +81,9 @@ class Runner:
             self._operator,
             self._boundary.cross,
             outfit.allowed,
+            links,
+            self._boundary.refuse,
+            limits,
         )
         self._step_time = StepTime(self._actions, self._desk, self._operator, self._boundary, self._tell_fault)
         self._securing = Securing(outfit, self._status, self._try_to)
@@ -121,7 +127,10 @@ class Runner:
             return Ending(EndReason.INTERLOCK, str(tripped))
         except CryoctlError as error:
             return self._faulted(error.message)
+        except TimeoutError as error:  # an OSError to Python, and no fault of the disk
+            return self._faulted(f"a device did not answer in time ({error or 'no answer'}); the run ends here, safe")
         except OSError as error:
+            self._outfit.on_disk_fault()
             return self._faulted(f"disk or file: {error.strerror or error}; the run ends here, safe")
         except Exception as error:
             told = f"cryoctl met an error of its own ({type(error).__name__}: {str(error)[:150]}); the run ends here"
@@ -157,7 +166,9 @@ class Runner:
                 return trigger
             self._machine.fire(trigger)
         self._enter(self._machine.state)
-        return chart_ending(self._protocol, self._machine.state)
+        ending = chart_ending(self._protocol, self._machine.state)
+        secured_by = self._boundary.secured_by
+        return Ending(ending.reason, secured_by) if secured_by and ending.reason is EndReason.INTERLOCK else ending
 
     async def _take_up(self, resumed: Resumed) -> str | Ending:
         """Go on where the journal ends: what is certain of the step under way is told first, the instrument is driven
@@ -230,12 +241,16 @@ class Runner:
         return str(self._key - 1)
 
     async def _carry_out(self, step: Step[Any], key: str) -> Any:
-        await self._boundary.cross()
+        forbidden: InterlockRefused | None = None
+        try:
+            await self._boundary.cross(exposes=isinstance(step, Expose))
+        except InterlockRefused as error:
+            forbidden = error  # the step's own result, which a resume is told again
         asked = encode(step)
         assert asked is not None
         self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
         try:
-            outcome = await self._step_time.carry_out(step)
+            outcome = forbidden or await self._step_time.carry_out(step)
         except Thrown as error:
             outcome = error
         return self._conclude(step, key, outcome)
@@ -252,6 +267,12 @@ class Runner:
         result = decode(encoded)
         self._set_points.note(step, result)
         return result
+
+    def _meet(self, name: str, policy: str, found: str) -> dict[str, Any]:
+        return self._boundary.meet(name, policy, found)
+
+    async def _set_again(self, step: Step[Any]) -> None:
+        await self._actions.set_again(step)
 
     def _tell_status(self, status: RunStatus) -> None:
         self._recorder.record("status", {"status": status.value})

@@ -44,6 +44,7 @@ class Securing:
     async def secure(self, ending: Ending) -> Ending:
         """Reach the safe state and tell the end. Never raises."""
         self._try_to(lambda: self._status.fire("secure"))
+        await self._outfit.desk.books.measure_last(self._outfit.devices.beam)
         actions = await reach_safe_state(
             self._outfit.devices,
             alarm=ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK),
@@ -55,6 +56,7 @@ class Securing:
         ending = ending_after(ending, actions)
         with contextlib.suppress(Exception):
             await self._outfit.monitors.sample(force=True)
+        self._try_to(self._outfit.desk.books.close)
         level = "info" if ending.exit_code == 0 else "warning"
         self._try_to(lambda: self._recorder.event("end", ending.reason.value, ending.message, level))
         told = {

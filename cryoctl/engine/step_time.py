@@ -104,7 +104,7 @@ class StepTime:
         self._operator.heed()
         if not self._operator.paused:
             return False
-        await self._boundary.cross()
+        await self._boundary.cross(exposes=True)
         return True
 
     async def _stop(self, doing: asyncio.Task[Any]) -> None:

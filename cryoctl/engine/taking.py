@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.engine.compute import compute
+from cryoctl.engine.patience import answered
 from cryoctl.errors import BadInput, DeviceError
 from cryoctl.interfaces.beam import Scan
 from cryoctl.interfaces.device_set import DeviceSet
@@ -51,17 +52,18 @@ class Taking:
             if name not in self._devices.image_detectors:
                 known = ", ".join(self._devices.image_detectors)
                 raise BadInput(f"detector: {name!r} is not in the instrument file; it has {known}")
-            await self._devices.image_detectors[name].arm(scan)
+            await answered(self._devices.image_detectors[name].arm(scan), name)
         if self._step.edx:
             if self._devices.edx is None:
                 raise BadInput("edx: the instrument file has no EDX detector; add one or set no edx exposure")
-            await self._devices.edx.arm(scan)
+            await answered(self._devices.edx.arm(scan), self._devices.edx.name)
 
     async def scan_frame_done(self, index: int) -> tuple[float, float]:
         """Read one finished scan frame; the correction (x, y) in m that brings the next ones onto the first."""
         correction = (0.0, 0.0)
         try:
-            correction = await self._take(index)
+            if not self.problem:  # else nothing is kept any more, and a silent detector must not hold up the beam's end
+                correction = await self._take(index)
         except DeviceError as error:
             self.problem = self.problem or str(error)
         except Exception as error:
@@ -76,9 +78,10 @@ class Taking:
     async def _take(self, index: int) -> tuple[float, float]:
         step = self._step
         if step.detector:
-            self.scans.append(await self._devices.image_detectors[step.detector].read_scan(index))
+            reading = self._devices.image_detectors[step.detector].read_scan(index)
+            self.scans.append(await answered(reading, step.detector, FRAME_LIMIT_S))
         if step.edx and self._devices.edx is not None:
-            self.edx.append(await self._devices.edx.read_scan(index))
+            self.edx.append(await answered(self._devices.edx.read_scan(index), self._devices.edx.name, FRAME_LIMIT_S))
         dy, dx = (0.0, 0.0)
         if step.register and step.detector and len(self.scans) > 1:
             dy, dx = await self._shift_px()
@@ -102,3 +105,5 @@ class Taking:
 
 SMALLEST_PX = 8
 """Smaller pictures have no shift that could be told (analysis.drift)."""
+FRAME_LIMIT_S = 40.0
+"""A large frame may take its time, blanked; one that takes longer never comes."""

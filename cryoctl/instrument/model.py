@@ -12,6 +12,7 @@ from cryoctl.interfaces.beam import Optics
 from cryoctl.units import (
     Amperes,
     Degrees,
+    DoseRatePerA2,
     Metres,
     Radians,
     StrictModel,
@@ -76,6 +77,8 @@ class Limits(StrictModel):
     image_shift_m: Annotated[Metres, Positive] | None = None
     beam_current_a: Annotated[Amperes, Positive] | None = None
     """Nominal, of any preset."""
+    dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Positive] | None = None
+    """Averaged over the scanned field; an exposure above it is refused."""
 
     @model_validator(mode="after")
     def _tilts_in_order(self) -> Limits:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryoctl.interfaces.device import Device
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,7 +17,7 @@ class DeviceContext:
 
     `simulation` are the recipe's `simulation.` fields (simulators only), `faults` the entries of a --faults file,
     `hidden_draws` is False in a rehearsal: the world is then built without calibration errors that nobody could know.
-    `shared` lets simulators find their one world.
+    `shared` lets simulators find their one world. `medium` is where the run will be kept; simulators put their own.
     """
 
     seed: int
@@ -25,6 +26,7 @@ class DeviceContext:
     faults: tuple[Mapping[str, Any], ...] = ()
     hidden_draws: bool = True
     shared: dict[str, Any] = field(default_factory=dict[str, Any])
+    medium: Medium = REAL_DISK
 
 
 class DeviceFactory(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cryoctl.calibration import KINDS, Calibration, moment
+from cryoctl.clock.wall import utc_now
 from cryoctl.errors import FileProblem, InstrumentError
 from cryoctl.instrument import Instrument, load_instrument, parse_instrument
 from cryoctl.recipe.wording import sentence
@@ -66,7 +66,7 @@ def merge(found: tuple[Calibration, ...], instrument: Instrument) -> Merged:
 
     A measured value that contradicts the file's (beyond both uncertainties) always replaces it.
     """
-    now = datetime.now(UTC)
+    now = utc_now()
     own = {one.kind: one for one in instrument.file.calibration_set().by_name.values()}
     kept: list[str] = []
     for one in found:

@@ -19,6 +19,7 @@ from cryoctl.launch.request import Follower
 from cryoctl.launch.undertaking import Past
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.fold import RunFold
+from cryoctl.runfile.interlocks_met import interlocks_met
 from cryoctl.runfile.journal import Record
 from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.streaming.sink import Picture, Sink
@@ -101,13 +102,5 @@ def _picture(record: Record, fold: RunFold, reader: PartsReader) -> Picture:
 
 def interlocks_told(fold: RunFold) -> list[dict[str, Any]]:
     """Those of earlier sessions, as the summary has them."""
-    return [
-        {
-            "time_s": row["time_s"],
-            "name": row["name"],
-            "policy": row["data"]["policy"],
-            "outcome": row["data"].get("outcome", "met before the run was resumed"),
-        }
-        for row in fold.events
-        if row["event"] == "interlock" and "policy" in row["data"]
-    ]
+    rows = (row for row in fold.events if row["event"] == "interlock")
+    return interlocks_met((row["time_s"], row["name"], row["data"]) for row in rows)

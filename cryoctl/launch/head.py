@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import platform
 import sys
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from cryoctl.analysis.lines import line_energy_ev
+from cryoctl.clock.wall import utc_now
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.paths import RunPaths
@@ -55,7 +55,7 @@ def journal_head(
         "simulation": plain(prepared.raw.simulation),
         "software": software(),
         "seed": prepared.seed,
-        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "utc": utc_now().isoformat(timespec="seconds"),
         "specimen": described.get("specimen", ""),
         "operator": prepared.request.operator,
         "host": host(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from cryoctl.clock.wall import local_now
 from cryoctl.errors import BadInput, FileProblem
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.foretell import Course, foretell
@@ -27,7 +28,7 @@ _BYTES_PER_MAP_PIXEL = 5
 """Of an element's net counts and of its volume, compressed: seen in run files."""
 _PICTURES_IN_FILE = 1.0
 """Scan frames and their sums, compressed, over what the detectors gave: seen in run files."""
-_ON_DISK = 3
+ON_DISK = 3
 """Segments, events, journal and the packed file together, over the packed file: seen in folders of runs."""
 
 
@@ -54,9 +55,9 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
         counts = course.edx_electrons * _COUNTS_PER_ELECTRON * share
     size = run_file_bytes(described, course.picture_bytes, counts, frames)
     free = disk_free_bytes(out)
-    if _ON_DISK * size > free:
+    if ON_DISK * size > free:
         raise FileProblem(
-            f"--out {out}: {free / 1e9:.3g} GB are free, the run needs up to {_ON_DISK * size / 1e9:.3g} GB; "
+            f"--out {out}: {free / 1e9:.3g} GB are free, the run needs up to {ON_DISK * size / 1e9:.3g} GB; "
             "choose another folder or a smaller image.shape"
         )
     limit = furnished.protocol.dose_limit_e_per_a2()
@@ -74,7 +75,7 @@ def look_ahead(prepared: Prepared, furnished: Furnished, earlier: EarlierDose, o
                 f"nitrogen: a full dewar lasts {nitrogen_left_s / 3600:.1f} h, the run takes "
                 f"{duration_s / 3600:.1f} h; plan a refill"
             )
-    finish = datetime.now().astimezone() + timedelta(seconds=duration_s if math.isfinite(duration_s) else 0)
+    finish = local_now() + timedelta(seconds=duration_s if math.isfinite(duration_s) else 0)
     return Outlook(
         duration_s=duration_s,
         peak_dose_e_per_a2=course.peak_e_per_a2,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from cryoctl.analysis.lines import check_elements
 from cryoctl.calibration import CalibrationSet
+from cryoctl.clock.wall import utc_now
 from cryoctl.errors import BadInput, FileProblem, InstrumentError, RecipeError
 from cryoctl.instrument import Instrument, Limits, load_instrument
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
-from cryoctl.interfaces.device import Device
+from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.launch.recipes import read_recipe
@@ -63,6 +64,8 @@ class Furnished:
     warnings: tuple[str, ...]
     tilt_axis_deg: float = 0.0
     """In-plane angle of the tilt axis from image +x; NaN where it has to be found from the images."""
+    identities: dict[str, Identity] = field(default_factory=dict[str, Identity])
+    """Who answered when the devices were connected, by name."""
     replay_of: str = ""
     """Name of the recorded data, empty where devices are what they say."""
 
@@ -214,12 +217,12 @@ def check_wanted_elements(parameters: Any, facts: InstrumentFacts) -> None:
 def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
     pictures = tuple(devices.image_detectors)
     kinds = {"image": pictures, "pictures": pictures, "edx": () if devices.edx is None else (devices.edx.name,)}
-    for field, there in kinds.items():
-        wanted = getattr(getattr(parameters, field, None), "detector", None)
-        if wanted is not None and wanted not in there and (field, wanted) != ("edx", "edx"):
+    for group, there in kinds.items():
+        wanted = getattr(getattr(parameters, group, None), "detector", None)
+        if wanted is not None and wanted not in there and (group, wanted) != ("edx", "edx"):
             known = ", ".join(there) or "none"
             raise RecipeError(
-                f"{field}.detector: found {quoted(wanted)}, the instrument file has {known}: name one of them"
+                f"{group}.detector: found {quoted(wanted)}, the instrument file has {known}: name one of them"
             )
 
 
@@ -281,10 +284,11 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
         current_range_a=(least_a, min(most_a, limits.beam_current_a or math.inf)),
         tilt_limits_deg=tilts,
         optics=optics_of(instrument),
-        calibrations=_calibrated(instrument.file.calibration_set(), at or datetime.now(UTC)),
+        calibrations=_calibrated(instrument.file.calibration_set(), at or utc_now()),
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
         dose_known=devices.dose_known,
+        dose_rate_max_e_per_a2_s=limits.dose_rate_e_per_a2_s or math.inf,
     )
 
 

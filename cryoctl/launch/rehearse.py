@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
+from cryoctl.clock.wall import local_now
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.recorder import Recorder
@@ -108,7 +109,7 @@ def rehearse(request: RunRequest) -> RunResult:
     furnished = furnish(prepared, None, hidden_draws=False)
     outlook = look_ahead(prepared, furnished, earlier, request.out)
     summary = in_own_loop(lambda: _play(prepared, furnished, earlier), virtual=True, speed=None)
-    finish = datetime.now().astimezone() + timedelta(seconds=summary["duration_s"])
+    finish = local_now() + timedelta(seconds=summary["duration_s"])
     summary |= {
         "wall_s": time.perf_counter() - began_s,
         "finish_time": finish.isoformat(timespec="minutes"),
@@ -120,7 +121,7 @@ def rehearse(request: RunRequest) -> RunResult:
 
 
 async def _play(prepared: Prepared, furnished: Furnished, earlier: EarlierDose) -> dict[str, Any]:
-    await connect_all(furnished.devices)
+    furnished.identities = await connect_all(furnished.devices)
     ledger = make_ledger(furnished.protocol, earlier)
     journal, frames, tally = _NoJournal(), _FramesInMemory(), _Tally()
     edx = furnished.devices.edx

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryoctl.clock.wall import utc_now
 from cryoctl.engine.ending import EndReason
 from cryoctl.engine.replay import Standing, replay
 from cryoctl.errors import BadInput, FileProblem, RunFileError
@@ -118,9 +119,9 @@ def _past(paths: RunPaths, fold: RunFold, *, virtual: bool) -> Past:
     if virtual:
         gap_s = SIMULATED_GAP_S
     else:
-        began = datetime.fromisoformat(str(fold.sessions[-1]["utc"])) if fold.sessions else datetime.now(UTC)
+        began = datetime.fromisoformat(str(fold.sessions[-1]["utc"])) if fold.sessions else utc_now()
         watched_s = fold.time_s - float(fold.sessions[-1]["start_s"]) if fold.sessions else 0.0
-        gap_s = max(0.0, (datetime.now(UTC) - began).total_seconds() - watched_s)  # a clock may have been set back
+        gap_s = max(0.0, (utc_now() - began).total_seconds() - watched_s)  # a clock may have been set back
     ended = fold.end
     reason = "after its process died" if ended is None else f"after it ended ({ended.get('end_reason')})"
     reader = PartsReader(paths.parts, fold)

@@ -19,7 +19,7 @@ from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.ending import Ending
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
-from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.monitors import DiskRoom, Monitors
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
@@ -32,7 +32,7 @@ from cryoctl.launch.instrument_lock import InstrumentLock
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.paths import RunPaths, check_folder, claim
 from cryoctl.launch.person import person
-from cryoctl.launch.preflight import look_ahead
+from cryoctl.launch.preflight import ON_DISK, look_ahead
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import earlier_dose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
@@ -146,9 +146,12 @@ def carry_through(
                     session.furnished.devices.truth,
                     session.ledger.grid,
                     volumes_of(live),
+                    medium=session.furnished.context.medium,
                 )
             except (OSError, RunFileError) as error:
                 raise not_packed(paths.run_file, session.ending, error) from error
+            if live is not None and live.failure:
+                finished.shortfalls.append(live.failure)
             if undertaking.after is not None:
                 undertaking.after(paths.run_file, finished)
     except BaseException:
@@ -255,7 +258,10 @@ def build_outfit(
             stage=facts.stage,
             image_shift_m=facts.image_shift_range_m,
             beam_current_a=facts.current_range_a[1],
+            dose_rate_e_per_a2_s=facts.dose_rate_max_e_per_a2_s,
+            current_ratio=facts.calibrated("beam_current", 1.0),
         ),
+        identities=furnished.identities,
         on_state=tuple(furnished.context.shared.get("on_state", ())),
     )
 
@@ -273,7 +279,7 @@ def _player(
     async def play() -> Session:
         operator.open()
         furnished = undertaking.furnisher(undertaking.prepared.request.world or paths.parts.world)
-        identities = await connect_unless_aborted(furnished.devices, operator)
+        identities = furnished.identities = await connect_unless_aborted(furnished.devices, operator)
         if undertaking.past is not None:
             check_same_devices(undertaking.past.fold, identities)
         try:
@@ -304,11 +310,21 @@ async def _play(
     begun, deaf = _begin(followers, told, undertaking)
     if past is not None:
         catch_up((*([live] if live else []), *begun), past.fold, paths.parts)
-    sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun]
+    shared = furnished.context.shared
+    sinks: list[Sink] = [*([lines] if lines else []), *([live] if live else []), *begun, *shared.get("followers", ())]
+    if live is not None:
+        shared.setdefault("victims", {})["reconstruction"] = live.kill
     recorder = Recorder(stores.journal, sinks, start_s)
     shelf = FrameShelf(stores.frames, stores.events, recorder)
     outfit = build_outfit(furnished, stores.ledger, recorder, shelf, furnished.facts.optics, operator)
     outfit.flush = stores.sync
+    outfit.on_disk_fault = stores.reserve.release
+    outlook = undertaking.outlook
+    outfit.monitors.disk = DiskRoom(
+        free_bytes=lambda: furnished.context.medium.free_bytes(paths.parts.folder),
+        frame_bytes=ON_DISK * outlook.bytes / max(1, outlook.frames),
+        recorded=lambda: shelf.recorded,
+    )
     resumed = None if past is None else take_over(past, furnished, outfit)
     recorder.record("session", stores.session, sync=True)
     recorder.record("identities", {"devices": identities})

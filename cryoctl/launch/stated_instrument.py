@@ -202,24 +202,24 @@ class StatedInstrument:
             now_s=self.time_s,
             drift_m_per_s=step.drift_bound_m_per_s,
         )
-        return plan.deposits, plan.reserved
+        return plan.deposits, plan.kept_back
 
     def _afford(self, step: Afford) -> Affordable:
         laid: list[Deposit] = []
         limit, peak, sigma_m = self.ledger.limit_e_per_a2, 0.0, 0.0
         for wanted in step.exposures:
-            deposits, reserved = self._deposits(wanted, step.tilt_deg)
+            deposits, kept_back = self._deposits(wanted, step.tilt_deg)
             laid += deposits
             sigma_m = max(sigma_m, wanted.position_sigma_m)
-            peak = self._gate.peak_after((*laid, *reserved), sigma_m)
+            peak = self._gate.peak_after((*laid, *kept_back), sigma_m)
             if not self._gate.fits(peak):
                 return Affordable(fits=False, peak_e_per_a2=peak, limit_e_per_a2=limit)
         return Affordable(fits=True, peak_e_per_a2=peak, limit_e_per_a2=limit)
 
     def _expose(self, step: Expose) -> Exposed:
         tilt_deg = self._at["tilt_deg"]
-        deposits, reserved = self._deposits(step, tilt_deg)
-        peak = self._gate.peak_after((*deposits, *reserved), step.position_sigma_m)
+        deposits, kept_back = self._deposits(step, tilt_deg)
+        peak = self._gate.peak_after((*deposits, *kept_back), step.position_sigma_m)
         if not self._gate.fits(peak):
             raise DoseRefused(f"the next {step.kind} exposure would bring a pixel to {peak:.4g} e-/A^2")
         if step.register:  # its drift is measured, and charged as it was

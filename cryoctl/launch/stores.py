@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from cryoctl.clock.wall import utc_now
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.errors import FileProblem
+from cryoctl.interfaces.medium import Medium
 from cryoctl.launch.counting import ledger_again, make_ledger
 from cryoctl.launch.head import journal_head
 from cryoctl.launch.paths import RunPaths
@@ -23,6 +24,7 @@ from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.frame_store import FrameStore
 from cryoctl.runfile.journal import Journal
 from cryoctl.runfile.parts import RunParts
+from cryoctl.runfile.reserve import Reserve
 from cryoctl.runfile.writer import write_skeleton
 
 
@@ -36,6 +38,7 @@ class Stores:
     ledger: DoseLedger
     head: Mapping[str, Any]
     session: Mapping[str, Any]
+    reserve: Reserve
     time_s: float = 0.0
 
     def sync(self) -> None:
@@ -47,18 +50,22 @@ class Stores:
 def begin(undertaking: Undertaking, paths: RunPaths, furnished: Furnished, closing: ExitStack) -> Stores:
     """Of a new run: the journal's head is on disk and the run file can be opened when this returns."""
     parts, durable, earlier = paths.parts, furnished.devices.durable, undertaking.earlier
+    medium = furnished.context.medium
     ledger = make_ledger(furnished.protocol, earlier)
     head = journal_head(undertaking.prepared, furnished, paths, ledger, earlier)
     head["predicted"] = predicted(undertaking.outlook)
     if earlier.maps:
         np.save(parts.prior_dose, ledger.prior)
-    journal = Journal.create(parts.journal, durable)
+    reserve = _reserve(parts, medium, closing)
+    journal = Journal.create(parts.journal, durable, medium)
     closing.callback(journal.close)
-    frames, events = _open(parts, durable, None, closing)
+    frames, events = _open(parts, durable, None, closing, medium)
     journal.append("head", head, t=0.0, sync=True)
     write_skeleton(paths.run_file, head)
     session = {"start_s": 0.0, "reason": "start", "utc": _utc()}
-    return Stores(journal=journal, frames=frames, events=events, ledger=ledger, head=head, session=session)
+    return Stores(
+        journal=journal, frames=frames, events=events, ledger=ledger, head=head, session=session, reserve=reserve
+    )
 
 
 def go_on(undertaking: Undertaking, paths: RunPaths, furnished: Furnished, closing: ExitStack) -> Stores:
@@ -70,12 +77,13 @@ def go_on(undertaking: Undertaking, paths: RunPaths, furnished: Furnished, closi
     """
     past = undertaking.past
     assert past is not None
-    parts, durable, fold = paths.parts, furnished.devices.durable, past.fold
-    journal, records = Journal.reopen(parts.journal, durable)
+    parts, durable, fold, medium = paths.parts, furnished.devices.durable, past.fold, furnished.context.medium
+    reserve = _reserve(parts, medium, closing)
+    journal, records = Journal.reopen(parts.journal, durable, medium)
     closing.callback(journal.close)
     if len(records) != fold.n_records:
         raise FileProblem(f"{paths.run_file.name}: another process went on with this run meanwhile; look at it again")
-    frames, events = _open(parts, durable, fold, closing)
+    frames, events = _open(parts, durable, fold, closing, medium)
     if not paths.run_file.exists():
         write_skeleton(paths.run_file, fold.head)
     return Stores(
@@ -85,20 +93,29 @@ def go_on(undertaking: Undertaking, paths: RunPaths, furnished: Furnished, closi
         ledger=ledger_again(fold, past.prior),
         head=fold.head,
         session={"start_s": past.time_s, "reason": past.reason, "utc": _utc(), "gap_s": past.gap_s},
+        reserve=reserve,
         time_s=past.time_s,
     )
 
 
-def _open(parts: RunParts, durable: str, fold: RunFold | None, closing: ExitStack) -> tuple[FrameStore, EventStore]:
+def _reserve(parts: RunParts, medium: Medium, closing: ExitStack) -> Reserve:
+    reserve = Reserve(parts.reserve, medium)
+    closing.callback(reserve.release)
+    return reserve
+
+
+def _open(
+    parts: RunParts, durable: str, fold: RunFold | None, closing: ExitStack, medium: Medium
+) -> tuple[FrameStore, EventStore]:
     records = [record for frames in fold.frames.values() for record in frames.values()] if fold is not None else []
     ends = [int(edx["offset"]) + int(edx["bytes"]) for record in records if (edx := record.get("edx"))]
-    frames = FrameStore(parts.frames, durable)
+    frames = FrameStore(parts.frames, durable, medium=medium)
     closing.callback(frames.close)
     frames.continue_after(records)
-    events = EventStore(parts.edx_events, durable, end=max(ends, default=0))
+    events = EventStore(parts.edx_events, durable, end=max(ends, default=0), medium=medium)
     closing.callback(events.close)
     return frames, events
 
 
 def _utc() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return utc_now().isoformat(timespec="milliseconds")

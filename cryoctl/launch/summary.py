@@ -27,6 +27,9 @@ def summarise(
     """The JSON of contract.md for `run`."""
     summary = dict(summary_of(run_file))
     summary |= {
+        "status": ending.status.value,
+        "end_reason": ending.reason.value,
+        "message": ending.message,
         "exit_code": ending.exit_code,
         "wall_s": wall_s,
         "interlocks": list(interlocks),

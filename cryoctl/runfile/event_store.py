@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.errors import RunFileError
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 from cryoctl.runfile.raw_io import open_file, read_at, sync_data, write_at
 
 Pixels = npt.NDArray[np.uint32]
@@ -99,8 +100,17 @@ def decode_events(block: bytes) -> list[ScanEvents]:
 class EventStore:
     """The file of all blocks of a run; `end` (from the journal) is where a resumed run goes on writing."""
 
-    def __init__(self, path: Path, durability: str = "process", *, end: int | None = None, write: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: str = "process",
+        *,
+        end: int | None = None,
+        write: bool = True,
+        medium: Medium = REAL_DISK,
+    ) -> None:
         self.path = path
+        self._medium = medium
         self._durability = durability
         if write and not path.exists():
             self._fd = open_file(path, write=True, create=True)
@@ -120,6 +130,7 @@ class EventStore:
         """
         block = encode_events(scans)
         offset = self._end
+        self._medium.admit(len(block))
         write_at(self._fd, block, offset)
         if self._durability == "power":
             sync_data(self._fd)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.errors import RunFileError
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 from cryoctl.runfile.h5 import create_segment, segment_layout
 from cryoctl.runfile.raw_io import open_file, read_at, reserve, sync_data, sync_folder, write_at
 
@@ -123,13 +124,20 @@ class FrameStore(FrameReader):
     """
 
     def __init__(
-        self, folder: Path, durability: str = "process", *, slots: int = 64, max_segment_bytes: int = 256 << 20
+        self,
+        folder: Path,
+        durability: str = "process",
+        *,
+        slots: int = 64,
+        max_segment_bytes: int = 256 << 20,
+        medium: Medium = REAL_DISK,
     ) -> None:
         super().__init__(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._durability = durability
         self._slots = slots
         self._max_segment_bytes = max_segment_bytes
+        self._medium = medium
         self._growing: dict[tuple[str, tuple[int, ...]], str] = {}
         self._numbers: dict[str, int] = {}
         for path in folder.glob("*.h5"):
@@ -158,6 +166,7 @@ class FrameStore(FrameReader):
         segment = self._segment(name)
         data = np.ascontiguousarray(frames, dtype="<u2").tobytes()
         slot = segment.next_slot
+        self._medium.admit(len(data))
         write_at(segment.fd, data, segment.place(slot))
         if self._durability == "power":
             sync_data(segment.fd)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cryoctl.errors import FileProblem, RunFileError
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 from cryoctl.runfile.raw_io import open_file, sync_data, sync_folder, write_all
 from cryoctl.steps.codec import plain
 
@@ -119,36 +120,39 @@ class Journal:
     """An open journal; `create` a new one or `reopen` one. Appends from any thread.
 
     `durability` says what an append survives: `process` (written to the operating system) or `power` (a synced
-    record has reached the medium).
+    record has reached the disk).
     """
 
-    def __init__(self, path: Path, fd: int, text: JournalText, durability: str) -> None:
+    def __init__(self, path: Path, fd: int, text: JournalText, durability: str, medium: Medium = REAL_DISK) -> None:
         if durability not in ("process", "power"):
             raise ValueError(f"durability: {durability!r} is neither 'process' nor 'power'")
         self.path = path
         self._fd = fd
         self._durability = durability
+        self._medium = medium
         self._n = len(text.records)
         self._prev = text.head_sha
         self._size = text.whole_bytes
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, durability: str = "process") -> Journal:
+    def create(cls, path: Path, durability: str = "process", medium: Medium = REAL_DISK) -> Journal:
         """Raises `FileExistsError` where there is one already."""
         fd = open_file(path, write=True, create=True, append=True)
         if durability == "power":
             sync_folder(path.parent)
-        return cls(path, fd, JournalText(records=[], whole_bytes=0, torn_bytes=0), durability)
+        return cls(path, fd, JournalText(records=[], whole_bytes=0, torn_bytes=0), durability, medium)
 
     @classmethod
-    def reopen(cls, path: Path, durability: str = "process") -> tuple[Journal, list[Record]]:
+    def reopen(
+        cls, path: Path, durability: str = "process", medium: Medium = REAL_DISK
+    ) -> tuple[Journal, list[Record]]:
         """Go on with a journal, its torn last line cut off; returns its records as well. Raises as `load_journal`."""
         text = load_journal(path)
         fd = open_file(path, write=True, append=True)
         if text.torn_bytes:
             os.ftruncate(fd, text.whole_bytes)
-        return cls(path, fd, text, durability), text.records
+        return cls(path, fd, text, durability, medium), text.records
 
     @property
     def head_sha(self) -> str:
@@ -178,6 +182,7 @@ class Journal:
             record.update(n=self._n, t=float(t), k=kind, prev=self._prev)
             record["sha"] = hashlib.sha256(canonical(record)).hexdigest()
             line = canonical(record) + b"\n"
+            self._medium.admit(len(line))
             try:
                 write_all(self._fd, line)
             except OSError:

@@ -47,6 +47,10 @@ class RunParts:
         return self.folder / "lock"
 
     @property
+    def reserve(self) -> Path:
+        return self.folder / "reserve"
+
+    @property
     def prior_dose(self) -> Path:
         return self.folder / "prior_dose.npy"
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from cryoctl.runfile.h5 import H5Dataset
+from cryoctl.runfile.interlocks_met import interlocks_met
 from cryoctl.runfile.node import Node
 from cryoctl.runfile.reader import Run, open_run
 
@@ -110,13 +111,8 @@ def _dose(run: Run) -> dict[str, Any]:
 
 
 def _interlocks(events: Node) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
     columns = zip(events.time_s, events.event, events.name, events.data, strict=True)
-    for time_s, event, name, data in columns:
-        if event == "interlock":
-            told = json.loads(data)
-            found.append({"time_s": time_s, "name": name, "policy": told.get("policy"), "outcome": told.get("outcome")})
-    return found
+    return interlocks_met((t, name, json.loads(data)) for t, event, name, data in columns if event == "interlock")
 
 
 def _operator(events: Node) -> list[dict[str, Any]]:

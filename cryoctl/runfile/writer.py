@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoctl.errors import BadInput, FileProblem
+from cryoctl.interfaces.medium import REAL_DISK, Medium
 from cryoctl.runfile.edx_group import write_edx
 from cryoctl.runfile.entry_group import write_entry, write_head
 from cryoctl.runfile.fold import RunFold
@@ -43,7 +44,13 @@ def write_skeleton(path: Path, head: Mapping[str, Any]) -> None:
 
 
 def pack(
-    path: Path, parts: Path, extras: Mapping[str, Any] | None = None, fold: RunFold | None = None, *, new: bool = False
+    path: Path,
+    parts: Path,
+    extras: Mapping[str, Any] | None = None,
+    fold: RunFold | None = None,
+    *,
+    new: bool = False,
+    medium: Medium = REAL_DISK,
 ) -> None:
     """Write the whole run file from its journal and segments, with its checksums, and rename it over `path`.
 
@@ -64,6 +71,7 @@ def pack(
         with published_when_whole(path, durable=durable, new=new) as scratch:
             with create_h5(scratch) as root:
                 write_run(root, reader, extras or {})
+            medium.admit(scratch.stat().st_size)
             seal = add_table(scratch, reader.fold.record_shas)
             if RunParts.beside(path).folder == parts:
                 add_seal(reader.parts, seal, reader.fold)

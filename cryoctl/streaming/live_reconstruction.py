@@ -87,8 +87,10 @@ class LiveFollower:
         """Nothing to do."""
 
     def picture(self, picture: Picture) -> None:
-        if picture.stream != "image" or self.failure:
+        if picture.stream != "image":
             return
+        if self.failure:
+            raise RuntimeError(self.failure)  # whoever hands the pictures on tells it and hands on no more
         shape = (int(picture.scans.shape[1]), int(picture.scans.shape[2]))
         images: dict[str, npt.NDArray[Any]] = {HAADF: above_offset(picture.registered_sum())}
         expected: dict[str, npt.NDArray[Any]] = {}
@@ -101,10 +103,12 @@ class LiveFollower:
                 images |= {name: np.zeros(shape, np.float32) for name in self._settings.elements}
         except CryoctlError as error:
             self.failure = error.message
-            return
+            raise
         tilt = _Tilt(picture.target, shape, picture.tilt_deg, picture.dose_e_per_a2, images, expected)
         if in_virtual_time():
             self._hand_over(tilt)
+            if self.failure:
+                raise RuntimeError(self.failure)
         else:
             self._hand_over_beside(tilt)
 
@@ -170,6 +174,11 @@ class LiveFollower:
             self.failure = self._process.failure
         self._process.close()
         self._process = None
+
+    def kill(self) -> None:
+        """For simulators: the child dies."""
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """End the child; may be called twice."""

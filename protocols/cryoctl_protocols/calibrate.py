@@ -65,7 +65,10 @@ class Calibrate(Protocol):
         return self.recipe.dose_limit_e_per_a2
 
     def interlock_limits(self) -> Mapping[str, float]:
-        return {"temperature_max_k": self.recipe.temperature_limit_k}
+        return {"temperature_max_k": self.recipe.temperature_limit_k, **self.recipe.interlocks.limits()}
+
+    def interlock_policies(self) -> Mapping[str, str]:
+        return self.recipe.interlocks.policies()
 
     def covered_area_m(self) -> tuple[float, float, float, float]:
         recipe, pictures = self.recipe, self.recipe.pictures

@@ -11,7 +11,7 @@ from cryoctl.errors import RecipeError
 from cryoctl.protocol import Chart, InstrumentFacts, Transition
 from cryoctl.units import Degrees, DosePerA2, Kelvin, Metres, Seconds, StrictModel
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
-from cryoctl_protocols.parameters import Approach, Name, Shape, Specimen
+from cryoctl_protocols.parameters import Approach, Interlocks, Name, Shape, Specimen
 
 RUNGS = 3
 """Tilts on each side of 0 by which the height is measured, in steps of `tilt_deg`."""
@@ -49,6 +49,7 @@ class CalibrateParameters(StrictModel):
     settle_s: Annotated[Seconds, Field(ge=0.0)] = 20.0
     """Waited after each move: it makes the stage drift for a while."""
     temperature_limit_k: Kelvin = Field(default=400.0, gt=0.0)
+    interlocks: Interlocks = Interlocks()
 
 
 _STATES = ("prepare", "height", "tilt_axis", "backlash", "pixel_size", "image_shift", "leave", "give_up", "finish")

@@ -18,6 +18,8 @@ from cryoctl_protocols.recorded_series import decided_by
 from cryoctl_protocols.target_finding import HOME_DEG, TargetFinding
 from cryoctl_protocols.tomography_chart import CHART, END_TRIGGERS
 
+MOST_TRACKED_AGAIN = 3
+"""A tilt; then it is recorded all the same."""
 _GRAVEST_FIRST = ("interlock", "dose", "operator", "time", "target-lost", "condition")
 
 
@@ -49,7 +51,11 @@ class EdxTomography(TargetFinding):
             "temperature_max_k": self.recipe.temperature.limit_k,
             "nitrogen_min": self.recipe.nitrogen.minimum,
             "patience_s": self.recipe.temperature.timeout_s,
+            **self.recipe.interlocks.limits(),
         }
+
+    def interlock_policies(self) -> Mapping[str, str]:
+        return self.recipe.interlocks.policies()
 
     def describe(self) -> Mapping[str, Any]:
         told = preflight.describe(self.recipe, self.areas)
@@ -196,6 +202,8 @@ class EdxTomography(TargetFinding):
         return "focused"
 
     def record(self) -> Steps:
+        if (yield from self._waited_too_long()):
+            return "looked_too_long_ago"
         exposure = self.record_exposure(self.tilt_deg, tracked=self.tracking_is_due())
         done = yield from self._take_record(exposure)
         if done is None or done.outcome == "partial":
@@ -205,8 +213,27 @@ class EdxTomography(TargetFinding):
             self.lost_tilts.append(self.tilt_deg)
         else:
             self._keep(done, exposure)
+        if self._brackets():
+            self.current = yield from blocks.measure_current()  # the exposure is charged for what it was
         self.tilt_index += 1
+        self.tracked_again = 0
         return "recorded"
+
+    def _brackets(self) -> bool:
+        return self.recipe.current.bracket and self.facts.dose_known
+
+    def _waited_too_long(self) -> Block[bool]:
+        """The current is measured; by its time one sees how long ago the specimen was looked at."""
+        if not self._brackets():
+            return False
+        self.current = yield from blocks.measure_current()
+        age_s = self.current.time_s - self.time_s
+        late = age_s > self.recipe.track.max_age_s and self.tracking_is_due()
+        if not late or self.tracked_again >= MOST_TRACKED_AGAIN:
+            return False
+        self.tracked_again += 1
+        yield from self.warn("track", f"{age_s:.0f} s passed since the specimen was looked at: tracking again")
+        return True
 
     def _take_record(self, exposure: Expose) -> Block[Exposed | None]:
         """None where its picture is lost; one that was stopped on its way has some of its scan frames."""

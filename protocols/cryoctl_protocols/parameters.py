@@ -10,10 +10,12 @@ from pydantic import BeforeValidator, Field, model_validator
 from cryoctl.units import (
     Degrees,
     DosePerA2,
+    DoseRatePerA2,
     ElectronVolts,
     Kelvin,
     Metres,
     MetresPerSecond,
+    Pascals,
     Seconds,
     StrictModel,
     quoted,
@@ -120,6 +122,9 @@ class Track(StrictModel):
     """A larger shift is measured again after it was corrected."""
     min_quality: float = Field(default=12.0, ge=0.0, le=1000.0)
     """Peak of the correlation over its spread below which a picture is not believed (noise alone gives up to 7.5)."""
+    max_age_s: Seconds = Field(default=120.0, gt=0.0)
+    """Where the run had to wait so long since it tracked (a nitrogen refill, a pause), it tracks again before it
+    records."""
     retries: int = Field(default=2, ge=0, le=10, strict=True)
     """How often the target is looked for in a wider field before it counts as lost."""
     max_stride_deg: Degrees = Field(default=12.0, gt=0.0, le=60.0)
@@ -214,6 +219,9 @@ class Drift(StrictModel):
 class Current(StrictModel):
     measure_interval_s: Seconds = Field(default=600.0, gt=0.0)
     """The beam current is measured again at the first tilt after this time."""
+    bracket: bool = True
+    """Also measured right before and after each record exposure. What is exposed until the current is measured again is
+    gated as if it had risen by a tenth and 2 % a minute meanwhile, so that long series without this get less."""
 
 
 class Temperature(StrictModel):
@@ -226,6 +234,57 @@ class Temperature(StrictModel):
 class Nitrogen(StrictModel):
     minimum: float = Field(default=0.05, ge=0.0, le=1.0)
     """Filling of the dewar below which nothing is exposed."""
+
+
+Policy = Literal["wait", "pause", "secure", "abort"]
+
+
+class Interlocks(StrictModel):
+    """What is done when the surroundings go wrong. An exposure under way is finished first, but for `abort`.
+
+    `wait`: blanked until it clears, then the run goes on by itself. `pause`: blanked until the operator acknowledges or
+    says go. Both become `secure` when their patience is over: nothing is exposed any more and the run ends in good
+    order. `abort`: the exposure is stopped and the run ends at once.
+    """
+
+    temperature: Policy = "wait"
+    sensor: Policy = "wait"
+    """The temperature sensor is invalid."""
+    nitrogen: Policy = "wait"
+    vacuum: Policy = "abort"
+    valves: Policy = "abort"
+    beam_current: Policy = "secure"
+    """The measured current is out of calibration."""
+    disk: Policy = "secure"
+    """No room for the next frame and the run file."""
+    pressure_max_pa: Pascals = Field(default=1e-2, gt=0.0)
+    current_tolerance: float = Field(default=0.5, gt=0.0, le=1.0)
+    """How far the measured beam current may be from that of the preset, as calibrated, relative."""
+    dose_rate_max_e_per_a2_s: Annotated[DoseRatePerA2, Field(gt=0.0)] | None = None
+    """Averaged over the scanned field; an exposure above it is refused. Null: only the instrument file's limit."""
+    patience_s: Annotated[Seconds, Field(ge=0.0)] | None = None
+    """Of wait and pause; null: as temperature.timeout_s, where the recipe has it, else 30 min."""
+
+    def limits(self) -> dict[str, float]:
+        """As `Protocol.interlock_limits` gives them."""
+        told = {"pressure_max_pa": self.pressure_max_pa, "current_tolerance_rel": self.current_tolerance}
+        if self.dose_rate_max_e_per_a2_s is not None:
+            told["dose_rate_max_e_per_a2_s"] = self.dose_rate_max_e_per_a2_s
+        if self.patience_s is not None:
+            told["patience_s"] = self.patience_s
+        return told
+
+    def policies(self) -> dict[str, str]:
+        """By the interlock's name."""
+        return {
+            "temperature": self.temperature,
+            "temperature-sensor": self.sensor,
+            "nitrogen": self.nitrogen,
+            "vacuum": self.vacuum,
+            "valves": self.valves,
+            "beam-current": self.beam_current,
+            "disk": self.disk,
+        }
 
 
 class Shower(StrictModel):
@@ -277,6 +336,7 @@ class EdxTomographyParameters(StrictModel):
     current: Current = Current()
     temperature: Temperature = Temperature()
     nitrogen: Nitrogen = Nitrogen()
+    interlocks: Interlocks = Interlocks()
     shower: Shower = Shower()
     live: Live = Live()
     end: End = End()

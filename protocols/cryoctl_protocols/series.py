@@ -45,6 +45,8 @@ class TiltSeries(Protocol):
         self.sigma_m = areas.position_sigma_m(parameters, facts)
         self.predicted_sigma_m = areas.predicted_sigma_m(parameters, facts)
         self.current: CurrentMeasured | None = None
+        self.in_use = False
+        """Whether optics were set."""
         self.target_index = 0
         self.tilt_index = 0
         self.tilt_deg = 0.0
@@ -57,6 +59,7 @@ class TiltSeries(Protocol):
         self.prediction_error_m = math.nan
         self.drift_rate_m_per_s = math.nan
         self.lost_tilts: list[float] = []
+        self.tracked_again = 0
         self.edx_counts = 0
         self.condition_met = False
         self.outcomes: dict[str, str] = {}
@@ -232,13 +235,21 @@ class TiltSeries(Protocol):
         wanted = None
         if self.recipe.image.dwell_s is not None:
             wanted = record_current_a(self.recipe, self.facts) / self.facts.calibrated("beam_current", 1.0)
+        yield from self._leave_optics()
         yield from UseOptics(name=self.recipe.optics.record, beam_current_a=wanted)
         self.current = yield from blocks.measure_current()
 
     def use_search_optics(self) -> Block[None]:
         """Its current is measured as well: what is not measured is charged with a wide bound."""
+        yield from self._leave_optics()
         yield from UseOptics(name=self.recipe.optics.search)
         yield from blocks.measure_current()
+
+    def _leave_optics(self) -> Block[None]:
+        """Afterwards nobody can measure with which current they exposed, and it would be charged at its worst."""
+        if self.in_use and self.facts.dose_known:
+            yield from blocks.measure_current()
+        self.in_use = True
 
     def dwell_for(self, dose_e_per_a2: float, pixel_size_m: float, scans: int) -> float:
         """Dwell time at the present current, whatever the scan generator can do."""

@@ -87,6 +87,7 @@ def _ways() -> tuple[Transition, ...]:
         _way("settled", "drift", "record"),
         _way("focused", "focus", "record"),
         _way("recorded", "record", "next_tilt"),
+        _way("looked_too_long_ago", "record", "track"),
         _way("series_over", "next_tilt", "close_target"),
         _way("target_closed", "close_target", "locate", "another_target_waits"),
         _way("target_closed", "close_target", "finish"),

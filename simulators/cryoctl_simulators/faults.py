@@ -5,57 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cryoctl.errors import InstrumentError
 from cryoctl.units import quoted
+from cryoctl_simulators.fault_catalogue import FAULTS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultKind:
-    """One entry of the catalogue: `parameters` maps a name to its default, None where it has to be given."""
-
-    device: str
-    fault: str
-    happens: str
-    parameters: Mapping[str, float] = field(default_factory=dict[str, float])
-
-
-FAULTS: tuple[FaultKind, ...] = (
-    FaultKind(device="stage", fault="not-at-angle", happens="a tilt ends short of where it was sent, and says so",
-              parameters={"error_deg": 1.0}),
-    FaultKind(device="stage", fault="stall", happens="a move stops half-way and the stage stands still"),
-    FaultKind(device="stage", fault="touch-alarm", happens="the touch alarm stops a move at once and forbids others"),
-    FaultKind(device="stage", fault="lost-link", happens="no answer from the stage"),
-    FaultKind(device="beam", fault="blank-not-acknowledged",
-              happens="the blanker closes but its acknowledgement never comes"),
-    FaultKind(device="beam", fault="reads-open", happens="the blanker does not close and reads back open"),
-    FaultKind(device="beam", fault="current-drift", happens="the beam current drifts faster than stated",
-              parameters={"rel_per_s": 1e-4}),
-    FaultKind(device="beam", fault="current-jump", happens="the beam current jumps", parameters={"rel": 0.1}),
-    FaultKind(device="beam", fault="beam-lost", happens="emission stops: no current, dark pictures"),
-    FaultKind(device="beam", fault="valve-closed", happens="the column valves close by themselves"),
-    FaultKind(device="beam", fault="lost-link", happens="no answer from the column; a scan under way ends by itself"),
-    FaultKind(device="image_detector", fault="frame-missing", happens="a scan frame never comes"),
-    FaultKind(device="image_detector", fault="frame-duplicated", happens="a scan frame comes twice, the next is lost"),
-    FaultKind(device="image_detector", fault="lost-link", happens="no answer from the detector"),
-    FaultKind(device="edx", fault="drop-out", happens="no events arrive although the clocks run"),
-    FaultKind(device="edx", fault="saturation", happens="the input rate swamps the pulse processor",
-              parameters={"input_rate_per_s": 5e6}),
-    FaultKind(device="edx", fault="lost-link", happens="no answer from the detector"),
-    FaultKind(device="holder", fault="temperature-high", happens="the holder reads and is warmer",
-              parameters={"temperature_k": 140.0}),
-    FaultKind(device="holder", fault="sensor-invalid", happens="the temperature sensor reads invalid"),
-    FaultKind(device="holder", fault="nitrogen-low", happens="the dewar is nearly empty", parameters={"level": 0.02}),
-    FaultKind(device="holder", fault="refill-shakes", happens="nitrogen is refilled: the holder shakes and drifts",
-              parameters={"drift_m_per_s": 1e-9}),
-    FaultKind(device="holder", fault="lost-link", happens="no answer from the holder"),
-    FaultKind(device="bias", fault="lost-link", happens="no answer from the source"),
-    FaultKind(device="bias", fault="output-stuck", happens="the output does not switch off"),
-    FaultKind(device="needle", fault="lost-link", happens="no answer from the needle drive"),
-)  # fmt: skip
 _KEYS = ("device", "fault", "at", "for_s")
+_ONCE = ("current-jump", "refill-shakes", "valve-closed")
 _MOMENTS = ("time_s", "exposure", "state", "visit")
 
 
@@ -103,6 +61,8 @@ class FaultSchedule:
         self._kinds: dict[str, str] = {}
         self._scheduled = [_read(index, entry) for index, entry in enumerate(entries)]
         self._visits: dict[str, int] = {}
+        self.on_begin: Callable[[Scheduled], None] = lambda one: None
+        """Told each fault that a state or an exposure sets off."""
 
     def register(self, device: str, kind: str) -> None:
         """A device of the instrument and its kind, so that faults can name either."""
@@ -124,6 +84,10 @@ class FaultSchedule:
                 names = ", ".join(entry.fault for entry in FAULTS if entry.device == kind) or "none"
                 raise InstrumentError(f"faults[{index}].fault: a {kind} has no fault {one.fault!r}; it has {names}")
 
+    def timed(self, devices: Sequence[str]) -> list[Scheduled]:
+        """Those of these devices that are set off by a run time."""
+        return [one for one in self._scheduled if one.time_s is not None and one.device in devices]
+
     def note_state(self, state: str, visit: int = 0) -> None:
         """The engine entered a state of the protocol, the how-manieth time counted from 1 (0: count here)."""
         count = visit or self._visits.get(state, 0) + 1
@@ -131,6 +95,7 @@ class FaultSchedule:
         for one in self._scheduled:
             if one.state == state and one.visit == count and one.began_s is None:
                 one.began_s = self._clock()
+                self.on_begin(one)
 
     def note_exposure(self, exposure: int) -> None:
         """An exposure begins; what was set off by an earlier one and has no duration is over."""
@@ -139,6 +104,10 @@ class FaultSchedule:
                 one.spent = True
             if one.exposure == exposure and one.began_s is None:
                 one.began_s = self._clock()
+                self.on_begin(one)
+
+    def has(self, device: str, fault: str) -> bool:
+        return any(one.device == device and one.fault == fault for one in self._scheduled)
 
     def find(self, device: str, fault: str) -> dict[str, float] | None:
         """Parameters of a fault that is active now, None where there is none; does not use it up."""
@@ -146,11 +115,11 @@ class FaultSchedule:
         return None if one is None else one.parameters
 
     def take(self, device: str, fault: str) -> dict[str, float] | None:
-        """As `find`, and a fault without a duration is thereby over."""
+        """As `find`, and a fault without a duration, or one that happens but once, is thereby over."""
         one = self._active(device, fault)
         if one is None:
             return None
-        if one.for_s is None:
+        if one.for_s is None or one.fault in _ONCE:
             one.spent = True
         return one.parameters
 

@@ -85,7 +85,18 @@ def test_nothing_but_the_loop_tells_the_time() -> None:
     found = {name: clocks_of(tree) for name, tree in sources(*CLOCKED) if clocks_of(tree)}
     assert not found
     only = [name for name, tree in sources("cryoctl/clock") if clocks_of(tree)]
-    assert only == ["cryoctl/clock/virtual.py"], "it lets real time pass where --speed asks for it"
+    assert only == ["cryoctl/clock/virtual.py", "cryoctl/clock/wall.py"], "what lets real time pass, and the date"
+
+
+def test_the_date_is_asked_at_one_place() -> None:
+    """So that the clock's jumps can be rehearsed."""
+    told = {
+        name
+        for name, tree in sources("cryoctl", "protocols", "simulators", "drivers", holding=".now(")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("datetime.now", "datetime.utcnow", "time.time")
+    }
+    assert told == {"cryoctl/clock/wall.py"}
 
 
 def test_no_chance_without_a_seed() -> None:

@@ -163,7 +163,7 @@ EVERY_STATE = (
     "eucentric={enabled: true, rounds: 1}",
     "focus={every: 1, pictures: 4, shape: [32, 48]}",
     "shower={enabled: true, dose_e_per_a2: 5}",
-    "current.measure_interval_s=1",
+    "current={measure_interval_s: 1, bracket: false}",
     "track.shape=[48, 64]",
     "search.shape=[64, 96]",
     "tilts={scheme: list, list_deg: [0, 10]}",
@@ -187,7 +187,8 @@ def test_abort_in_any_state_is_safe_and_counted(state: str, tmp_path: Path) -> N
 
 
 class AbortBeside(Operator):
-    """Asks from another thread's timer while the beam is on: the record exposure takes seconds of virtual time."""
+    """Asks from another thread's timer while the beam is on: a record exposure takes seconds of virtual time, and
+    one to measure the current before."""
 
     def event(self, event: Event) -> None:
         if event.event == self.event_kind and event.name == self.name and self.ask is not None:
@@ -196,7 +197,7 @@ class AbortBeside(Operator):
             asyncio.get_running_loop().call_later(float(self.then), self.ask, self.command, "test", "")
 
 
-@pytest.mark.parametrize("after_s", [0.3, 1.1, 2.05])
+@pytest.mark.parametrize("after_s", [1.3, 2.1, 3.05])
 def test_exposure_aborted_half_way_is_charged_for_what_it_did(after_s: float, tmp_path: Path) -> None:
     operator = AbortBeside("abort", "state", "record", then=str(after_s))
     result = operated(tmp_path, operator, "dose.per_tilt_e_per_a2=400", "edx={elements: [Si], scans: 3, dense: false}")

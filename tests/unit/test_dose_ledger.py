@@ -119,11 +119,13 @@ def test_the_gate_refuses_what_would_pass_the_limit_and_counts_the_prior() -> No
         plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=current, now_s=0.0)
         gate.issue(plan, scan, exposure=0, kind="record", shift_x_m=0, shift_y_m=0, position_sigma_m=0, now_s=0.0)
 
-    issue(one * 1.009, 0.0)
+    risen = 1 + current.unseen_rel(scan_cost(scan, BLANKING).duration_s)
+    assert 1.1 < risen < 1.12
+    issue(one * 1.009 * risen, 0.0)
     with pytest.raises(DoseRefused, match=r"dose\.limit_e_per_a2"):
-        issue(one * 1.007, 0.0)
+        issue(one * 1.007 * risen, 0.0)
     with pytest.raises(DoseRefused):
-        issue(one * 1.009, one * 0.01)
+        issue(one * 1.009 * risen, one * 0.01)
 
 
 def test_the_gate_keeps_back_the_time_to_the_second_way_of_stopping() -> None:
@@ -131,6 +133,7 @@ def test_the_gate_keeps_back_the_time_to_the_second_way_of_stopping() -> None:
     current = KnownCurrent(current_a=CURRENT_A, sigma_rel=0.0, time_s=0.0, measured=True)
     one = electrons(CURRENT_A * 1e-3) / 1e4
     kept_back = one * 0.5 / (32 * 32 * 1e-3)
+    risen = 1 + current.unseen_rel(scan_cost(scan, BLANKING).duration_s)
 
     def issue(limit: float) -> None:
         gate = DoseGate(
@@ -139,9 +142,9 @@ def test_the_gate_keeps_back_the_time_to_the_second_way_of_stopping() -> None:
         plan = gate.plan(scan, x_m=0, y_m=0, tilt_deg=0, current=current, now_s=0.0)
         gate.issue(plan, scan, exposure=0, kind="record", shift_x_m=0, shift_y_m=0, position_sigma_m=0, now_s=0.0)
 
-    issue((one + kept_back) * 1.001)
+    issue((one + kept_back) * risen * 1.001)
     with pytest.raises(DoseRefused):
-        issue((one + kept_back) * 0.999)
+        issue((one + kept_back) * risen * 0.999)
 
 
 def test_the_gate_counts_the_drift_since_the_current_was_measured_and_during_the_exposure() -> None:

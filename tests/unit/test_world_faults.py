@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from cryoctl.clock import now_s
 from cryoctl.clock.virtual import run_virtual
+from cryoctl.clock.wall import utc_now
 from cryoctl.errors import ConnectionLost, DeviceError, DeviceTimeout, InstrumentError, NotReached, ReadBackMismatch
 from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
@@ -54,9 +56,12 @@ class Bench:
         return self.context.shared["world"].truth(GRID, None)
 
 
-def with_faults(check, *faults: dict[str, object]):
+def with_faults(check, *faults: dict[str, object], calm_s: float = 0.0):
+    """Run a check on a bench, not before run time `calm_s`."""
+
     async def whole():
         async with Bench(*faults) as bench:
+            await asyncio.sleep(max(0.0, calm_s - now_s()))
             return await check(bench)
 
     return run_virtual(whole())
@@ -172,6 +177,8 @@ def test_faults_of_the_gun():
         assert not bench.truth()["dose_map_e_per_a2"].any()
 
     assert with_faults(jumps, at("beam", "current-jump", {"time_s": 30.0}, rel=0.2)) == pytest.approx(1.2, abs=0.01)
+    lasting = at("beam", "current-jump", {"time_s": 30.0}, rel=0.2, for_s=1000.0)
+    assert with_faults(jumps, lasting) == pytest.approx(1.2, abs=0.01), "it jumps once"
     drifted = with_faults(jumps, at("beam", "current-drift", {"time_s": 5.0}, rel_per_s=1e-3))
     assert drifted == pytest.approx(1.06, abs=0.02)
     assert with_faults(jumps) == pytest.approx(1.0, abs=0.01)
@@ -227,6 +234,179 @@ def test_faults_of_the_holder():
     assert not with_faults(look, at("holder", "sensor-invalid", for_s=60.0))[0].valid
     assert with_faults(look, at("holder", "nitrogen-low"))[1] < 0.05
     assert with_faults(look, at("holder", "refill-shakes"))[2] > 10 * calm
+
+    async def vacuum(bench: Bench) -> float:
+        return await bench.holder.pressure()
+
+    assert with_faults(vacuum) < 1e-4
+    assert with_faults(vacuum, at("holder", "pressure-high", pressure_pa=0.5)) == 0.5
+
+
+@pytest.mark.parametrize("name", ["stage", "beam", "haadf", "edx", "holder", "bias"])
+def test_a_device_that_does_not_answer_hangs_once(name):
+    async def check(bench: Bench) -> None:
+        device = getattr(bench, name)
+        ask = device.temperature if name == "holder" else device.make_safe
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(100.0):
+                await ask()
+        await ask()
+
+    with_faults(check, at(name, "no-answer", {"time_s": 20.0}), calm_s=20.0)
+
+
+@pytest.mark.parametrize("name", ["stage", "beam", "haadf", "edx", "holder", "bias"])
+def test_another_device_may_answer_when_the_link_comes_back(name):
+    async def check(bench: Bench) -> None:
+        device = getattr(bench, name)
+        with pytest.raises(ConnectionLost):
+            await device.make_safe()
+        await asyncio.sleep(10.0)
+        assert (await device.connect()).serial == "9-other"
+
+    with_faults(check, at(name, "lost-link", {"time_s": 20.0}, for_s=5.0, swapped=1), calm_s=20.0)
+
+
+def test_a_restarted_device_has_forgotten_its_settings():
+    async def check(bench: Bench) -> None:
+        await bench.beam.shift_image(1e-6, 2e-6)
+        await bench.holder.set_temperature(150.0)
+        await asyncio.sleep(1.0)
+        for ask in (bench.beam.optics, bench.haadf.is_inserted, bench.holder.temperature):
+            with pytest.raises(ConnectionLost):
+                await ask()
+        await asyncio.sleep(600.0)
+        with pytest.raises(DeviceError, match="no optics"):
+            await bench.beam.optics()
+        assert not await bench.haadf.is_inserted()
+        assert await bench.edx.is_inserted()
+        assert (await bench.holder.temperature()).temperature_k == pytest.approx(95.0, abs=0.5)
+
+    lost = [at(name, "lost-link", {"time_s": 20.5}, for_s=5.0, forgets=1) for name in ("beam", "haadf", "holder")]
+    with_faults(check, *lost, calm_s=20.0)
+
+
+def test_a_late_acknowledgement_or_frame_comes_after_its_time():
+    async def check(bench: Bench) -> tuple[float, float]:
+        began_s = now_s()
+        await bench.expose()
+        taken_s = now_s() - began_s
+        assert bench.truth()["final/beam_blanked"]
+        began_s = now_s()
+        await bench.haadf.read_scan(0)
+        return taken_s, now_s() - began_s
+
+    first = {"exposure": 0}
+    late = (at("beam", "blank-late", first, late_s=7.0), at("haadf", "frame-late", first, late_s=4.0))
+    usual_s, _ = with_faults(check)
+    late_s, frame_s = with_faults(check, *late)
+    assert late_s == pytest.approx(usual_s + 7.0, abs=0.1)
+    assert frame_s == pytest.approx(4.0)
+
+
+def test_where_both_ways_of_stopping_fail_the_beam_irradiates_until_the_device_is_left():
+    async def check(bench: Bench) -> None:
+        with pytest.raises(ReadBackMismatch):
+            await bench.expose()
+        before = bench.truth()["dose_map_e_per_a2"].max()
+        with pytest.raises(ReadBackMismatch):
+            await bench.beam.close_valves()
+        assert await bench.beam.valves_open()
+        await asyncio.sleep(10.0)
+        await bench.beam.close()
+        a_frame_s = SCAN.shape[0] * SCAN.shape[1] * SCAN.dwell_s
+        assert bench.truth()["dose_map_e_per_a2"].max() > before * (1 + 9.0 / a_frame_s)
+
+    with_faults(check, at("beam", "reads-open"), at("beam", "valve-stuck", for_s=1e6))
+
+
+@pytest.mark.parametrize(
+    ("when", "more", "blanked"),
+    [
+        ({"exposure": 0}, {"after_s": -1}, True),
+        ({"exposure": 0}, {}, False),
+        ({"exposure": 0}, {"after_s": 0.03}, False),
+        ({"exposure": 0}, {"after_s": 100}, True),
+        ({"time_s": 8.1}, {}, False),
+        ({"state": "record"}, {}, True),
+    ],
+)
+def test_a_kill_comes_at_its_moment(when, more, blanked, monkeypatch):
+    found: list[bool] = []
+
+    async def check(bench: Bench) -> None:
+        world = bench.context.shared["world"]
+        monkeypatch.setattr("os.kill", lambda process, how: found.append(world.column.record["blanked"]))
+        bench.context.shared["on_state"][0]("record", 1)
+        await bench.expose()
+        await asyncio.sleep(200.0)
+
+    with_faults(check, at("process", "kill", when, **more), calm_s=8.05)
+    assert found == [blanked]
+
+
+def test_the_disk_is_full_or_fails_and_a_kill_comes_before_the_write(tmp_path, monkeypatch):
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda process, how: killed.append(len(killed)))
+
+    async def full(bench: Bench) -> None:
+        disk = bench.context.medium
+        disk.admit(10**9)
+        await asyncio.sleep(30.0)
+        assert disk.free_bytes(tmp_path) == 100
+        disk.admit(60)
+        with pytest.raises(OSError, match="space"):
+            disk.admit(60)
+        disk.freed(50)
+        disk.admit(60)
+        await asyncio.sleep(60.0)
+        assert disk.free_bytes(tmp_path) > 10**6
+
+    async def fails(bench: Bench) -> None:
+        with pytest.raises(OSError, match="error"):
+            bench.context.medium.admit(1)
+        for _ in range(4):
+            bench.context.medium.admit(1)
+
+    with_faults(full, at("disk", "full", {"time_s": 20.0}, for_s=60.0, left_bytes=100))
+    with_faults(fails, at("disk", "write-error"))
+    assert not killed
+    with_faults(fails, at("disk", "write-error"), at("process", "kill", after_writes=3))
+    assert killed == [0]
+
+
+def test_followers_the_reconstruction_and_the_clock_meet_their_faults():
+    ended: list[str] = []
+
+    async def check(bench: Bench) -> None:
+        shared = bench.context.shared
+        shared["victims"]["reconstruction"] = lambda: ended.append("reconstruction")
+        before = utc_now()
+        (follower,) = shared["followers"]
+        follower.event(object())
+        await asyncio.sleep(40.0)
+        with pytest.raises(RuntimeError):
+            follower.event(object())
+        assert ended == ["reconstruction"]
+        assert 3500 < (utc_now() - before).total_seconds() < 3700
+
+    late = {"time_s": 30.0}
+    with_faults(
+        check, at("process", "viewer-dies", late), at("process", "reconstruction-dies", late), at("clock", "step", late)
+    )
+    with_faults(check_clock_is_right)
+
+
+async def check_clock_is_right(bench: Bench) -> None:
+    del bench
+    assert abs((utc_now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_a_kill_is_not_rehearsed():
+    context = DeviceContext(seed=9, faults=(at("process", "kill"),), hidden_draws=False)
+    stage.FACTORY("stage", {}, context)
+    with pytest.raises(InstrumentError, match="rehears"):
+        context.shared["world"].check()
 
 
 def test_an_output_that_sticks_is_told_by_make_safe():

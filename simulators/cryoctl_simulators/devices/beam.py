@@ -45,13 +45,13 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         return capabilities_of(self.settings)
 
     async def optics(self) -> Optics:
-        self._link()
+        await self._link()
         if self._optics is None:
             raise DeviceError(f"{self.name}: no optics are set; apply a preset first")
         return self._optics
 
     async def apply(self, optics: Optics) -> Optics:
-        self._link()
+        await self._link()
         low, high = self.settings.current_range_a
         if not low <= optics.beam_current_a <= high:
             raise OutOfRange(
@@ -70,7 +70,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         return optics
 
     async def shift_image(self, x_m: float, y_m: float) -> tuple[float, float]:
-        self._link()
+        await self._link()
         reach = self.settings.image_shift_range_m
         if not math.hypot(x_m, y_m) <= reach:
             raise OutOfRange(f"{self.name}: image shift ({x_m:g}, {y_m:g}) m is beyond {reach:g} m; unchanged")
@@ -78,7 +78,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         return (x_m, y_m)
 
     async def focus(self, defocus_m: float) -> float:
-        self._link()
+        await self._link()
         reach = self.settings.defocus_range_m
         if not abs(defocus_m) <= reach:
             raise OutOfRange(f"{self.name}: defocus {defocus_m:g} m is beyond +-{reach:g} m; unchanged")
@@ -86,7 +86,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         return defocus_m
 
     async def measure_current(self) -> CurrentReading:
-        self._link()
+        await self._link()
         self._events()
         await asyncio.sleep(self.settings.measure_s)
         reading = self.world.column.faraday_reading_a(self.world.time_s)
@@ -95,7 +95,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         return CurrentReading(current_a=reading, sigma_rel=self.settings.measure_sigma_rel, time_s=now_s())
 
     async def expose(self, permit: Permit, scan: Scan, scan_frame_done: ScanFrameDone | None = None) -> ExposureReport:
-        self._link()
+        await self._link()
         optics = await self.optics()
         if self._exposing:
             raise DeviceError(f"{self.name}: an exposure is under way; one at a time")
@@ -135,7 +135,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         self._stop.set()
 
     async def blank(self) -> None:
-        self._link()
+        await self._link()
         if self._exposing:
             self._stop.set()
             await self._between.wait()
@@ -143,19 +143,27 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         await self._close_blanker()
 
     async def is_blanked(self) -> bool:
-        self._link()
+        await self._link()
         return bool(self.world.column.record["blanked"])
 
     async def close_valves(self) -> None:
-        self._link()
+        await self._link()
         await asyncio.sleep(self.settings.second_stop_s / 2)
+        if self.world.faults.find(self.name, "valve-stuck") is not None:
+            raise ReadBackMismatch(f"{self.name}: the column valves do not close, they read back open; go and see")
         self._valves_fell()
         self.world.made_safe("valves closed")
 
     async def valves_open(self) -> bool:
-        self._link()
+        await self._link()
         self._events()
         return bool(self.world.column.record["valves_open"])
+
+    def forget_settings(self) -> None:
+        self._optics = None
+        self.world.column.record |= {"optics": None, "shift_x_m": 0.0, "shift_y_m": 0.0, "defocus_m": 0.0}
+        self._permits.forget_current()
+        self.world.commit()
 
     async def make_safe(self) -> None:
         await self.blank()
@@ -164,6 +172,8 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
 
     async def close(self) -> None:
         self._stop.set()
+        if self._connected:
+            self._lay_run_on()
         await super().close()
 
     async def _scan_frame(
@@ -197,7 +207,10 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
             raise DeviceTimeout(
                 f"{self.name}: the blanker did not acknowledge in {_ACKNOWLEDGE_S:g} s; see if it closed"
             )
-        self._link()
+        late = self.fault("blank-late")
+        if isinstance(late, dict):
+            await asyncio.sleep(late["late_s"])
+        await self._link()
         whole = lines >= rows * (1 - 1e-9)
         if whole:
             self.world.seen(done)
@@ -222,6 +235,9 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         self.world.made_safe("beam blanked")
         if self.world.faults.take(self.name, "blank-not-acknowledged") is not None:
             raise DeviceTimeout(f"{self.name}: the blanker did not acknowledge; read back whether it closed")
+        late = self.fault("blank-late")
+        if isinstance(late, dict):
+            await asyncio.sleep(late["late_s"])
 
     def _events(self) -> None:
         """Faults of the gun and the valves that are due."""
@@ -238,13 +254,17 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
             self._valves_fell()
 
     def _valves_fell(self) -> None:
-        record = self.world.column.record
-        if record["valves_open"] and self._run_on is not None:
+        self._lay_run_on()
+        self._run_on = None
+        self.world.column.record["valves_open"] = False
+        self.world.commit()
+
+    def _lay_run_on(self) -> None:
+        """What a beam that did not blank has done to the field up to now."""
+        if self.world.column.record["valves_open"] and self._run_on is not None:
             frame, since_s = self._run_on
             lay_run_on(self.world, frame, now_s() - since_s)
-            self._run_on = None
-        record["valves_open"] = False
-        self.world.commit()
+            self._run_on = (frame, now_s())
 
 
 FACTORY = SimulatedFactory("beam", BeamSettings, SimulatedBeam)

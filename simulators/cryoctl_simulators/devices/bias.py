@@ -36,7 +36,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
         )
 
     async def set_limits(self, limits: BiasLimits) -> BiasLimits:
-        self._link()
+        await self._link()
         if self._record["output_on"]:
             raise Refused(f"{self.name}: limits change with the output off only; switch it off first")
         low, high = self.settings.voltage_range_v
@@ -52,7 +52,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
         return limits
 
     async def set_voltage(self, voltage_v: float) -> float:
-        self._link()
+        await self._link()
         limit = self._record["voltage_limit_v"]
         if not abs(voltage_v) <= limit:
             raise OutOfRange(f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit:g} V; unchanged")
@@ -61,7 +61,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
         return voltage_v
 
     async def output(self, on: bool) -> bool:
-        self._link()
+        await self._link()
         if not on and self.fault("output-stuck"):
             return bool(self._record["output_on"])
         self._record["output_on"] = on
@@ -69,7 +69,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
         return on
 
     async def read(self) -> BiasReading:
-        self._link()
+        await self._link()
         await asyncio.sleep(self.settings.read_s)
         voltage, current, limited = self._terminals()
         time_s = self.world.time_s
@@ -84,7 +84,7 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
 
     async def make_safe(self) -> None:
         """Ramp to the cell's own voltage or 0 V, output off, read back; a battery rests in high impedance."""
-        self._link()
+        await self._link()
         if self._record["output_on"]:
             rest = self.settings.cell_voltage_v if self.settings.has_high_impedance_off else 0.0
             await self.set_voltage(max(-self._record["voltage_limit_v"], min(rest, self._record["voltage_limit_v"])))

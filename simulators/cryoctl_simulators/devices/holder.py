@@ -24,7 +24,7 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
         )
 
     async def temperature(self) -> TemperatureReading:
-        self._link()
+        await self._link()
         self._shakes()
         time_s = self.world.time_s
         true_k = self.world.specimen_temperature_k()
@@ -34,7 +34,7 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
         return TemperatureReading(temperature_k=reading, valid=not invalid, time_s=self.clock_s())
 
     async def set_temperature(self, temperature_k: float) -> None:
-        self._link()
+        await self._link()
         low, high = self.settings.temperature_range_k
         if not low <= temperature_k <= high:
             raise OutOfRange(f"{self.name}.temperature_k: {temperature_k:g} K is beyond {low:g} to {high:g} K")
@@ -42,19 +42,25 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
         self.world.commit()
 
     async def nitrogen(self) -> float:
-        self._link()
+        await self._link()
         level = self.world.cold.nitrogen(self.world.time_s)
         low = self.world.faults.find(self.name, "nitrogen-low")
         return level if low is None else min(level, low["level"])
 
     async def pressure(self) -> float:
-        self._link()
+        await self._link()
         warm = max(0.0, self.world.cold.temperature_k(self.world.time_s) - 110.0)
-        return self.settings.pressure_pa * math.exp(min(warm / 25.0, 6.0))
+        usual_pa = self.settings.pressure_pa * math.exp(min(warm / 25.0, 6.0))
+        bad = self.world.faults.find(self.name, "pressure-high")
+        return usual_pa if bad is None else max(usual_pa, bad["pressure_pa"])
+
+    def forget_settings(self) -> None:
+        self.world.cold.set_point(self.settings.temperature_k, self.world.time_s)
+        self.world.commit()
 
     async def make_safe(self) -> None:
         """Rest is cold: the set point stays."""
-        self._link()
+        await self._link()
 
     def _shakes(self) -> None:
         shaken = self.world.faults.once(self.name, "refill-shakes")

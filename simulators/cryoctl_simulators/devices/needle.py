@@ -35,7 +35,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         return NeedleCapabilities(coarse_step_m=one.coarse_step_m, fine_range_m=one.fine_range_m, rides_with_stage=True)
 
     async def state(self) -> NeedleState:
-        self._link()
+        await self._link()
         record = self.world.file.record["needle"]
         return NeedleState(
             coarse_steps=tuple(record["steps"]),
@@ -45,7 +45,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         )
 
     async def step(self, axis: str, steps: int) -> NeedleState:
-        self._link()
+        await self._link()
         if axis not in _AXES:
             raise OutOfRange(f"{self.name}.axis: found {axis!r}, allowed are x, y, z; nothing moved")
         if abs(steps) > _LARGEST_BURST:
@@ -63,7 +63,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         return await self.state()
 
     async def fine(self, x_m: float, y_m: float, z_m: float) -> NeedleState:
-        self._link()
+        await self._link()
         low, high = self.settings.fine_range_m
         wanted = (x_m, y_m, z_m)
         if not all(low <= value <= high for value in wanted):
@@ -82,7 +82,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         return await self.state()
 
     async def high_voltage(self, on: bool) -> NeedleState:
-        self._link()
+        await self._link()
         self.world.file.record["needle"]["high_voltage_on"] = bool(on)
         if not on:
             # Grounding drops the tube's offset: the apex jumps back.
@@ -96,7 +96,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         return await self.state()
 
     async def stop(self) -> None:
-        self._link()
+        await self._link()
         self._stopped = True
 
     async def make_safe(self) -> None:

@@ -32,16 +32,16 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
         return bool(self.world.file.record["inserted"].get(self.name, False))
 
     async def insert(self) -> None:
-        self._link()
+        await self._link()
         await self._drive(True)
 
     async def retract(self) -> None:
-        self._link()
+        await self._link()
         await self._drive(False)
         self._armed = None
 
     async def is_inserted(self) -> bool:
-        self._link()
+        await self._link()
         return self._inserted
 
     async def _drive(self, inside: bool) -> None:
@@ -51,7 +51,7 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
             self.world.commit()
 
     async def arm(self, scan: Scan) -> None:
-        self._link()
+        await self._link()
         rows, columns = scan.shape
         most = self.settings.max_shape
         if not (0 < rows <= most[0] and 0 < columns <= most[1]):
@@ -62,14 +62,21 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
         self._taken = {}
 
     async def read_scan(self, index: int) -> Taken:
-        self._link()
+        await self._link()
+        late = self.fault("frame-late")
+        if isinstance(late, dict):
+            await asyncio.sleep(late["late_s"])
         taken = self._taken.get(index)
         if taken is None:
             raise DeviceError(f"{self.name}: {self.frame_called} {index} never came; look at the scan's trigger line")
         return taken
 
     async def make_safe(self) -> None:
-        self._link()
+        await self._link()
+        self._armed = None
+
+    def forget_settings(self) -> None:
+        self.world.file.record["inserted"][self.name] = False
         self._armed = None
 
     def follows(self, frame: ScanFrame) -> bool:

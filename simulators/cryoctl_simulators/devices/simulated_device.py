@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,8 @@ class SimulatedDevice(Generic[S]):
         self.settings = settings
         self.world = world
         self._connected = False
+        self._serial = ""
+        self._away = False
         world.add(name, self.kind, settings, self)
 
     @property
@@ -36,22 +39,34 @@ class SimulatedDevice(Generic[S]):
     async def connect(self) -> Identity:
         self.world.open()
         self._connected = True
-        self._link()
-        return Identity(maker="cryoctl", model=f"simulated {self.kind}", serial=f"{self.world.file.header['seed']}")
+        await self._link()
+        serial = f"{self.world.file.header['seed']}{self._serial}"
+        return Identity(maker="cryoctl", model=f"simulated {self.kind}", serial=serial)
 
     async def close(self) -> None:
         self._connected = False
 
-    def _link(self) -> None:
-        """Every verb begins with it.
+    async def _link(self) -> None:
+        """Every verb begins with it; never returns where the device does not answer.
 
         Raises:
             ConnectionLost: not connected, or the link is lost.
         """
         if not self._connected:
             raise ConnectionLost(f"{self._name}: not connected; call connect first")
-        if self.fault("lost-link"):
+        lost = self.fault("lost-link")
+        if isinstance(lost, dict):
+            if not self._away and lost["forgets"]:
+                self.forget_settings()
+            self._away = True
+            self._serial = "-other" if lost["swapped"] else ""
             raise ConnectionLost(f"{self._name}: no answer, the link is lost; check cable and server, then resume")
+        self._away = False
+        if self.fault("no-answer"):
+            await asyncio.Event().wait()
+
+    def forget_settings(self) -> None:
+        """The device was restarted: it is as it is when it is switched on."""
 
     def fault(self, name: str) -> dict[str, float] | bool:
         """Parameters of an active fault (True where it has none), False otherwise; uses up a fault without duration."""

@@ -43,7 +43,7 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         )
 
     async def position(self) -> StagePosition:
-        self._link()
+        await self._link()
         values = dict(zip(_AXES, self.world.stage.encoders, strict=True))
         if self._path is not None:
             values |= self._reached()
@@ -57,7 +57,7 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         z_m: float | None = None,
         tilt_deg: float | None = None,
     ) -> StagePosition:
-        self._link()
+        await self._link()
         wanted = {"x_m": x_m, "y_m": y_m, "z_m": z_m, "tilt_deg": tilt_deg}
         targets = {axis: float(value) for axis, value in wanted.items() if value is not None}
         self._check(targets)
@@ -78,11 +78,11 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         return reached
 
     async def is_moving(self) -> bool:
-        self._link()
+        await self._link()
         return self._path is not None
 
     async def stop(self) -> None:
-        self._link()
+        await self._link()
         if self._stop is not None:
             self._stop.set()
             await asyncio.sleep(self.settings.stop_s)

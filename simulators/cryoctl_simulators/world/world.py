@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cryoctl.clock import now_s
-from cryoctl.errors import FileProblem
+from cryoctl.errors import FileProblem, InstrumentError
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
+from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
 from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
 from cryoctl_simulators.world import column, goniometer
@@ -42,7 +44,8 @@ class World:
 
     `context.shared` may hold `resumed_s` (run time at which a resumed run goes on; absent for a new one), `attended`
     (False where nobody is there to open the valves) and `specimen` (the recipe's specimen fields). It gets `world`
-    (this) and an `on_state` listener that sets off faults.
+    (this), an `on_state` listener that sets off faults, `followers` to be told what happens, and `victims`, where child
+    processes of the run are entered so that a fault can end them.
 
     Args:
         context: what the device factories were given.
@@ -57,12 +60,17 @@ class World:
         self.seed = context.seed
         self.given = checked(context.simulation)
         self.faults = FaultSchedule(context.faults, self.run_time_s)
+        self.computer = Computer(self.faults, self.run_time_s)
         self.settings: dict[str, Settings] = {}
         self.devices: dict[str, Any] = {}
         self._opened = False
         self._base_s = 0.0
         self._run_began_s = 0.0
+        self._asked_s = 0.0
         context.shared.setdefault("on_state", []).append(self.note_state)
+        context.shared.setdefault("followers", []).append(self.computer.follower)
+        context.shared["victims"] = self.computer.victims
+        context.medium = self.computer.disk
 
     @classmethod
     def of(cls, context: DeviceContext) -> World:
@@ -82,7 +90,10 @@ class World:
         self.faults.note_state(state, visit)
 
     def run_time_s(self) -> float:
-        return self.time_s - self._run_began_s
+        """Time of this run (s); once its loop has ended, the last that was asked for."""
+        with contextlib.suppress(RuntimeError):
+            self._asked_s = self.time_s - self._run_began_s
+        return self._asked_s
 
     @property
     def time_s(self) -> float:
@@ -101,6 +112,7 @@ class World:
             FileProblem: the world file can't be used, or its specimen is another one.
         """
         self.faults.check()
+        self._check_rehearsable()
         check_clocks(self.given, {name: bool(device.has_own_clock) for name, device in self.devices.items()})
         check_specimen(self._specimen_fields())
         path = self.context.world_file
@@ -110,6 +122,12 @@ class World:
             self._check_same_specimen(path, WorldFile.open(path))
         elif not path.absolute().parent.is_dir():
             raise FileProblem(f"world file {path}: there is no such folder; make it or choose another place")
+
+    def _check_rehearsable(self) -> None:
+        if not self.context.hidden_draws and self.faults.has("process", "kill"):
+            raise InstrumentError(
+                "faults: process kill ends the process itself, and a rehearsal leaves nothing to go on with; use run"
+            )
 
     def open(self) -> None:
         """Make the world, or go on in the one of the world file.
@@ -132,6 +150,7 @@ class World:
             self.file = WorldFile.create(path, header, specs) if path else WorldFile.in_memory(header, specs)
         self._furnish(stage, beam)
         self._opened = True
+        self.computer.switch_on()
 
     def _of(self, kind: str, model: type[Any]) -> Any:
         return self.settings.get(kind) or model()

@@ -25,6 +25,7 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.errors import NotReached
 from cryoctl.interfaces.beam import BeamCapabilities, CurrentReading, ExposureReport, Optics, Scan, ScanTiming
+from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.holder import TemperatureReading
 from cryoctl.interfaces.permit import Permit
@@ -38,6 +39,7 @@ CURRENT_A = 2e-10
 TIMING = ScanTiming(settle_px=4, flyback_s=1e-4, blanks_flyback=True, latency_s=2e-6)
 
 Hook = Callable[[], Awaitable[None]]
+SOMEONE = Identity(maker="fake", model="fake", serial="1")
 
 
 class FakeBeam:
@@ -70,6 +72,7 @@ class FakeBeam:
         self.ended = ""
         self.applied: Optics | None = None
         self.asked: list[tuple[Permit, Scan]] = []
+        self.identity = SOMEONE
         self._stop = asyncio.Event()
 
     async def _hook(self, verb: str) -> None:
@@ -77,7 +80,9 @@ class FakeBeam:
         if verb in self.hooks:
             await self.hooks[verb]()
 
-    async def connect(self) -> Any: ...
+    async def connect(self) -> Any:
+        await self._hook("connect")
+        return self.identity
 
     async def close(self) -> None: ...
 
@@ -164,7 +169,19 @@ class FakeBeam:
         return self.open and self.valves
 
 
-class FakeStage:
+class Linked:
+    """What answers when it is asked who it is; `hooks["connect"]` as for the other verbs."""
+
+    hooks: dict[str, Hook]
+    identity = SOMEONE
+
+    async def connect(self) -> Identity:
+        if "connect" in self.hooks:
+            await self.hooks["connect"]()
+        return self.identity
+
+
+class FakeStage(Linked):
     name = "stage"
 
     def __init__(self) -> None:
@@ -204,7 +221,7 @@ class FakeStage:
         self._stop.set()
 
 
-class FakeDetector:
+class FakeDetector(Linked):
     name = "haadf"
 
     def __init__(self) -> None:
@@ -222,7 +239,7 @@ class FakeDetector:
         return np.full(self._shape, 7, np.uint16)
 
 
-class FakeHolder:
+class FakeHolder(Linked):
     name = "holder"
 
     def __init__(self) -> None:
@@ -303,15 +320,19 @@ class ScriptProtocol(Protocol):
         ),
     )
 
-    def __init__(self, script: Script, limits: Mapping[str, float]) -> None:
+    def __init__(self, script: Script, limits: Mapping[str, float], policies: Mapping[str, str]) -> None:
         self._script = script
         self._limits = limits
+        self._policies = policies
 
     def work(self) -> Generator[Any, Any, str]:
         return self._script()
 
     def interlock_limits(self) -> Mapping[str, float]:
         return self._limits
+
+    def interlock_policies(self) -> Mapping[str, str]:
+        return self._policies
 
 
 @dataclass
@@ -320,6 +341,7 @@ class Bench:
 
     limit: float = float("inf")
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    policies: Mapping[str, str] = field(default_factory=dict[str, str])
     sinks: list[Any] = field(default_factory=list[Any])
     with_holder: bool = False
     drift_rel_per_s: float = 1e-6
@@ -360,8 +382,9 @@ class Bench:
             desk=ExposureDesk(devices, gate, recorder, shelf, monitors, self.pixel_ratio),
             shelf=shelf,
             allowed=self.allowed,
+            identities={device.name: SOMEONE for device in devices},
         )
-        self.runner = Runner(ScriptProtocol(script, self.limits), outfit)
+        self.runner = Runner(ScriptProtocol(script, self.limits, self.policies), outfit)
         return self.runner
 
     def play(self, *steps: Any, beside: Callable[[Bench], Awaitable[None]] | None = None) -> Ending:

@@ -324,9 +324,10 @@ def test_waiting_for_one_interlock_does_not_hide_a_worse_one(worse: str) -> None
             bench.holder.pascal = 1.0
         else:  # its temperature would read as nothing, which trips no limit
             bench.holder.hooks["temperature"] = throwing(ConnectionLost("holder: gone"))
+            bench.holder.hooks["connect"] = throwing(ConnectionLost("holder: gone"))
 
     ending = bench.play(exposure(), beside=beside)
-    assert ending.reason is EndReason.INTERLOCK
+    assert ending.reason is (EndReason.INTERLOCK if worse == "pressure" else EndReason.DEVICE)
     assert [met["name"] for met in bench.runner.interlocks_met] == [
         "temperature",
         "vacuum" if worse == "pressure" else "link",
@@ -364,12 +365,15 @@ def test_a_bad_vacuum_ends_an_exposure_under_way() -> None:
     assert bench.memory.of("exposed")[0]["row"]["outcome"] == "partial"
 
 
+@pytest.mark.parametrize("verb", ["temperature", "connect"])
 @pytest.mark.parametrize("hook", [hanging, throwing(ConnectionLost("x"))])
-def test_a_silent_holder_secures_the_run(hook: Any) -> None:
+def test_a_holder_that_stays_silent_ends_the_run(hook: Any, verb: str) -> None:
     bench = cold()
     bench.holder.hooks["temperature"] = hook
+    bench.holder.hooks[verb] = hook
     ending = bench.play(exposure())
-    assert ending.reason is EndReason.INTERLOCK
+    assert ending.reason is EndReason.DEVICE
+    assert bench.runner.interlocks_met[-1]["outcome"] == "ended the run"
     assert "holder" in ending.message
     assert bench.beam.open_s == []
 

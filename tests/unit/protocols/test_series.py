@@ -253,7 +253,7 @@ def test_showering_is_counted_before_the_references():
 def test_every_transition_of_the_chart_is_taken():
     """Together these runs go every way that the chart has; errors are thrown at each state in turn."""
     taken: set[tuple[str, str, str]] = set()
-    two = TWO | {"shower": {"enabled": True}, "current": {"measure_interval_s": 300}}
+    two = TWO | {"shower": {"enabled": True}, "current": {"measure_interval_s": 300, "bracket": False}}
     runs: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({}, {}),
         (two, {}),
@@ -267,6 +267,7 @@ def test_every_transition_of_the_chart_is_taken():
         ({"end": {"time_s": 600}}, {}),
         ({"end": {"edx_counts": 9000}}, {}),
         ({}, {"commands": {3: "stop-after"}}),
+        ({"track": {"max_age_s": 0.01}}, {}),
     ]
     for changes, fake in runs:
         taken |= play(changes, **fake)[1].fired
@@ -281,7 +282,7 @@ def test_every_transition_of_the_chart_is_taken():
 def _throw_in(state: str, error: Exception) -> set[tuple[str, str, str]]:
     """Play a series in which the first step of a state throws."""
     recipe = EdxTomographyParameters.model_validate(
-        SHORT | {"shower": {"enabled": True}, "current": {"measure_interval_s": 300}}
+        SHORT | {"shower": {"enabled": True}, "current": {"measure_interval_s": 300, "bracket": False}}
     )
     protocol = EdxTomography(recipe, some_facts())
     instrument = FakeInstrument(protocol.facts)
