@@ -186,8 +186,13 @@ class ExposureDesk:
         self._count += 1
         row = planned_row(step, at, plan, current.current_a, self.state, self._recorder.time_s)
         row |= {"bias_v": readings.bias_v, "bias_a": readings.bias_a, "temperature_k": readings.temperature_k}
-        deposits = [plain(rectangle) for rectangle in (*plan.deposits, *plan.unseen)]
-        intent = {"exposure": exposure, "row": row, "deposits": deposits}
+        intended = (*plan.deposits, *plan.unseen)
+        at_worst = math.fsum(one.dose_e_per_a2 for one in intended if one.covers(step.x_m, step.y_m))
+        intent = {
+            "exposure": exposure,
+            "row": {**row, "dose_e_per_a2": at_worst} if self._gate.dose_known else row,
+            "deposits": [plain(rectangle) for rectangle in intended],
+        }
         self._recorder.record("intent", intent, sync=True)
         underway = Underway(
             step=step,

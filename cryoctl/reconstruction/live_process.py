@@ -184,7 +184,8 @@ def _signals_blocked() -> Generator[None]:
     if block is None:
         yield
         return
-    before = block(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = block(signal.SIG_BLOCK, [getattr(signal, name) for name in names if hasattr(signal, name)])
     try:
         yield
     finally:

@@ -107,6 +107,8 @@ def check_run(path: str | Path) -> CheckReport:
         FileProblem: there is no such run, or the file is something else.
     """
     path = Path(path)
+    if not path.name:
+        raise FileProblem(f"{path} is no file: name a run file (*.nxs)")
     if path.suffix == ".parts":
         path = path.with_suffix(".nxs")
     parts = RunParts.beside(path)

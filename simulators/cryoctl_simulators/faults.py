@@ -35,7 +35,6 @@ class Scheduled:
     for_s: float | None
     began_s: float | None = None
     spent: bool = False
-    acted: bool = False
 
     def active(self, now_s: float) -> bool:
         if self.began_s is None and self.time_s is not None and now_s >= self.time_s:
@@ -122,14 +121,6 @@ class FaultSchedule:
         if one.for_s is None or one.fault in _ONCE:
             one.spent = True
         return one.parameters
-
-    def once(self, device: str, fault: str) -> dict[str, float] | None:
-        """As `take`, for what happens at a moment: also a fault with a duration acts a single time."""
-        one = self._active(device, fault)
-        if one is None or one.acted:
-            return None
-        one.acted = True
-        return self.take(device, fault)
 
     def _active(self, device: str, fault: str) -> Scheduled | None:
         if not self._scheduled:

@@ -34,7 +34,7 @@ class Killer(Follower):
         if self.how == "exit" and event.event == "frame":
             os._exit(9)
         if self.how == "exposing" and event.event == "state" and event.name == "record":
-            asyncio.get_running_loop().call_later(1.0, os._exit, 9)
+            asyncio.get_running_loop().call_later(2.5, os._exit, 9)  # the current is measured first
 
 
 if __name__ == "__main__":

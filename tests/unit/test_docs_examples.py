@@ -191,8 +191,10 @@ def test_every_path_of_a_run_file_is_described_and_there(tutorial):
     undescribed = {path for path in paths if not any(fnmatchcase(path, pattern) for pattern in described)}
     assert not undescribed
     own = {pattern for pattern in described if not pattern.startswith(("/search/", "/focus/", "/track/"))}
-    # made by `reconstruct` with a stopping rule or by `replay`; hard links, which h5py visits once
-    elsewhere = re.compile(r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$")
+    # made by `reconstruct` with a stopping rule, by `replay` or by `recover`; hard links, which h5py visits once
+    elsewhere = re.compile(
+        r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$|/recovered/"
+    )
     linked = re.compile(
         r"^/(edx|entry|image)/(tilt_deg|time_s|exposure|shifts_px|start_time)$|/areas/|/sample/|/sampleID/"
     )
@@ -202,7 +204,7 @@ def test_every_path_of_a_run_file_is_described_and_there(tutorial):
 
 def test_every_kind_of_journal_record_is_described(tutorial):
     page = (ROOT / "docs/reference/journal.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z]+)` \| (.*?) \|", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*?) \|", page, re.MULTILINE))
     lines = (tutorial / RUN).with_suffix(".parts").joinpath("journal.jsonl").read_text(encoding="utf-8").splitlines()
     for record in map(json.loads, lines):
         told = set(re.findall(r"[a-z_0-9]+", rows[record["k"]]))
@@ -291,7 +293,7 @@ def test_every_kind_of_event_stands_on_its_page():
     recorded = {
         kind
         for source in sources
-        for kind in re.findall(r"recorder\.event\(\s*\"(\w+)\"", source.read_text(encoding="utf-8"))
+        for kind in re.findall(r"recorder\.(?:event|tell)\(\s*\"(\w+)\"", source.read_text(encoding="utf-8"))
     }
     assert {"state", "frame", "exposure"} <= recorded
     assert told - {"event"} == recorded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -162,7 +161,7 @@ def played(
     if not folder.case.exists():
         return _not_drawn(plan, code)
     case = Case.load(folder)
-    if code == -signal.SIGKILL and any(class_of(one) == KILL for one in case.faults):
+    if code is not None and code < 0 and any(class_of(one) == KILL for one in case.faults):
         code = processes.call(survive_case, folder, 1)
         if folder.verdict.exists():
             return case, Verdict.load(folder)

@@ -242,7 +242,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
     def _events(self) -> None:
         """Faults of the gun and the valves that are due."""
         faults, record = self.world.faults, self.world.column.record
-        jump = faults.once(self.name, "current-jump")
+        jump = faults.take(self.name, "current-jump")
         if jump is not None:
             record["jump_rel"] = (1 + record["jump_rel"]) * (1 + jump["rel"]) - 1
         drift = faults.find(self.name, "current-drift")

@@ -63,7 +63,7 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
         await self._link()
 
     def _shakes(self) -> None:
-        shaken = self.world.faults.once(self.name, "refill-shakes")
+        shaken = self.world.faults.take(self.name, "refill-shakes")
         if shaken is not None:
             self.world.cold.refill(self.world.time_s)
             self.world.stage.refill(self.world.time_s, shaken["drift_m_per_s"])

@@ -221,7 +221,7 @@ def test_summary_is_the_json_of_the_contract(packed_run):
     names = (
         "run_file status exit_code end_reason message seed duration_s wall_s frames frames_skipped bytes dose counts"
     )
-    assert set(summary) == {*names.split(), *"targets interlocks results predicted journal_head".split()}  # noqa: SIM905
+    assert set(summary) == {*names.split(), *"targets interlocks results predicted operator journal_head".split()}  # noqa: SIM905
     assert (summary["frames"], summary["exit_code"], summary["end_reason"]) == (5, 0, "completed")
     assert summary["dose"]["peak"] == pytest.approx(4000.0)
     assert summary["targets"] == [{"name": "T1", "outcome": "completed", "reason": ""}]
