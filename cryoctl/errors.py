@@ -19,7 +19,6 @@
     │   │   └── NoAnswer         to anything at all, as far as one can tell: its link may be lost
     │   └── ConnectionLost       the link is gone; DeviceTimeout if it may still be there
     ├── SafeStateUnconfirmed     blanking or rest could not be read back: exit 6
-    ├── NotPacked                the run ended, its file could not be written; all is kept in its parts: exit 5
     └── RunFileError             the run file or its journal contradicts itself; FileProblem if it can't be read at all
 
 `OperatorStop` is a `BaseException`, so that ``except Exception`` in a driver or a protocol can't eat it.
@@ -117,10 +116,6 @@ class ConnectionLost(DeviceError):
 
 class SafeStateUnconfirmed(CryoctlError):
     exit_code = 6
-
-
-class NotPacked(CryoctlError):
-    exit_code = 5
 
 
 class RunFileError(CryoctlError):

@@ -13,7 +13,6 @@ from cryoctl.engine.beam_current import BeamCurrent, Charged
 from cryoctl.engine.patience import within
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.underway import Underway
-from cryoctl.errors import CryoctlError
 from cryoctl.interfaces.beam import Beam, CurrentReading
 from cryoctl.steps.codec import plain
 
@@ -62,7 +61,10 @@ class Books:
             )
 
     async def measure_last(self, beam: Beam) -> None:
-        """At the end of a run, where it is blanked: nothing has then to be charged at its worst. Never raises."""
+        """At the end of a run, where it is blanked: nothing has then to be charged at its worst. Never raises.
+
+        Not after an alarm, which closes the valves: then it is charged at its worst.
+        """
         if not self.current.unmeasured or not self._gate.dose_known or self._open is not None:
             return
 
@@ -70,7 +72,7 @@ class Books:
             if await beam.is_blanked():
                 self.learn_current(await beam.measure_current())
 
-        with contextlib.suppress(CryoctlError, TimeoutError):
+        with contextlib.suppress(Exception):  # whatever stands in its way: it is then charged at its worst
             await within(measured(), LAST_MEASUREMENT_LIMIT_S)
 
     def close(self) -> None:

@@ -44,16 +44,18 @@ class Securing:
     async def secure(self, ending: Ending) -> Ending:
         """Reach the safe state and tell the end. Never raises."""
         self._try_to(lambda: self._status.fire("secure"))
-        await self._outfit.desk.books.measure_last(self._outfit.devices.beam)
+        alarm = ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK)
         actions = await reach_safe_state(
             self._outfit.devices,
-            alarm=ending.reason in (EndReason.DEVICE, EndReason.INTERLOCK),
+            alarm=alarm,
             last_bias=self._outfit.monitors.last_bias,
             flush=self._outfit.flush,
         )
         self._try_to(self._outfit.operator.tell_waiting)
         self._tell(actions)
         ending = ending_after(ending, actions)
+        if not alarm:
+            await self._outfit.desk.books.measure_last(self._outfit.devices.beam)
         with contextlib.suppress(Exception):
             await self._outfit.monitors.sample(force=True)
         self._try_to(self._outfit.desk.books.close)

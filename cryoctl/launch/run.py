@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cryoctl.clock import now_s
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.engine.allowed import Allowed
-from cryoctl.engine.ending import Ending
+from cryoctl.engine.ending import Ending, EndReason
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import DiskRoom, Monitors
@@ -24,7 +24,7 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
-from cryoctl.errors import NotPacked, RunFileError
+from cryoctl.errors import RunFileError
 from cryoctl.launch.connecting import close_all, connect_unless_aborted
 from cryoctl.launch.counting import make_gate
 from cryoctl.launch.going_on import catch_up, check_same_devices, interlocks_told, take_over
@@ -110,7 +110,7 @@ def carry_through(
     Raises:
         BadInput, DeviceError: as `run`.
     """
-    from cryoctl.engine.finish import finish  # late: the analyses of the end are slow to import
+    from cryoctl.engine.finish import Finished, finish  # late: the analyses of the end are slow to import
 
     prepared, dry = undertaking.prepared, undertaking.dry
     request, outlook = prepared.request, undertaking.outlook
@@ -148,11 +148,13 @@ def carry_through(
                     volumes_of(live),
                     medium=session.furnished.context.medium,
                 )
+                packed = True
             except (OSError, RunFileError) as error:
-                raise not_packed(paths.run_file, session.ending, error) from error
+                finished, packed = Finished(), False
+                session.ending = not_packed(paths.run_file, session.ending, error)
             if live is not None and live.failure:
                 finished.shortfalls.append(live.failure)
-            if undertaking.after is not None:
+            if packed and undertaking.after is not None:
                 undertaking.after(paths.run_file, finished)
     except BaseException:
         if paths is not None and undertaking.past is None:
@@ -181,12 +183,15 @@ def carry_through(
     return RunResult(summary=summary, exit_code=session.ending.exit_code, run_file=paths.run_file)
 
 
-def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) -> NotPacked:
-    """What is told where a run ended and its file could not be written: the old one is as it was."""
+def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) -> Ending:
+    """How a run ends whose file could not be written: the old one is as it was."""
+    if ending.reason is EndReason.UNCONFIRMED:
+        return ending
     why = error.message if isinstance(error, RunFileError) else error.strerror or str(error)
-    return NotPacked(
+    return Ending(
+        EndReason.DEVICE,
         f"{run_file.name}: the run ended ({ending.reason}) but its file can't be written ({why[:100]}); all is kept "
-        f"in {run_file.stem}.parts: make room, then `cryoctl recover`, with --out FILE on another disk if need be"
+        f"in {run_file.stem}.parts: make room, then `cryoctl recover`, with --out FILE on another disk if need be",
     )
 
 

@@ -343,4 +343,9 @@ def _ledger(run: Run, fold: RunFold) -> str:
         raise Wrong(f"the ledger holds maps of {', '.join(kinds)}, the journal of {', '.join(sorted(folded))}")
     for kind, dose in folded.items():
         same(dose, np.asarray(kinds[kind]), f"map of {kind}")
+    unconfirmed = fold.unconfirmed_dose()
+    if (unconfirmed is not None) != ("unconfirmed_e_per_a2" in run.dose):
+        raise Wrong("/entry/dose/unconfirmed_e_per_a2: it is there or not against what the journal says")
+    if unconfirmed is not None:
+        same(unconfirmed, np.asarray(run.dose.unconfirmed_e_per_a2), "map of what could not be confirmed")
     return "the maps equal the sums of the journal's deposits"

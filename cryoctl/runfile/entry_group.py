@@ -147,6 +147,9 @@ def _write_dose(
     dose.write("prior_runs", str(told.get("prior") or ""))
     dose.write("known", bool(told.get("known", True)))
     dose.write("uncertainty", charge_uncertainty(fold))
+    unconfirmed = fold.unconfirmed_dose()
+    if unconfirmed is not None:
+        dose.write("unconfirmed_e_per_a2", unconfirmed, units=unit)
 
 
 def charge_uncertainty(fold: RunFold) -> float:

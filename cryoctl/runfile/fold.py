@@ -5,7 +5,7 @@ The same fold serves the end of a run, `recover`, resume, `check`, and `open_run
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,13 @@ class FoldedExposure:
     row: dict[str, Any]
     deposits: list[dict[str, float]]
     done: bool
+    intended: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    """Of its intent: what the gate allowed."""
+
+    @property
+    def beam_unconfirmed(self) -> bool:
+        """Its beam could not be confirmed stopped in time, so that it is charged at its worst."""
+        return self.done and bool(self.intended) and self.row.get("outcome") == "charged-in-full"
 
 
 class RunFold:
@@ -160,23 +167,37 @@ class RunFold:
 
     def dose_by_kind(self) -> dict[str, DoseMap]:
         """Undilated maps [y, x] in e-/A^2, this run only, by kind of exposure."""
-        grid = self.grid
         maps: dict[str, DoseMap] = {}
         for index in sorted(self.exposures):
             exposure = self.exposures[index]
-            dose_map = maps.setdefault(str(exposure.row.get("kind", "")), np.zeros(grid.shape))
-            for rect in exposure.deposits:
-                deposit(
-                    dose_map,
-                    grid,
-                    x_m=rect["x_m"],
-                    y_m=rect["y_m"],
-                    width_m=rect["width_m"],
-                    height_m=rect["height_m"],
-                    rotation_deg=rect.get("rotation_deg", 0.0),
-                    dose_e_per_a2=number(rect["dose_e_per_a2"]),
-                )
+            dose_map = maps.setdefault(str(exposure.row.get("kind", "")), np.zeros(self.grid.shape))
+            self._lay(dose_map, exposure.deposits)
         return maps
+
+    def unconfirmed_dose(self) -> DoseMap | None:
+        """What exposures are charged with beyond what the gate had allowed, since their beam could not be confirmed
+        stopped: a map [y, x] in e-/A^2, None where there are none. May pass the limit: nobody knows better."""
+        found = [exposure for exposure in self.exposures.values() if exposure.beam_unconfirmed]
+        if not found:
+            return None
+        charged, intended = np.zeros(self.grid.shape), np.zeros(self.grid.shape)
+        for exposure in found:
+            self._lay(charged, exposure.deposits)
+            self._lay(intended, exposure.intended)
+        return np.maximum(charged - intended, 0.0)
+
+    def _lay(self, dose_map: DoseMap, rectangles: Iterable[Mapping[str, Any]]) -> None:
+        for rect in rectangles:
+            deposit(
+                dose_map,
+                self.grid,
+                x_m=rect["x_m"],
+                y_m=rect["y_m"],
+                width_m=rect["width_m"],
+                height_m=rect["height_m"],
+                rotation_deg=rect.get("rotation_deg", 0.0),
+                dose_e_per_a2=number(rect["dose_e_per_a2"]),
+            )
 
     def _take_head(self, record: Record, time_s: float) -> None:
         self.head = unplain(record)
@@ -195,14 +216,16 @@ class RunFold:
 
     def _take_intent(self, record: Record, time_s: float) -> None:
         row = {"outcome": "charged-in-full", "dose_source": "intended", "frame": -1, **record["row"]}
-        self.exposures[int(record["exposure"])] = FoldedExposure(row, list(record["deposits"]), False)
+        intended = list(record["deposits"])
+        self.exposures[int(record["exposure"])] = FoldedExposure(row, intended, False, intended)
         if self._step is not None:
             self._step.exposure = int(record["exposure"])
 
     def _take_exposed(self, record: Record, time_s: float) -> None:
         index = int(record["exposure"])
-        before = self.exposures[index].row if index in self.exposures else {}
-        self.exposures[index] = FoldedExposure({**before, **record["row"]}, list(record["deposits"]), True)
+        before = self.exposures.get(index) or FoldedExposure({}, [], False)
+        row = {**before.row, **record["row"]}
+        self.exposures[index] = FoldedExposure(row, list(record["deposits"]), True, before.intended)
 
     def _take_moved(self, record: Record, time_s: float) -> None:
         self.moved_m = (number(record["x_m"]), number(record["y_m"]))

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from cryoctl import open_run
-from cryoctl.errors import NotPacked
 from cryoctl.launch.request import RunResult
 from cryoctl.runfile.check import check_run
 from cryoctl_simulators.faults import FAULTS
@@ -185,10 +184,10 @@ def test_a_disk_without_room_for_the_run_file_leaves_the_parts_readable(tmp_path
 
     monkeypatch.setattr(stores, "Reserve", lambda path, medium: Reserve(path, medium, 20_000))
     events = tmp_path / "events.jsonl"
-    with pytest.raises(NotPacked, match="file can't be written") as caught:
-        with_faults(tmp_path, FULL, events=events)
-    assert caught.value.exit_code == 5
-    (path,) = tmp_path.glob("*.nxs")
+    result = with_faults(tmp_path, FULL, events=events)
+    assert (result.exit_code, result.summary["end_reason"]) == (5, "device")
+    assert "file can't be written" in str(result.summary["message"])
+    path = run_file(result)
     assert acknowledged_frames_can_be_read(path, events) >= 1
     with open_run(path) as run:
         assert not run.packed

@@ -115,7 +115,7 @@ def test_a_frame_that_cannot_be_kept_is_charged_all_the_same() -> None:
     bench = Bench()
     bench.memory.frames_full = True
     assert bench.play(exposure()).exit_code == 5
-    (exposed,) = bench.memory.of("exposed")
+    exposed = bench.memory.of("exposed")[0]
     assert exposed["row"]["frame"] == -1
     assert bench.peak >= FULL_DOSE
 
