@@ -38,6 +38,11 @@ _AFTER_A_LONG_WAY = 6
 """Rests after a tilt across the whole ladder, which warms as much as all its rungs together."""
 
 
+PLACE_SIGMA_M = 300e-9
+UNWATCHED_M_PER_S = 2e-9
+"""How fast the specimen may drift."""
+
+
 class Calibrate(Protocol):
     """Measures calibrations with their uncertainties; nothing is set, the results are kept for the instrument file."""
 
@@ -56,6 +61,7 @@ class Calibrate(Protocol):
         self.pixel_ratio = 1.0
         self.command = ""
         self.at: StageAt | None = None
+        self.began_s = math.nan
 
     @classmethod
     def check(cls, parameters: CalibrateParameters, facts: InstrumentFacts) -> tuple[str, ...]:
@@ -116,6 +122,12 @@ class Calibrate(Protocol):
         if self.recipe.settle_s > 0.0:
             yield from Wait(duration_s=self.recipe.settle_s, reason="the stage comes to rest")
 
+    def _place_sigma_m(self, time_s: float) -> float:
+        """A third of how far off its place a picture may lie: the stage's own, and what nobody has followed since the
+        first move."""
+        self.began_s = time_s if math.isnan(self.began_s) else self.began_s
+        return PLACE_SIGMA_M + UNWATCHED_M_PER_S * (time_s - self.began_s) / 3
+
     def _picture(self, shift_x_m: float = 0.0, shift_y_m: float = 0.0) -> Block[FrameRef]:
         at, pictures = self.at, self.recipe.pictures
         assert at is not None
@@ -135,7 +147,7 @@ class Calibrate(Protocol):
                 pixel_size_m=pictures.pixel_size_m,
                 dwell_s=min(max(dwell, shortest), longest),
                 detector=pictures.detector,
-                position_sigma_m=300e-9,
+                position_sigma_m=self._place_sigma_m(at.time_s),
                 planned_dose_e_per_a2=pictures.dose_e_per_a2,
             )
         )

@@ -55,7 +55,7 @@ def edx_tomography(chance: Chance) -> dict[str, Any]:
         "dose": dose,
         "edx": {"elements": ["Si"], "scans": scans, "dense": False},
         "image": {"shape": shape, "pixel_size_m": pixel_m},
-        "track": {"every": chance.choice([0, 1, 1, 2]), "shape": [48, 64]},
+        "track": {"every": chance.choice([0, 1, 1, 2]), "shape": [48, 64], "dose_e_per_a2": 3.0},
         "focus": {"every": chance.choice([0, 0, 0, 2]), "shape": [32, 48], "pictures": 4},
         "search": {"shape": [48, 64], "pixel_size_m": 60e-9},
         "eucentric": {"enabled": chance.random() < 0.3, "rounds": 1},
