@@ -22,12 +22,12 @@ from cryoctl.events import Event
 from cryoctl.launch.connecting import connect_all
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.counts import counts_of_spectrum
+from cryoctl.launch.outfitting import build_outfit
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames, run_file_bytes
 from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
 from cryoctl.launch.prior import EarlierDose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
-from cryoctl.launch.run import build_outfit
 from cryoctl.runfile.event_store import EventPlace, ScanEvents
 from cryoctl.runfile.frame_store import FramePlace
 from cryoctl.streaming.sink import Picture

@@ -197,7 +197,7 @@ def no_final_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes after the safe state has no part in the figure and would take most of the time."""
     import cryoctl.engine.finish as finish
 
-    def packed_only(run_file: Path, parts_folder: Path, *_: Any) -> Any:
+    def packed_only(run_file: Path, parts_folder: Path, *_: Any, **__: Any) -> Any:
         finish.pack(run_file, parts_folder, {})
         return finish.Finished()
 

@@ -17,11 +17,11 @@ from cryoctl.engine.runner import Runner
 from cryoctl.events import Event
 from cryoctl.launch.connecting import close_all, connect_all
 from cryoctl.launch.counting import make_ledger
+from cryoctl.launch.outfitting import build_outfit
 from cryoctl.launch.prepare import furnish, prepare
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.rehearse import _FramesInMemory, _SpectrumOnly
 from cryoctl.launch.request import RunRequest
-from cryoctl.launch.run import build_outfit
 
 EVERY_STATE: Mapping[str, tuple[str, ...]] = {
     "edx-tomography": (
