@@ -22,8 +22,11 @@ from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import Compute, Computed, Exposed, MeasureCurrent, MoveStage, Step
 
 DISPLACEMENT = "analysis.tracking:displacement"
-LARGEST_MOVE_M = 2e-6
-"""What is found further away than this is another thing."""
+LEAST_QUALITY = 12.0
+"""Peak of the correlation over its spread below which a picture is not believed; noise alone gives up to 7.5."""
+REPEATABILITY_M = 300e-9
+"""By so much a stage that had to be driven back may stand elsewhere. What is found further away than this and the
+drift meanwhile is another thing."""
 
 CarryOut = Callable[[Step[Any]], Awaitable[Any]]
 
@@ -83,8 +86,13 @@ class Return:
             self._warn(f"where the specimen went could not be measured ({error.message[:150]})")
             return
         x_m, y_m = float(found.values["dx_px"]) * pixel_m, float(found.values["dy_px"]) * pixel_m
-        if not found.values["found"] or not max(abs(x_m), abs(y_m)) <= LARGEST_MOVE_M:
-            self._warn("the specimen was not recognised in a picture beside the target")
+        furthest_m = (
+            REPEATABILITY_M + 3 * look.step.position_sigma_m + look.step.drift_bound_m_per_s * self._resumed.gap_s
+        )
+        believed = found.values["found"] and float(found.values["quality"]) >= LEAST_QUALITY
+        if not believed or not max(abs(x_m), abs(y_m)) <= furthest_m:
+            told = f"({x_m * 1e9:.0f}, {y_m * 1e9:.0f}) nm, quality {float(found.values['quality']):.1f}"
+            self._warn(f"the specimen was not recognised in a picture beside the target ({told})")
             return
         self._desk.found_moved(x_m, y_m)
         self._desk.unwatched(0.0)

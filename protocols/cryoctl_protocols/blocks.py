@@ -121,17 +121,26 @@ def find_centre(picture: FrameRef, *, pixel_size_m: float) -> Block[Shift]:
     )
 
 
+TRIES = 4
+"""Of a picture that is lost or stopped time and again, as when a run is interrupted twice in the same place."""
+
+
 def take(exposure: Expose) -> Block[tuple[Exposed, FrameRef | None]]:
-    """A picture to find one's way by, of low dose: where it is lost or was stopped it is taken once more."""
-    try:
-        done = yield from exposure
-        lost = "" if done.frame is not None else "it was stopped on its way"
-    except StepLost as error:
-        lost = str(error)
-    if lost:
-        message = f"{exposure.kind} picture of {exposure.area}: {lost}; taken once more"
+    """A picture to find one's way by, of low dose: where it is lost or was stopped it is taken again.
+
+    Raises what the last try raised.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            done = yield from exposure
+            if done.frame is not None:
+                return done, done.frame
+            lost = "it was stopped on its way"
+        except StepLost as error:
+            lost = str(error)
+        message = f"{exposure.kind} picture of {exposure.area}: {lost}; taken again"
         yield from Note(name=exposure.kind, message=message, level="warning")
-        done = yield from exposure
+    done = yield from exposure
     return done, done.frame
 
 

@@ -23,6 +23,10 @@ MOST_TRACKED_AGAIN = 3
 _GRAVEST_FIRST = ("interlock", "dose", "operator", "time", "target-lost", "condition")
 
 
+MOST_REPEATS = 2
+"""Of a record exposure that is lost or stopped time and again."""
+
+
 class EdxTomography(TargetFinding):
     """Tilt series of HAADF and EDX from the same scan, held to a dose limit; low-dose tracking beside the target."""
 
@@ -205,10 +209,7 @@ class EdxTomography(TargetFinding):
         if (yield from self._waited_too_long()):
             return "looked_too_long_ago"
         exposure = self.record_exposure(self.tilt_deg, tracked=self.tracking_is_due())
-        done = yield from self._take_record(exposure)
-        if done is None or done.outcome == "partial":
-            again = (yield from self._record_again(exposure)) if self.recipe.on_lost == "repeat" else None
-            done = again if again is not None else done
+        done = yield from self._recorded(exposure)
         if done is None or done.frame is None:
             self.lost_tilts.append(self.tilt_deg)
         else:
@@ -235,6 +236,24 @@ class EdxTomography(TargetFinding):
         yield from self.warn("track", f"{age_s:.0f} s passed since the specimen was looked at: tracking again")
         return True
 
+    def _recorded(self, exposure: Expose) -> Block[Exposed | None]:
+        """Where it is lost or was stopped, and the recipe says so, taken again as long as the dose suffices.
+
+        What came of earlier tries is charged in any case; the one with the most scan frames counts.
+        """
+        best = yield from self._take_record(exposure)
+        for _ in range(MOST_REPEATS if self.recipe.on_lost == "repeat" else 0):
+            if best is not None and best.outcome == "done":
+                break
+            answer = yield from Afford(exposures=(exposure,), tilt_deg=self.tilt_deg)
+            if not answer.fits:
+                yield from self.warn("record", f"the dose does not suffice to record {self.tilt_deg:.2f} deg again")
+                break
+            done = yield from self._take_record(exposure)
+            if done is not None and (best is None or done.scans_done >= best.scans_done):
+                best = done
+        return best
+
     def _take_record(self, exposure: Expose) -> Block[Exposed | None]:
         """None where its picture is lost; one that was stopped on its way has some of its scan frames."""
         try:
@@ -246,14 +265,6 @@ class EdxTomography(TargetFinding):
             told = f"stopped after {done.scans_done} of {exposure.scans} scan frames at {self.tilt_deg:.2f} deg"
             yield from self.warn("record", f"{told} (on_lost: {self.recipe.on_lost})")
         return done
-
-    def _record_again(self, exposure: Expose) -> Block[Exposed | None]:
-        """Once more, where the dose suffices; what came of the first time is charged in any case."""
-        answer = yield from Afford(exposures=(exposure,), tilt_deg=self.tilt_deg)
-        if not answer.fits:
-            yield from self.warn("record", f"the dose does not suffice to record {self.tilt_deg:.2f} deg again")
-            return None
-        return (yield from self._take_record(exposure))
 
     def _keep(self, done: Exposed, exposure: Expose) -> None:
         bearing, log = self.bearing, self.log

@@ -136,7 +136,7 @@ def test_blank_stops_an_exposure_at_once_and_after_go_the_protocol_goes_on(proto
     ending = run.play()
     assert run.blanked
     assert ending.exit_code in (0, 4)
-    partial = [one for one in run.of("exposed") if one["row"]["outcome"] == "partial"]
+    partial = {one["exposure"] for one in run.of("exposed") if one["row"]["outcome"] == "partial"}  # some charged again
     assert len(partial) == 1
     (wish_s,) = wishes
     assert min(when for when, _ in closed if when >= wish_s) - wish_s <= 0.1
