@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
@@ -9,5 +11,7 @@ from threadpoolctl import threadpool_limits
 threadpool_limits(1, user_api="blas")
 
 # Machines are shared: how long one example takes says nothing about the code.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+# The suite plays the same examples everywhere; HYPOTHESIS_PROFILE=searching looks for new ones.
+settings.register_profile("shared-machine", deadline=None, derandomize=True)
+settings.register_profile("searching", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared-machine"))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cryoctl.interfaces.truth import MapGrid
 
 SUB_ROWS = 32
+FINEST_SUB_ROWS = 256
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -72,7 +73,8 @@ def _rotated(x: float, y: float, width: float, height: float, cos: float, sin: f
     reach_y = (width * abs(sin) + height * abs(cos)) / 2
     first_y, last_y = math.floor(y - reach_y), math.ceil(y + reach_y)
     first_x, last_x = math.floor(x - reach_x), math.ceil(x + reach_x)
-    lines = first_y + (np.arange((last_y - first_y) * SUB_ROWS) + 0.5) / SUB_ROWS - y
+    sub_rows = max(SUB_ROWS, min(FINEST_SUB_ROWS, math.ceil(4 / min(width, height))))  # a thin one is met everywhere
+    lines = first_y + (np.arange((last_y - first_y) * sub_rows) + 0.5) / sub_rows - y
     left = np.full(lines.shape, -np.inf)
     right = np.full(lines.shape, np.inf)
     # The rectangle is |u cos + v sin| <= width/2 and |v cos - u sin| <= height/2 with (u, v) from its centre.
@@ -88,7 +90,7 @@ def _rotated(x: float, y: float, width: float, height: float, cos: float, sin: f
     low, high = np.where(touched, left + x, 0.0)[:, None], np.where(touched, right + x, 0.0)[:, None]
     edges = np.arange(first_x, last_x + 1, dtype=np.float64)[None, :]
     covered = np.diff(np.clip(edges, low, high), axis=1)
-    fraction = covered.reshape(last_y - first_y, SUB_ROWS, -1).mean(axis=1)
+    fraction = covered.reshape(last_y - first_y, sub_rows, -1).mean(axis=1)
     border = (fraction > 0) & (fraction < 1 - 1e-9)
     at_border = fraction[border].sum()
     if at_border > 0:
