@@ -12,6 +12,7 @@ import multiprocessing as mp
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -151,7 +152,7 @@ def serve(
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(os, "nice"):
+    if sys.platform != "win32":
         os.nice(NICE)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     try:
@@ -180,13 +181,11 @@ def _follow_parent() -> None:
 @contextlib.contextmanager
 def _signals_blocked() -> Generator[None]:
     """A child that is started meanwhile receives nothing of what a terminal sends to all, not even while it loads."""
-    block: Any = getattr(signal, "pthread_sigmask", None)
-    if block is None:
+    if sys.platform == "win32":
         yield
         return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    before = block(signal.SIG_BLOCK, [getattr(signal, name) for name in names if hasattr(signal, name)])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield
     finally:
-        block(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
