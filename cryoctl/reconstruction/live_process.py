@@ -181,11 +181,11 @@ def _follow_parent() -> None:
 @contextlib.contextmanager
 def _signals_blocked() -> Generator[None]:
     """A child that is started meanwhile receives nothing of what a terminal sends to all, not even while it loads."""
-    if sys.platform == "win32":
+    if sys.platform != "win32":
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
         yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
