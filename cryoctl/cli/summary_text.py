@@ -54,10 +54,8 @@ def rows_of(summary: Mapping[str, Any]) -> Iterator[Row]:
     for met in summary.get("interlocks") or ():
         yield f"interlock {met.get('name')}", f"at {wording.duration(float(met['time_s']))}: {met.get('outcome')}"
     for said in summary.get("operator") or ():
-        yield (
-            "operator",
-            f"at {wording.duration(float(said['time_s']))}: {str(said['message']).removeprefix('operator ')}",
-        )
+        how, _, words = str(said["message"]).removeprefix("operator ").partition(": ")
+        yield "operator", f"at {wording.duration(float(said['time_s']))}: {words} {how}"
     yield from _results(summary.get("results") or {})
     for warning in summary.get("warnings") or ():
         yield "warning", " ".join(str(warning).split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryoctl.dose.current import KnownCurrent
+from dataclasses import replace
+
+from cryoctl.dose.current import KnownCurrent, nominal
 from cryoctl.dose.ledger import Deposit
 from cryoctl.engine.beam_current import Charged
 from cryoctl.runfile.exposure_table import number
@@ -23,11 +25,12 @@ def current_before(fold: RunFold, run_began_s: float) -> tuple[KnownCurrent | No
         run_began_s: the loop's time at which the run's own time was 0.
     """
     known: KnownCurrent | None = None
+    used_s = run_began_s
     since: list[Charged] = []
     for step in fold.steps.values():
         match step.step.get("is"):
             case "UseOptics":
-                known, since = None, []
+                known, since, used_s = None, [], run_began_s + step.began_s
             case "MeasureCurrent" if step.outcome == "done":
                 measured = decode(step.result)
                 assert isinstance(measured, CurrentMeasured)
@@ -39,7 +42,12 @@ def current_before(fold: RunFold, run_began_s: float) -> tuple[KnownCurrent | No
                 )
                 since = []
             case "Expose" if step.exposure is not None:
-                since.append(_charged(fold, step.exposure))
+                charged = _charged(fold, step.exposure)
+                if fold.exposures[step.exposure].done:  # else its intent holds it already
+                    ended_s = run_began_s + number(charged.row.get("time_s")) + number(charged.row.get("duration_s"))
+                    unseen_rel = (known or nominal(0.0, used_s)).unseen_rel(ended_s)
+                    charged = replace(charged, unseen_rel=unseen_rel)
+                since.append(charged)
             case _:
                 pass
     return known, since

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from cryoctl.engine.actions import Actions
@@ -185,6 +185,8 @@ class Runner:
             self._enter(standing.state)
         outcome = standing.outcome
         if lost := self._protocol.lost_by_interruption():
+            if standing.step is not None and str(standing.key) not in resumed.fold.steps:
+                self._tell_asked(standing.step, str(standing.key))  # a result without its step would be nobody's
             outcome = Interrupted(f"the run was interrupted: {', '.join(lost)} can't be driven back", lost)
         else:
             await Return(resumed, self._devices, self._desk, self._recorder, self._carry_out_beside).drive_back()
@@ -246,14 +248,17 @@ class Runner:
             await self._boundary.cross(exposes=isinstance(step, Expose))
         except InterlockRefused as error:
             forbidden = error  # the step's own result, which a resume is told again
-        asked = encode(step)
-        assert asked is not None
-        self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
+        self._tell_asked(step, key)
         try:
             outcome = forbidden or await self._step_time.carry_out(step)
         except Thrown as error:
             outcome = error
         return self._conclude(step, key, outcome)
+
+    def _tell_asked(self, step: Step[Any], key: str) -> None:
+        asked = encode(step)
+        assert asked is not None
+        self._recorder.record("step", {"key": key, "step": asked, "fp": fingerprint(asked)})
 
     def _conclude(self, step: Step[Any], key: str, outcome: Any) -> Any:
         """Journal what came of a step; the protocol is given what the journal holds, an error is raised."""
@@ -284,8 +289,3 @@ class Runner:
         self._recorder.event(
             "operator", wish.command, operator_said(told), data={"source": wish.source, "who": wish.who}
         )
-
-
-def states_of(protocol: Protocol) -> Sequence[str]:
-    """All states of a chart, the final ones last."""
-    return (*protocol.chart.states, *protocol.chart.finals)

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from cryoctl.launch.head import software
 from cryoctl.launch.paths import RunPaths
 from cryoctl.launch.preflight import look_ahead
 from cryoctl.launch.prepare import Prepared, check_fault_states, furnish, read_faults
+from cryoctl.launch.prepared_again import prepared_of
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.run import carry_through
 from cryoctl.launch.undertaking import Past, Undertaking
-from cryoctl.launch.world_copy import prepared_of
 from cryoctl.recipe.source import read_source
 from cryoctl.recipe.strict_yaml import decode
 from cryoctl.runfile.fold import RunFold
@@ -138,8 +139,7 @@ def _prepare_again(name: str, head: Mapping[str, Any], request: RunRequest) -> P
     Raises:
         BadInput: a file that the run was made from has been edited since, or another instrument was named.
     """
-    recipe_path = str(head.get("recipe_path", ""))
-    _check_unedited(name, "recipe", recipe_path, str(head["recipe_source"]), "cryoctl.recipes")
+    _check_unedited(name, Path(str(head.get("recipe_path", ""))), str(head["recipe_source"]))
     again = prepared_of(head)
     instrument = again.instrument
     if request.instrument is not None:
@@ -151,28 +151,21 @@ def _prepare_again(name: str, head: Mapping[str, Any], request: RunRequest) -> P
             )
     faults = read_faults(request.faults)
     check_fault_states(faults, again.protocol_class)
-    world = request.world if request.world is not None else _path_or_none(head.get("world"))
+    world = request.world or (Path(str(head["world"])) if head.get("world") else None)
     asked = dataclasses.replace(request, recipe=again.raw.protocol, out=Path(), seed=again.seed, world=world)
     return dataclasses.replace(again, request=asked, faults=faults)
 
 
-def _path_or_none(place: Any) -> Path | None:
-    return Path(str(place)) if place else None
-
-
-def _check_unedited(run: str, what: str, place: str, text: str, group: Any) -> None:
-    """Raises `BadInput` where the file of a recipe is there and says something else than it did."""
-    if not Path(place).is_file():
+def _check_unedited(run: str, recipe: Path, text: str) -> None:
+    """Raises `BadInput` where the recipe's file is there and says something else than it did."""
+    if not recipe.is_file():
         return  # it is gone, or a bundled one: the run holds its own copy
-    now = decode(read_source(Path(place), group)[0], Path(place).name)
-    if now != text:
-        line = next(
-            (n for n, (a, b) in enumerate(zip(now.splitlines(), text.splitlines(), strict=False), 1) if a != b),
-            min(len(now.splitlines()), len(text.splitlines())) + 1,
-        )
+    now, before = decode(read_source(recipe, "cryoctl.recipes")[0], recipe.name).splitlines(), text.splitlines()
+    if now != before:
+        line = next((n for n, lines in enumerate(zip_longest(now, before), 1) if lines[0] != lines[1]), 1)
         raise BadInput(
-            f"{what} {Path(place).name}: line {line} was edited since {run} began; a run goes on with the {what} "
-            "that it was begun with: put the file back or move it away, or begin a new run"
+            f"recipe {recipe.name}: line {line} was edited since {run} began; a run goes on with the recipe that it "
+            "was begun with: put the file back or move it away, or begin a new run"
         )
 
 

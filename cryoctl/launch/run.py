@@ -99,7 +99,7 @@ def carry_through(
             live = live_follower(prepared, dry) if undertaking.with_live else None
             for follower in followers:
                 with suppress(Exception):  # it fails again at its beginning, where that can be told
-                    getattr(follower, "named", _unasked)(paths.run_file)
+                    follower.named(paths.run_file)
             if on_control is not None:
                 on_control(operator.ask)
             session = in_own_loop(
@@ -172,7 +172,3 @@ def shared_instrument(prepared: Prepared, dry: Furnished) -> InstrumentLock | No
         return InstrumentLock.of_instrument(prepared.instrument.file.name)
     world = prepared.request.world
     return None if world is None else InstrumentLock.of_world(world)
-
-
-def _unasked(run_file: Path) -> None:
-    """A follower that does not care for the name."""

@@ -18,6 +18,7 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.launch.connecting import close_all, connect_unless_aborted
 from cryoctl.launch.going_on import catch_up, check_same_devices, interlocks_told, take_over
+from cryoctl.launch.outfitting import build_outfit
 from cryoctl.launch.paths import RunPaths
 from cryoctl.launch.person import person
 from cryoctl.launch.preflight import ON_DISK
@@ -31,9 +32,6 @@ from cryoctl.streaming.sink import Sink
 
 if TYPE_CHECKING:
     from cryoctl.streaming.live_reconstruction import LiveFollower
-
-
-from cryoctl.launch.outfitting import build_outfit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,9 +60,9 @@ def player(
         operator.open()
         furnished = undertaking.furnisher(undertaking.prepared.request.world or paths.parts.world)
         identities = furnished.identities = await connect_unless_aborted(furnished.devices, operator)
-        if undertaking.past is not None:
-            check_same_devices(undertaking.past.fold, identities)
         try:
+            if undertaking.past is not None:
+                check_same_devices(undertaking.past.fold, identities)
             with ExitStack() as closing:
                 stores = (begin if undertaking.past is None else go_on)(undertaking, paths, furnished, closing)
                 told = {name: plain(identity) for name, identity in identities.items()}
@@ -110,9 +108,8 @@ async def _play(
     resumed = None if past is None else take_over(past, furnished, outfit)
     recorder.record("session", stores.session, sync=True)
     recorder.record("identities", {"devices": identities})
-    operator.take(
-        "run", stores.session["reason"], " ".join(f"--set {one}" for one in prepared.request.overrides), person()
-    )
+    overrides = " ".join(f"--set {one}" for one in prepared.request.overrides)
+    operator.take("run" if past is None else "resume", "", overrides, person())
     for sentence in deaf:
         recorder.event("fault", "follower", sentence, "warning")
     if past is not None:

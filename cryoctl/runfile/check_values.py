@@ -119,16 +119,22 @@ def check_limit(run: Run) -> str:
 
 
 def check_truth(run: Run, compared: dict[str, float]) -> str:
-    """True dose within the limit, and nowhere above the dilated ledger where that is whole."""
+    """True dose within the limit, unless nothing could stop the beam (exit 6); nowhere above a whole dilated ledger."""
     true = np.asarray(run.truth.dose_map_e_per_a2, dtype=np.float64)
     peak, limit = float(true.max(initial=0.0)), float(run.dose.limit_e_per_a2)
-    if peak > limit * (1 + _RELATIVE) and "unconfirmed_e_per_a2" not in run.dose:
+    if peak > limit * (1 + _RELATIVE) and not _ended_unconfirmed(run):
         raise Wrong(f"the true dose reached {peak:.5g} e-/A^2, above the limit of {limit:.5g} e-/A^2")
     if "entry/recovered/ledger_whole" in run and not run.entry.recovered.ledger_whole:
         return "not compared: the journal was cut, the ledger lacks the dose of pictures whose records are lost"
     if compared["min"] < -_RELATIVE * max(peak, 1.0):
         raise Wrong(f"the dilated ledger lies {-compared['min']:.4g} e-/A^2 below the truth somewhere")
     return f"nowhere below; sums agree to {compared['sum_ratio']:.4f}"
+
+
+def _ended_unconfirmed(run: Run) -> bool:
+    """Whether a session ended with its safe state not confirmed: then nothing could stop the beam."""
+    ends = zip(run.entry.events.event, run.entry.events.name, strict=True)
+    return any(event == "end" and name == "safe-state-unconfirmed" for event, name in ends)
 
 
 def same(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], what: str) -> None:

@@ -16,6 +16,7 @@ from cryoctl.runfile.node import Node
 from cryoctl.runfile.reader import Run, open_run
 
 _LARGEST_RESULT = 1000
+_GONE = "its process is gone; `cryoctl resume` goes on with it, `cryoctl recover` makes a whole file of it, on a copy"
 
 
 def summary_of(path: str | Path) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
                 "status": run.status,
                 "exit_code": None if exit_code < 0 else exit_code,
                 "end_reason": entry.end_reason or None,
-                "message": entry.message,
+                "message": entry.message or ("" if run.packed or run.is_live else _GONE),
                 "seed": entry.seed,
                 "duration_s": entry.duration_s,
                 "wall_s": None,

@@ -135,11 +135,10 @@ def take(exposure: Expose) -> Block[tuple[Exposed, FrameRef | None]]:
             done = yield from exposure
             if done.frame is not None:
                 return done, done.frame
-            lost = "it was stopped on its way"
+            lost = f"{exposure.kind} exposure {done.exposure}: stopped on its way"
         except StepLost as error:
             lost = str(error)
-        message = f"{exposure.kind} picture of {exposure.area}: {lost}; taken again"
-        yield from Note(name=exposure.kind, message=message, level="warning")
+        yield from Note(name=exposure.kind, message=f"{lost}; the picture is taken again", level="warning")
     done = yield from exposure
     return done, done.frame
 

@@ -174,6 +174,28 @@ def test_every_prefix_of_a_journal_leads_to_the_step_that_comes_next(tmp_path: P
             assert standing.outcome is None
 
 
+def test_what_was_exposed_since_the_current_was_measured_is_remembered_at_its_worst(tmp_path: Path) -> None:
+    from cryoctl.engine.earlier_session import current_before
+
+    run = run_file(play(tmp_path))
+    records = read_journal(RunParts.beside(run).journal)
+    ends = {
+        kind: next(n for n, one in enumerate(records) if (one["k"], _kind(one)) == (kind, "record"))
+        for kind in ("intent", "exposed")
+    }
+    under_way, settled = (current_before(RunFold.of(records[: ends[kind] + 1]), 0.0)[1] for kind in ends)
+    assert len(under_way) == len(settled) == 1, "the current was measured right before it"
+    assert under_way[0].unseen_rel == 0.0, "its intent holds it already"
+    assert 0.1 < settled[0].unseen_rel < 0.2
+    assert sum(one.dose_e_per_a2 for one in under_way[0].deposits) > sum(
+        one.dose_e_per_a2 for one in settled[0].deposits
+    )
+
+
+def _kind(record: dict[str, Any]) -> str:
+    return str(record.get("row", {}).get("kind"))
+
+
 def refused(act: Callable[[], Any]) -> str:
     with pytest.raises(BadInput) as caught:
         act()
@@ -294,3 +316,49 @@ def test_the_journal_of_a_resumed_run_is_one_chain(tmp_path: Path) -> None:
     assert [one["n"] for one in records] == list(range(len(records)))
     assert result.summary["journal_head"] == records[-1]["sha"]
     assert json.loads(journal.read_bytes().splitlines()[-1])["sha"] == records[-1]["sha"]
+
+
+def test_what_can_not_be_driven_back_is_told_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contact is lost: nothing is exposed any more, and where the chart has no answer the run ends in good order."""
+    from cryoctl_protocols.series import TiltSeries
+
+    run = killed(tmp_path / "out", 300)
+    assert run is not None
+    with cryoctl.open_run(run) as opened:
+        before = len(opened.exposures.kind)
+    monkeypatch.setattr(TiltSeries, "lost_by_interruption", lambda self: ("the contact",))
+    result = resumed(run)
+    assert (result.exit_code, result.summary["end_reason"]) == (4, "target-lost")
+    assert "the contact can't be driven back" in str(result.summary["message"])
+    assert judge(run) == []
+    with cryoctl.open_run(run) as opened:
+        assert len(opened.exposures.kind) == before
+    assert "has ended" in refused(lambda: resumed(run)), "the journal holds what was thrown, and throws it again"
+
+
+def test_the_chart_answers_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from cryoctl.protocol import Transition
+    from cryoctl_protocols.edx_tomography import EdxTomography
+
+    run = killed(tmp_path / "out", 300)
+    assert run is not None
+    chart = EdxTomography.chart
+    answers = tuple(Transition(trigger="interrupted", source=state, dest="finish") for state in chart.states)
+    monkeypatch.setattr(EdxTomography, "chart", replace(chart, transitions=(*chart.transitions, *answers)))
+    monkeypatch.setattr(EdxTomography, "lost_by_interruption", lambda self: ("the contact",))
+    resumed(run)
+    records = read_journal(RunParts.beside(run).journal)
+    session = [one["k"] for one in records].index("session", 5)
+    assert next(one["state"] for one in records[session:] if one["k"] == "state") == "finish"
+
+
+def test_a_killed_run_says_what_can_be_done(tmp_path: Path) -> None:
+    from cryoctl.runfile.summary import summary_of
+
+    run = killed(tmp_path / "out", 300)
+    assert run is not None
+    assert "cryoctl resume" in summary_of(run)["message"]
+    resumed(run)
+    assert "resume" not in str(summary_of(run)["message"])

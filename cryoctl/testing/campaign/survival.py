@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from cryoctl.errors import CryoctlError
+from cryoctl.launch.recover import recover
 from cryoctl.launch.request import RunRequest
 from cryoctl.testing.campaign import judge
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict
@@ -34,25 +31,17 @@ def cryoctl_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cryoctl", *arguments]
 
 
-def answered(arguments: Sequence[str], longest_s: float = 600.0) -> tuple[int, dict[str, Any]]:
-    """Exit code and JSON object of one command."""
-    done = subprocess.run(cryoctl_command(*arguments, "--json"), capture_output=True, text=True, timeout=longest_s)
-    try:
-        return done.returncode, json.loads(done.stdout)
-    except ValueError:
-        return done.returncode, {"message": (done.stderr or done.stdout).strip()[-300:]}
-
-
 def judge_recovered(folder: CaseFolder, case: Case) -> tuple[str, ...]:
     """Sentences on what the recovered copy of a killed run lacks."""
     run_file = folder.run_file()
     if run_file is None:
         return ()
-    code, told = answered(["recover", str(run_file)])
-    out = told.get("out")
-    if code != 0 or not out:
-        return (f"recover ended with exit {code}: {told.get('message')}",)
-    copy = Path(str(out))
+    try:
+        copy = recover(run_file).out
+    except CryoctlError as error:
+        return (f"recover ended with exit {error.exit_code}: {error.message}",)
+    except Exception as error:
+        return (f"recover met an error of its own: {type(error).__name__}: {error}",)
     seen = {**of_world(case.request(folder), folder.world, copy), **of_file(copy)}
     left = Evidence(
         **seen, exit_code=0, end_reason="", acknowledged=acknowledged(folder.events), faults=case.faults, kills=1
