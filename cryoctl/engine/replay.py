@@ -5,16 +5,18 @@ Pure: nothing is moved, exposed or written. A step that differs from the journal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from cryoctl.engine.ending import Ending, EndReason
 from cryoctl.engine.exposure_row import exposed_again
 from cryoctl.engine.machine import ProtocolMachine
+from cryoctl.engine.played import Playing, played
 from cryoctl.engine.set_points import SetPoints
-from cryoctl.engine.thrown import THROWN, thrown_again, where_uncaught_leads
+from cryoctl.engine.thrown import thrown_again
 from cryoctl.errors import BadInput, CryoctlError, RunFileError, StepLost
-from cryoctl.protocol import Protocol, Steps
+from cryoctl.protocol import Protocol
 from cryoctl.runfile.fold import FoldedStep, RunFold
 from cryoctl.steps import Expose, Exposed, Step
 from cryoctl.steps.codec import decode, encode, fingerprint
@@ -27,15 +29,17 @@ _SHOWN = 110
 class Standing:
     """Where a protocol stands when its journal has been played.
 
-    `step` is what it asks for and the journal does not answer; None where the chart had come to its end. `outcome` is
-    what came of that step nevertheless, where the journal tells: its exposure was settled, or is lost. `ending` is set
-    where the run had ended without a final state.
+    `playing` waits for the answer to `step`, which the journal has not; both are None where the run had come to its
+    end. `outcome` is what came of that step nevertheless, where the journal tells: its exposure was settled, or is
+    lost. `ending` is set where the run had ended without a final state.
     """
 
     machine: ProtocolMachine
     visits: dict[str, int] = field(default_factory=dict[str, int])
     key: int = 0
-    generator: Steps | None = None
+    playing: Playing | None = None
+    entered: Callable[[str], None] = lambda state: None
+    """Called by `playing` with each state that is entered; to be set by who goes on with it."""
     step: Step[Any] | None = None
     outcome: Exposed | CryoctlError | None = None
     ending: Ending | None = None
@@ -44,6 +48,9 @@ class Standing:
     @property
     def state(self) -> str:
         return self.machine.state
+
+    def enter(self, state: str) -> None:
+        self.entered(state)
 
 
 def replay(protocol: Protocol, fold: RunFold) -> Standing:
@@ -65,39 +72,32 @@ class _Replay:
 
     def play(self) -> Standing:
         at = self._at
-        while not at.machine.ended:
-            at.visits[at.state] = at.visits.get(at.state, 0) + 1
-            trigger = self._state(getattr(self._protocol, at.state)())
-            if trigger is None:
-                return at
-            if isinstance(trigger, Ending):
-                at.ending = trigger
-                return at
-            at.machine.fire(trigger)
-        return at
-
-    def _state(self, generator: Steps) -> str | Ending | None:
-        """Its trigger; None where the journal ends within it."""
+        at.entered = self._count
+        playing = played(self._protocol, at.machine, at.enter)
         result: Any = None
         error: CryoctlError | None = None
         while True:
             try:
-                step = generator.send(result) if error is None else generator.throw(error)
-            except StopIteration as finished:
-                return str(finished.value)
-            except tuple(THROWN) as uncaught:
-                return where_uncaught_leads(self._at.machine, uncaught)
+                step = playing.send(result) if error is None else playing.throw(error)
+            except StopIteration as over:
+                at.ending = over.value
+                return at
             held = self._held(step)
             if held is None or not held.outcome:
-                self._stand(generator, step, held)
-                return None
-            self._at.key += 1
+                at.playing, at.step = playing, step
+                if held is not None and type(step).on_interrupt == "never":
+                    at.outcome = self._outcome(step, held)
+                return at
+            at.key += 1
             result, error = None, None
             if held.outcome == "done":
                 result = decode(held.result)
-                self._at.set_points.note(step, result)
+                at.set_points.note(step, result)
             else:
                 error = thrown_again(held.error or {})
+
+    def _count(self, state: str) -> None:
+        self._at.visits[state] = self._at.visits.get(state, 0) + 1
 
     def _held(self, step: Step[Any]) -> FoldedStep | None:
         """What the journal holds of the step; it must be the same one."""
@@ -111,11 +111,6 @@ class _Replay:
                 f"for {_shown(asked)}: resume with the recipe and cryoctl of the run"[:300]
             )
         return held
-
-    def _stand(self, generator: Steps, step: Step[Any], held: FoldedStep | None) -> None:
-        self._at.generator, self._at.step = generator, step
-        if held is not None and type(step).on_interrupt == "never":
-            self._at.outcome = self._outcome(step, held)
 
     def _outcome(self, step: Step[Any], held: FoldedStep) -> Exposed | CryoctlError | None:
         """Of a step that is never repeated by itself; None where it had not begun."""

@@ -23,6 +23,7 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.operator import OperatorDesk, Wish
 from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.patience import outlive
+from cryoctl.engine.played import Playing, played
 from cryoctl.engine.reconnect import Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.replay import chart_ending
@@ -30,12 +31,16 @@ from cryoctl.engine.restore import Resumed, Return
 from cryoctl.engine.securing import Securing
 from cryoctl.engine.set_points import SetPoints
 from cryoctl.engine.step_time import StepTime
-from cryoctl.engine.thrown import Thrown, outcome_of, told, where_uncaught_leads
+from cryoctl.engine.thrown import Thrown, outcome_of, told
 from cryoctl.errors import CryoctlError, InterlockRefused, Interrupted
 from cryoctl.events import operator_said
-from cryoctl.protocol import Protocol, Steps
+from cryoctl.protocol import Protocol
 from cryoctl.steps import Expose, Exposed, Step
 from cryoctl.steps.codec import decode, encode, fingerprint
+
+
+class _Reached(Exception):
+    """The state of --until is about to be entered."""
 
 
 class Runner:
@@ -151,46 +156,38 @@ class Runner:
             self.untold.append(f"{type(error).__name__}: {error}")
 
     async def _play_chart(self) -> Ending:
-        if self._resumed is not None and not self._machine.ended:
-            trigger = await self._take_up(self._resumed)
-            if isinstance(trigger, Ending):
-                return trigger
-            self._machine.fire(trigger)
-        while not self._machine.ended:
-            state = self._machine.state
-            if self._until and state == self._until:
-                return Ending(EndReason.CONDITION, f"stopped on entering {state}, as asked by --until")
-            self._enter(state)
-            trigger = await self._play_state(getattr(self._protocol, state)())
-            if isinstance(trigger, Ending):
-                return trigger
-            self._machine.fire(trigger)
+        try:
+            if self._resumed is None:
+                ending = await self._play(played(self._protocol, self._machine, self._enter))
+            else:
+                ending = await self._take_up(self._resumed)
+        except _Reached as reached:
+            return Ending(EndReason.CONDITION, f"stopped on entering {reached}, as asked by --until")
+        if ending is not None:
+            return ending
         self._enter(self._machine.state)
         ending = chart_ending(self._protocol, self._machine.state)
         secured_by = self._boundary.secured_by
         return Ending(ending.reason, secured_by) if secured_by and ending.reason is EndReason.INTERLOCK else ending
 
-    async def _take_up(self, resumed: Resumed) -> str | Ending:
+    async def _take_up(self, resumed: Resumed) -> Ending | None:
         """Go on where the journal ends: what is certain of the step under way is told first, the instrument is driven
         back, and the protocol is answered as if nothing had been."""
         standing = resumed.standing
-        if standing.ending is not None:
+        if standing.playing is None or standing.step is None:
             return standing.ending
-        assert standing.generator is not None
-        self._visits[standing.state] -= 1
-        if sum(self._visits.values()) < resumed.states_told:
-            self._visits[standing.state] += 1
-            self._desk.state = standing.state
-        else:
-            self._enter(standing.state)
+        standing.entered = self._enter
+        self._desk.state = standing.state
+        if sum(self._visits.values()) > resumed.states_told:
+            self._tell_state(standing.state)
         outcome = standing.outcome
         if lost := self._protocol.lost_by_interruption():
-            if standing.step is not None and str(standing.key) not in resumed.fold.steps:
+            if str(standing.key) not in resumed.fold.steps:
                 self._tell_asked(standing.step, str(standing.key))  # a result without its step would be nobody's
             outcome = Interrupted(f"the run was interrupted: {', '.join(lost)} can't be driven back", lost)
         else:
             await Return(resumed, self._devices, self._desk, self._recorder, self._carry_out_beside).drive_back()
-        return await self._play_state(standing.generator, standing.step, outcome)
+        return await self._play(standing.playing, standing.step, outcome)
 
     async def _carry_out_beside(self, step: Step[Any]) -> Any:
         """A step that the protocol did not ask for; its key has the session before the point."""
@@ -198,18 +195,24 @@ class Runner:
         return await self._carry_out(step, f"r{self._resumed.session if self._resumed else 0}.{self._beside}")
 
     def _enter(self, state: str) -> None:
-        visit = self._visits[state] = self._visits.get(state, 0) + 1
-        label = self._protocol.chart.labels.get(state, state.replace("_", " "))
+        if state == self._until:
+            raise _Reached(state)
+        self._visits[state] = self._visits.get(state, 0) + 1
         self._desk.state = state
+        self._tell_state(state)
+
+    def _tell_state(self, state: str) -> None:
+        visit = self._visits[state]
+        label = self._protocol.chart.labels.get(state, state.replace("_", " "))
         self._recorder.record("state", {"state": state, "label": label})
         self._recorder.event("state", state, label, data={"visit": visit})
         for hook in self._outfit.on_state:
             hook(state, visit)
 
-    async def _play_state(
-        self, generator: Steps, asked: Step[Any] | None = None, outcome: Exposed | CryoctlError | None = None
-    ) -> str | Ending:
-        """Play a state to its trigger.
+    async def _play(
+        self, playing: Playing, asked: Step[Any] | None = None, outcome: Exposed | CryoctlError | None = None
+    ) -> Ending | None:
+        """Carry out what a protocol asks for, to its end (see `played`).
 
         Args:
             asked: what an earlier session was asked for last.
@@ -219,11 +222,9 @@ class Runner:
         while True:
             if step is None:
                 try:
-                    step = generator.send(result) if error is None else generator.throw(error)
-                except StopIteration as finished:
-                    return finished.value
-                except Thrown as uncaught:
-                    return where_uncaught_leads(self._machine, uncaught)
+                    step = playing.send(result) if error is None else playing.throw(error)
+                except StopIteration as over:
+                    return over.value
             result, error = None, None
             try:
                 if outcome is not None:
@@ -234,7 +235,7 @@ class Runner:
                 error = thrown
             except BaseException:
                 with contextlib.suppress(Exception):  # a protocol that yields in `finally` must not hide the reason
-                    generator.close()
+                    playing.close()
                 raise
             step, outcome = None, None
 

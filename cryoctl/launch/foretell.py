@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.engine.machine import ProtocolMachine
-from cryoctl.engine.thrown import THROWN
+from cryoctl.engine.played import played
+from cryoctl.engine.thrown import Thrown
 from cryoctl.errors import CryoctlError
 from cryoctl.launch.prepare import Furnished
 from cryoctl.launch.stated_instrument import StatedInstrument
-from cryoctl.protocol import Steps
 
 MOST_STEPS = 12000
 """Some 900 tilts. What is left then takes as long as its part of the whole, by the protocol's own word."""
+
+
+class _Reached(Exception):
+    """The state where the forecast ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,29 +69,24 @@ def _play(furnished: Furnished, instrument: StatedInstrument, until: str) -> tup
     given = furnished.protocol
     protocol = type(given)(given.parameters, given.facts)
     machine = ProtocolMachine(protocol)
-    steps = 0
-    while not machine.ended and machine.state != until:
-        generator: Steps = getattr(protocol, machine.state)()
-        result: Any = None
-        error: CryoctlError | None = None
-        while True:
-            try:
-                step = generator.send(result) if error is None else generator.throw(error)
-            except StopIteration as finished:
-                trigger = str(finished.value)
-                break
-            except tuple(THROWN) as uncaught:
-                trigger, _ = THROWN[type(uncaught)]
-                break
-            if steps >= MOST_STEPS and instrument.progress > 0.0:
-                return instrument.progress, ""
-            steps += 1
-            result, error = None, None
-            try:
-                result = instrument.answer(step)
-            except tuple(THROWN) as thrown:
-                error = thrown
-        if not machine.can(trigger):
+
+    def entered(state: str) -> None:
+        if state == until:
+            raise _Reached
+
+    playing = played(protocol, machine, entered)
+    result: Any = None
+    error: CryoctlError | None = None
+    for steps in count():
+        try:
+            step = playing.send(result) if error is None else playing.throw(error)
+        except (StopIteration, _Reached):
             break
-        machine.fire(trigger)
+        if steps >= MOST_STEPS and instrument.progress > 0.0:
+            return instrument.progress, ""
+        result, error = None, None
+        try:
+            result = instrument.answer(step)
+        except Thrown as thrown:
+            error = thrown
     return 1.0, protocol.chart.finals.get(machine.state, "")

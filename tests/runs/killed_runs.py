@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import cryoctl
+from cryoctl.errors import BadInput
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.resume import resume
 from cryoctl.runfile.check import check_run
@@ -103,3 +105,11 @@ def judge(run: Path) -> list[str]:
         if not opened.truth.final.beam_blanked:
             wrong.append("the beam is open")
     return wrong
+
+
+def refused(act: Callable[[], Any]) -> str:
+    """The sentence with which something was refused."""
+    with pytest.raises(BadInput) as caught:
+        act()
+    assert len(caught.value.message) <= 300
+    return caught.value.message
