@@ -17,17 +17,21 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
 from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
-from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
-from cryoctl_simulators.world import column, goniometer
+from cryoctl_simulators.settings import BeamSettings, HolderSettings, NeedleSettings, Settings, StageSettings
+from cryoctl_simulators.world import column, goniometer, piezo_needle
+from cryoctl_simulators.world.cell import Cell
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
+from cryoctl_simulators.world.needle_contact import NeedleContact
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
+from cryoctl_simulators.world.piezo_needle import HiddenNeedle, PiezoNeedle
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
-from cryoctl_simulators.world.specimen_check import check_specimen, differing
+from cryoctl_simulators.world.specimen import Place, Specimen
+from cryoctl_simulators.world.specimen_check import check_specimen, differing, kind_of
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -146,7 +150,8 @@ class World:
             self._check_same_specimen(path, self.file)
         else:
             header = self._header(stage, beam)
-            specs = _specs(beam) | Sample.specs(_grid_shape(beam))
+            shape = _grid_shape(beam)
+            specs = _specs(beam) | Sample.specs(shape) | kind_of(header["specimen"]).specs(shape)
             self.file = WorldFile.create(path, header, specs) if path else WorldFile.in_memory(header, specs)
         self._furnish(stage, beam)
         self._opened = True
@@ -167,8 +172,13 @@ class World:
             "specimen": self._specimen_fields(),
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
+            "needle": self._drawn_needle(hidden),
             "dose_pixel_m": beam.dose_pixel_m,
         }
+
+    def _drawn_needle(self, hidden: bool) -> dict[str, Any]:
+        settings = self._of("needle", NeedleSettings)
+        return asdict(piezo_needle.draw(settings, self.seed, hidden, part(self.given, "needle")))
 
     def _check_same_specimen(self, path: Path, file: WorldFile) -> None:
         there, wanted = file.header["specimen"], self._specimen_fields()
@@ -182,7 +192,7 @@ class World:
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header
         record = file.record
-        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run", "inserted"):
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "contact", "run", "inserted"):
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
@@ -196,8 +206,17 @@ class World:
         self.dose = DoseTruth(file.arrays["dose"], float(header["dose_pixel_m"]), beam.tail_m, beam.tail_fraction)
         self.frames = FrameLog(file.arrays["frames"], record["run"])
         tail = (beam.tail_m, beam.tail_fraction)
-        drawn_from = int(header["specimen_seed"])
-        self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
+        self.sample: Specimen = kind_of(header["specimen"]).make(
+            Place(
+                fields=header["specimen"],
+                seed=int(header["specimen_seed"]),
+                arrays=file.arrays,
+                grid=self.dose.grid,
+                record=record["sample"],
+                tail=tail,
+            )
+        )
+        self.contact = self._needle_beside(self.sample)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
@@ -210,6 +229,21 @@ class World:
         if self.context.shared.get("attended", True):
             self.column.record["valves_open"] = True
         self.commit()
+
+    def _needle_beside(self, specimen: Specimen) -> NeedleContact | None:
+        """None where the instrument has no needle."""
+        settings, record = self.settings.get("needle"), self.file.record
+        if not isinstance(settings, NeedleSettings):
+            return None
+        drawn = self.file.header.get("needle") or self._drawn_needle(bool(self.file.header["hidden_draws"]))
+        hidden = HiddenNeedle(**{name: tuple(one) if isinstance(one, list) else one for name, one in drawn.items()})
+        needle = PiezoNeedle(settings, hidden, record["needle"], int(self.file.header["seed"]))
+        return NeedleContact(needle, specimen, record["contact"])
+
+    @property
+    def cell(self) -> Cell | None:
+        """What a biasing source is wired to; None where the specimen is none that a voltage could do anything to."""
+        return self.contact if self.contact is not None and self.sample.has_cell else None
 
     def _begin_session(self, record: dict[str, Any]) -> None:
         """The world's time goes on where it was left; for a resumed run at that run's own time, if that is later."""
