@@ -20,7 +20,7 @@ _SUBDIVISION = 4
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of a picture around a place: offsets (rows [y, 1], columns [1, x]) of its pixels from there in pixels."""
+    """A rectangle of a picture around a place: offsets (rows [y, 1], columns [1, x]) of its pixels from there."""
 
     rows: slice
     columns: slice

@@ -18,54 +18,33 @@ from cryoctl_simulators.optics.layered_picture import Layer, scattered_share
 from cryoctl_simulators.optics.rounded_shapes import overlap_of_circles
 from cryoctl_simulators.settings import EdxSettings, ImageDetectorSettings
 from cryoctl_simulators.specimens.coated_particles import (
-    MOST_PARTICLES,
     CoatedParticlesParameters,
     HalfGrid,
     Particle,
-    load_coated_particles,
 )
 from cryoctl_simulators.specimens.phases import ELEMENTS
-from cryoctl_simulators.world import particle_truth
-from cryoctl_simulators.world.cell import Connection
+from cryoctl_simulators.world import particle_cell, particle_truth
 from cryoctl_simulators.world.column import ScanFrame
 from cryoctl_simulators.world.detector_physics import edx_detector, haadf_detector
 from cryoctl_simulators.world.dose_truth import Patch
-from cryoctl_simulators.world.frame_log import FRAME_LOG
-from cryoctl_simulators.world.lithiation import Reaction, area_ratio, drive, front_time_s, reacted
+from cryoctl_simulators.world.lithiation import Reaction, area_ratio, reacted
 from cryoctl_simulators.world.needle_shape import gap_to_edge_m, gap_to_sphere, gaps_to_spheres
-from cryoctl_simulators.world.overrides import flatten, nested
-from cryoctl_simulators.world.particle_pictures import Canvas, SeenParticle, as_in_its_middle, defocus_m
-from cryoctl_simulators.world.reaction_log import REACTION_LOG, ReactionLog
+from cryoctl_simulators.world.particle_pictures import (
+    LITHIUM,
+    Canvas,
+    SeenParticle,
+    as_in_its_middle,
+    defocus_m,
+    haadf_weights,
+)
+from cryoctl_simulators.world.pushing import pushed_apart
+from cryoctl_simulators.world.reaction_log import ReactionLog
 from cryoctl_simulators.world.specimen import Hold, Near, Place
-from cryoctl_simulators.world.world_file import ArraySpec
 
 if TYPE_CHECKING:
     from cryoctl_simulators.world.needle_contact import NeedleContact
 
 FloatArray = npt.NDArray[np.float64]
-_LITHIUM = "lithium"
-_PUSHES = 3
-
-
-class CoatedParticlesKind:
-    """`coated-particles`; its fields are those of coated_particles.yaml."""
-
-    def specs(self, shape: tuple[int, int]) -> dict[str, ArraySpec]:
-        """The reaction's course, and each particle's area in each scan frame."""
-        return {"reaction": REACTION_LOG, "particle_area": ((FRAME_LOG[0][0], MOST_PARTICLES), "<f4")}
-
-    def check(self, fields: Mapping[str, Any]) -> None:
-        _parameters(fields)
-
-    def resolved(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return flatten(_parameters(fields).model_dump())
-
-    def make(self, place: Place) -> CoatedParticles:
-        return CoatedParticles(place)
-
-
-def _parameters(fields: Mapping[str, Any]) -> CoatedParticlesParameters:
-    return load_coated_particles(nested({key: value for key, value in fields.items() if key not in ("name", "kind")}))
 
 
 class CoatedParticles:
@@ -76,8 +55,8 @@ class CoatedParticles:
 
     has_cell = True
 
-    def __init__(self, place: Place) -> None:
-        self.parameters = _parameters(place.fields)
+    def __init__(self, parameters: CoatedParticlesParameters, place: Place) -> None:
+        self.parameters = parameters
         self.half_grid = HalfGrid(self.parameters, place.seed)
         self.law = self.parameters.lithiation
         self.record = place.record
@@ -111,7 +90,7 @@ class CoatedParticles:
     def scattered(self, frame: ScanFrame, settings: ImageDetectorSettings) -> tuple[FloatArray, HaadfDetector]:
         detector = haadf_detector(settings, frame.voltage_v, frame.convergence_rad, self._place.tail)
         still, time_s = as_in_its_middle(frame), frame.middle_s
-        weights = _haadf_weights(self.parameters, detector)
+        weights = haadf_weights(self.parameters, detector)
         layers = [Layer(self._paint_grid(still, weights, time_s), defocus_m(still, 0.0))]
         if self._contact is not None:
             apex = self._contact.needle.apex_m(time_s)
@@ -127,7 +106,7 @@ class CoatedParticles:
         atoms = np.zeros((len(ELEMENTS), *frame.shape), dtype=np.float32)
         densities = {name: one.atoms_per_m3() for name, one in self.parameters.materials.items()}
         for index, element in enumerate(ELEMENTS):
-            weights = {name: one.get(element, 0.0) for name, one in densities.items()} | {_LITHIUM: 0.0}
+            weights = {name: one.get(element, 0.0) for name, one in densities.items()} | {LITHIUM: 0.0}
             if any(weights.values()):
                 atoms[index] = self._paint_grid(still, weights, time_s)
         electrons = frame.current_a * frame.dwell_s / elementary_charge
@@ -136,7 +115,7 @@ class CoatedParticles:
     def _paint_grid(self, still: ScanFrame, weights: Mapping[str, float], time_s: float) -> FloatArray:
         canvas = Canvas(still, weights)
         canvas.grid(self.half_grid.edge, self.parameters.grid, self._place.seed)
-        lithium = weights[_LITHIUM] / weights["silicon"] if weights["silicon"] else 0.0
+        lithium = weights[LITHIUM] / weights["silicon"] if weights["silicon"] else 0.0
         canvas.particles(self.seen(time_s, lithium))
         return canvas.total
 
@@ -182,8 +161,7 @@ class CoatedParticles:
         return min(1.0, (time_s - broken_s) / opening_s) if opening_s > 0 else 1.0
 
     def places_m(self, time_s: float) -> FloatArray:
-        """Middles [particle, 3]: the touched one goes with the needle and gives way to its own growth; what grows pushes
-        its neighbours on."""
+        """Middles [particle, 3]: what is touched goes with the needle, gives way to its growth, and pushes others."""
         places = np.array([state["place_m"] for state in self.record["particles"]])
         radii = self.radii_m(time_s)
         contact = self._contact
@@ -192,14 +170,8 @@ class CoatedParticles:
             apex = contact.needle.apex_m(time_s)
             _, away = gap_to_sphere(contact.needle.hidden, apex, places[touched], self.record["touched_radius_m"])
             places[touched] += away * (radii[touched] - self.record["touched_radius_m"] + contact.push_m(time_s))
-        firm = np.array([number == touched or self.reactions[number].begun for number in range(len(places))])
-        for _ in range(_PUSHES):
-            for one, other in _overlapping(places, radii):
-                fixed, pushed = (one, other) if firm[one] or not firm[other] else (other, one)
-                way = places[pushed] - places[fixed]
-                far = float(np.linalg.norm(way))
-                places[pushed] = places[fixed] + way / far * (radii[one] + radii[other])
-        return places
+        firm = [number == touched or self.reactions[number].begun for number in range(len(places))]
+        return pushed_apart(places, radii, firm)
 
     def seen(self, time_s: float, lithium: float = 0.0) -> list[SeenParticle]:
         """How each looks; `lithium` is the strength of an atom of it over that of a silicon atom."""
@@ -286,43 +258,33 @@ class CoatedParticles:
         _, away = gap_to_sphere(contact.needle.hidden, contact.needle.apex_m(time_s), place, before)
         state["place_m"] = [float(value) for value in place + away * (float(self.radii_m(time_s)[body]) - before)]
 
-    def react(
-        self, body: int, between_s: tuple[float, float], voltage_v: float, slope_v_per_s: float, oxide_m: float
-    ) -> None:
+    def react(self, body: int, between_s: tuple[float, float], voltage_v: float) -> None:
         reaction = self.reactions[body]
         before = reaction.state["q"]
-        ends = reaction.run(*between_s, voltage_v, slope_v_per_s, oxide_m)
+        ends = reaction.run(*between_s, voltage_v, self._oxide_m)
         if reaction.begun:
             self.log.add(body, between_s[0], before)
             for time_s, q in ends:
                 self.log.add(body, time_s, q)
 
-    def connection(self, touching: int | str | None, voltage_v: float | None, time_s: float) -> Connection:
+    def circuit(self, touching: int | str | None, voltage_v: float) -> tuple[float, float]:
         cell = self.parameters.cell
         if touching is None:
-            return Connection(kind="open", open_circuit_v=math.nan, resistance_ohm=math.inf)
+            return (0.0, math.inf)
         if isinstance(touching, str):
-            return Connection(kind="short", open_circuit_v=0.0, resistance_ohm=cell.short_ohm)
-        resistance = cell.contact_ohm if cell.conducts else cell.leakage_ohm
-        current = 0.0 if voltage_v is None else self._reaction_a(touching, voltage_v)
-        return Connection(
-            kind="particle", open_circuit_v=cell.open_circuit_v, resistance_ohm=resistance, reaction_a=current
+            return (0.0, cell.short_ohm)
+        current_a = particle_cell.reaction_a(
+            self.reactions[touching], voltage_v, self._oxide_m, self.capacity_c(touching)
         )
+        return (cell.open_circuit_v, particle_cell.resistance_ohm(cell, voltage_v, current_a))
+
+    @property
+    def _oxide_m(self) -> float:
+        return self._contact.needle.hidden.lixo_m if self._contact is not None else 0.0
 
     def capacity_c(self, number: int) -> float:
         """Charge of all the ions that its core takes up."""
-        silicon = self.parameters.materials["silicon"].atoms_per_m3()["Si"]
-        core_m3 = 4 / 3 * math.pi * self.particles[number].core_radius_m ** 3
-        return elementary_charge * self.parameters.ions[self.parameters.ion].atoms * silicon * core_m3
-
-    def _reaction_a(self, number: int, voltage_v: float) -> float:
-        reaction = self.reactions[number]
-        oxide_m = self._contact.needle.hidden.lixo_m if self._contact is not None else 0.0
-        speed = drive(voltage_v, self.parameters.cell, oxide_m, reaction.begun) / front_time_s(self.law)
-        q = reaction.state["q"]
-        if (speed > 0 and q >= 1) or (speed < 0 and q <= reaction.least_q()):
-            return 0.0
-        return self.capacity_c(number) * 3 * (1 - q) ** 2 * speed
+        return particle_cell.capacity_c(self.parameters, self.particles[number])
 
 
 @lru_cache(maxsize=64)
@@ -332,20 +294,3 @@ def _outline(bulge: float, bulge_radius: float) -> float:
         return math.pi
     out = 1 - bulge_radius + bulge
     return math.pi * (1 + bulge_radius**2) - overlap_of_circles(out, 1.0, bulge_radius)
-
-
-def _overlapping(places: FloatArray, radii: FloatArray) -> list[tuple[int, int]]:
-    far = np.linalg.norm(places[:, None] - places[None], axis=2)
-    met = far < (radii[:, None] + radii[None]) * (1 - 1e-9)
-    return [(int(one), int(other)) for one, other in np.argwhere(np.triu(met, 1))]
-
-
-def _haadf_weights(parameters: CoatedParticlesParameters, detector: HaadfDetector) -> dict[str, float]:
-    """Scattering events into the detector a metre of each material, and of lithium as dense as the atoms of silicon."""
-    atoms = {name: one.atoms_per_m3() for name, one in parameters.materials.items()}
-    weights = {
-        name: sum(density * detector.cross_section_m2(element) for element, density in one.items())
-        for name, one in atoms.items()
-    }
-    ion = {"lithium": "Li", "sodium": "Na"}[parameters.ion]
-    return weights | {_LITHIUM: atoms["silicon"]["Si"] * detector.cross_section_m2(ion)}

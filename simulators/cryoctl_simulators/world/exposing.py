@@ -95,7 +95,7 @@ def finish_pending(world: World) -> None:
 def _note(world: World, frame: ScanFrame) -> None:
     """It stands in the log, with what the specimen was like half-way through."""
     if world.contact is not None:
-        world.contact.look(max(world.time_s, frame.middle_s))
+        world.contact.look(world.time_s)
     world.sample.note_frame(world.frames.logged, frame.middle_s)
     world.frames.add(frame)
 

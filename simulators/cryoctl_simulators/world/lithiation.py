@@ -1,4 +1,4 @@
-"""What a voltage does to one coated particle: how far the reaction is, how large the particle, whether its coating holds.
+"""What a voltage does to a coated particle: how far its reaction is, how large it is, whether its coating holds.
 
 A reaction front runs at constant speed from the surface to the middle: after the share q of its time 1 - (1 - q)^3 of
 the core has taken up ions, and the projected area has grown by that share of its final expansion. So half of the
@@ -20,7 +20,6 @@ from cryoctl_simulators.specimens.coated_particles import CellParameters, Coatin
 Array = npt.NDArray[np.float64]
 HALF = 1 - 0.5 ** (1 / 3)
 """q at which half of the core has reacted."""
-_RAMP_STEP_V = 0.02
 
 
 def reacted(q: npt.ArrayLike) -> Array:
@@ -60,8 +59,7 @@ def drive(voltage_v: float, cell: CellParameters, oxide_m: float, begun: bool) -
 class Reaction:
     """One particle's; `state` is its part of the world's record.
 
-    It is advanced from one time to the next under a voltage that is constant or rises evenly. What comes out does not
-    depend on how often it is looked at, but for ramps, which are cut into steps of 20 mV.
+    It is advanced from one time to the next under a constant voltage; how often makes no difference.
     """
 
     def __init__(self, law: CoatingParameters, cell: CellParameters, state: dict[str, Any]) -> None:
@@ -75,18 +73,9 @@ class Reaction:
     def begun(self) -> bool:
         return self.state["onset_s"] is not None
 
-    def run(
-        self, from_s: float, to_s: float, voltage_v: float, slope_v_per_s: float, oxide_m: float
-    ) -> list[tuple[float, float]]:
-        """Advance it; returns (time, q) at the ends of pieces in which q changed evenly."""
-        lasts_s = to_s - from_s
-        pieces = max(1, math.ceil(abs(slope_v_per_s) * lasts_s / _RAMP_STEP_V))
-        ends: list[tuple[float, float]] = []
-        for number in range(pieces):
-            began_s, ended_s = from_s + lasts_s * number / pieces, from_s + lasts_s * (number + 1) / pieces
-            middle_v = voltage_v + slope_v_per_s * (0.5 * (began_s + ended_s) - from_s)
-            ends += self._piece(began_s, ended_s, drive(middle_v, self.cell, oxide_m, self.begun))
-        return ends
+    def run(self, from_s: float, to_s: float, voltage_v: float, oxide_m: float) -> list[tuple[float, float]]:
+        """Advance it under a constant voltage; returns (time, q) at the ends of pieces in which q changed evenly."""
+        return self._piece(from_s, to_s, drive(voltage_v, self.cell, oxide_m, self.begun))
 
     def _piece(self, from_s: float, to_s: float, speed: float) -> list[tuple[float, float]]:
         state, front_s = self.state, front_time_s(self.law)

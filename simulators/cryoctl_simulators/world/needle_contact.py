@@ -1,20 +1,20 @@
 """Needle and specimen: how far apart they are, what happens when they meet, and the cell that they then are.
 
-They are looked at whenever something acts on them or wants to see them. What drifted meanwhile is made up for: the moment
-at which drift closed or opened a contact is sought between two looks, so that what happens does not hang on how often
-anybody looks.
+They are looked at whenever something acts on them or wants to see them. What drifted meanwhile is made up for: the
+moment at which drift closed or opened a contact is sought between two looks, so that what happens does not hang on how
+often anybody looks.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl_simulators.world.cell import Connection
 from cryoctl_simulators.world.piezo_needle import PiezoNeedle
 from cryoctl_simulators.world.specimen import Specimen
 
@@ -25,6 +25,8 @@ _SPACING_M = 5e-9
 _MOST_SAMPLES = 400
 _HALVINGS = 40
 _MOST_TOUCHES = 200
+_STEP_S = 0.5
+"""Between so long a source may take voltage and resistance as they are."""
 _GROWS_M = 2e-6
 """No specimen comes so far towards the needle by itself."""
 
@@ -33,7 +35,7 @@ class NeedleContact:
     """`record` is its part of the world's record.
 
     `touching` in it is a particle's number, `grid`, or None; `touches` lists (time, what) of each beginning and end,
-    `met_m` is where the apex was when it first touched a particle.
+    `met_m` is where the apex was when it first touched a particle, `voltage_v` what was applied last.
     """
 
     def __init__(self, needle: PiezoNeedle, specimen: Specimen, record: dict[str, Any]) -> None:
@@ -42,7 +44,9 @@ class NeedleContact:
         self.record = record
         if not record:
             record |= {"touching": None, "seen_s": 0.0, "collisions": 0, "max_indentation_m": 0.0, "max_overlap_m": 0.0}
-            record |= {"touches": [], "met_m": None, "voltage_v": None, "slope_v_per_s": 0.0, "applied_s": 0.0}
+            record |= {"touches": [], "met_m": None, "voltage_v": 0.0}
+        self.power: Callable[[float], None] = lambda time_s: None
+        """Brings a source that is wired to it to a time, by `carry`."""
         self._clear: tuple[Place, float] | None = None
         specimen.meet(self)
 
@@ -82,26 +86,7 @@ class NeedleContact:
             self.record["collisions"] += 1
             self._note_depth(min(depth, _STOPS_M), apex)
 
-    def apply(self, time_s: float, voltage_v: float | None, slope_v_per_s: float = 0.0) -> None:
-        """See `cryoctl_simulators.world.cell`."""
-        self.look(time_s)
-        self.record |= {"voltage_v": voltage_v, "slope_v_per_s": slope_v_per_s, "applied_s": time_s}
-
     # What is seen
-
-    def connection(self, time_s: float) -> Connection:
-        """See `cryoctl_simulators.world.cell`."""
-        self.look(time_s)
-        return self.specimen.connection(self.record["touching"], self.voltage_v(time_s), time_s)
-
-    def voltage_v(self, time_s: float) -> float | None:
-        """What is at the terminals."""
-        voltage_v = self.record["voltage_v"]
-        return (
-            None
-            if voltage_v is None
-            else voltage_v + self.record["slope_v_per_s"] * (time_s - self.record["applied_s"])
-        )
 
     def gap_m(self, time_s: float) -> float:
         """Distance of the surfaces; in contact the indentation, negative."""
@@ -119,16 +104,39 @@ class NeedleContact:
         return hold.push_share * min(max(self.overlap_m(time_s), -hold.adhesion_m), hold.push_m)
 
     def look(self, time_s: float) -> None:
-        """Bring contact and reaction to this time."""
+        """Bring source, contact and reaction to this time."""
+        self.power(time_s)
+        self._look(time_s)
+
+    def _look(self, time_s: float) -> None:
         record = self.record
         since_s = record["seen_s"]
         while since_s < time_s:
-            until_s = time_s
-            if self._parts(time_s):
-                until_s = self._moment(since_s, time_s)
-            self._react(since_s, until_s)
+            until_s = self._moment(since_s, time_s) if self._parts(time_s) else time_s
             record["seen_s"] = since_s = until_s
             self._settle(until_s)
+
+    # The cell that a source is wired to (`cryoctl_simulators.world.cell`)
+
+    @property
+    def step_s(self) -> float:
+        return math.inf if self.record["touching"] is None else _STEP_S
+
+    def emf_v(self, time_s: float) -> float:
+        return self.specimen.circuit(self.record["touching"], self.record["voltage_v"])[0]
+
+    def resistance_ohm(self, time_s: float) -> float:
+        return self.specimen.circuit(self.record["touching"], self.record["voltage_v"])[1]
+
+    def carry(self, since_s: float, until_s: float, voltage_v: float, current_a: float) -> None:
+        """What the voltage does while a particle is touched."""
+        self._look(until_s)
+        self.record["voltage_v"] = voltage_v
+        touches = self.record["touches"]
+        for (began_s, what), (ended_s, _) in pairwise([*touches, [math.inf, None]]):
+            low, high = max(since_s, began_s), min(until_s, ended_s)
+            if isinstance(what, int) and low < high:
+                self.specimen.react(what, (low, high), voltage_v)
 
     # Mechanics
 
@@ -235,10 +243,3 @@ class NeedleContact:
     def _indentation_m(self, overlap_m: float, body: int | None = None) -> float:
         hold = self.specimen.hold(self.particle if body is None else body)
         return max(0.0, overlap_m) - hold.push_share * min(max(0.0, overlap_m), hold.push_m)
-
-    def _react(self, since_s: float, until_s: float) -> None:
-        voltage_v = self.voltage_v(since_s)
-        if self.particle is not None and voltage_v is not None and until_s > since_s:
-            oxide_m = self.needle.hidden.lixo_m
-            slope = self.record["slope_v_per_s"]
-            self.specimen.react(self.particle, (since_s, until_s), voltage_v, slope, oxide_m)

@@ -22,7 +22,7 @@ def gap_to_sphere(needle: HiddenNeedle, apex_m: Place, middle_m: Place, radius_m
 
 
 def gaps_to_spheres(needle: HiddenNeedle, apex_m: Place, middles_m: Place, radii_m: Place) -> tuple[Place, Place]:
-    """Distances [n] of the surfaces (m), negative where they overlap, and unit vectors [n, 3] from needle to spheres."""
+    """Distances [n] of the surfaces (m), below 0 where they overlap, and unit vectors [n, 3] from needle to spheres."""
     axis, rounding = np.array(needle.axis), needle.outer_radius_m
     from_tip = middles_m - (apex_m + axis * rounding)
     along = from_tip @ axis
@@ -39,7 +39,7 @@ def gaps_to_spheres(needle: HiddenNeedle, apex_m: Place, middles_m: Place, radii
 def gap_to_edge_m(
     needle: HiddenNeedle, apex_m: Place, edge: Edge, behind_m: float, between_m: tuple[float, float]
 ) -> float:
-    """Distance (m) of the rounded apex from a sheet that ends `behind_m` behind the edge and lies between two heights."""
+    """Distance (m) of the rounded apex from a sheet that ends `behind_m` behind the edge, between two heights."""
     x, y, z = (float(value) for value in apex_m + np.array(needle.axis) * needle.outer_radius_m)
     above = max(z - between_m[1], between_m[0] - z, 0.0)
     ahead = x + behind_m

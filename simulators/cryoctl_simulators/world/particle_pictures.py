@@ -1,4 +1,4 @@
-"""What a scan frame sees of a half-cut grid, its particles and the needle: thickness along the beam, at its own pixels."""
+"""What a scan frame sees of a half-cut grid, its particles and a needle: thickness along the beam, at its pixels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from cryoctl_simulators.optics.haadf import HaadfDetector
 from cryoctl_simulators.optics.rounded_shapes import cone_radius, mean_chord, reach_px, sphere, window
-from cryoctl_simulators.specimens.coated_particles import Edge, GridParameters
+from cryoctl_simulators.specimens.coated_particles import CoatedParticlesParameters, Edge, GridParameters
 from cryoctl_simulators.world.column import ScanFrame
 from cryoctl_simulators.world.piezo_needle import HiddenNeedle
 
 FloatArray = npt.NDArray[np.float64]
+LITHIUM = "lithium"
 _SHAFT_M = 125e-6
 _TEXTURE_PX, _GRAIN_PX = 512, 4
 _SEEN_TEXTURE_M = 120e-9
@@ -46,6 +48,17 @@ def as_in_its_middle(frame: ScanFrame) -> ScanFrame:
     start, end = frame.content_start_m, frame.content_end_m
     middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
     return replace(frame, content_start_m=middle, content_end_m=middle)
+
+
+def haadf_weights(parameters: CoatedParticlesParameters, detector: HaadfDetector) -> dict[str, float]:
+    """Scattering events into the detector a metre of each material, and of lithium as dense as the atoms of silicon."""
+    atoms = {name: one.atoms_per_m3() for name, one in parameters.materials.items()}
+    weights = {
+        name: sum(density * detector.cross_section_m2(element) for element, density in one.items())
+        for name, one in atoms.items()
+    }
+    ion = {"lithium": "Li", "sodium": "Na"}[parameters.ion]
+    return weights | {LITHIUM: atoms["silicon"]["Si"] * detector.cross_section_m2(ion)}
 
 
 def defocus_m(frame: ScanFrame, z_m: float) -> FloatArray:
@@ -154,7 +167,7 @@ class Canvas:
     def _along(
         self, here_px: tuple[float, float], way: tuple[float, float], seen: float, needle: HiddenNeedle
     ) -> tuple[slice, slice] | None:
-        """Rows and columns that may show a needle that goes from a place on along a way (unit vector in the picture)."""
+        """Rows and columns that may show a needle from a place on along a way (unit vector in the picture)."""
         shape, px = self.frame.shape, self._px
         corners = [(r - here_px[0]) * way[0] + (c - here_px[1]) * way[1] for r in (0, shape[0]) for c in (0, shape[1])]
         if max(corners) <= 0:

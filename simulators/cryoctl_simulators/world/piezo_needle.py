@@ -1,7 +1,7 @@
 """Where the needle's apex truly is: slip-stick steps that scatter, a tube that lags, creeps and drifts.
 
-The needle stands in the holder opposite the specimen and rides with it: places are in the specimen's frame. Its axis lies
-nearly along x, the apex points to -x; +x withdraws it.
+The needle stands in the holder opposite the specimen and rides with it: places are in the specimen's frame. Its axis
+lies nearly along x, the apex points to -x; +x withdraws it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class HiddenNeedle:
     lixo_m: float
     half_angle_rad: float
     axis: tuple[float, float, float]
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> HiddenNeedle:
+        """From what `asdict` and JSON made of it."""
+        return cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()})
 
     @property
     def outer_radius_m(self) -> float:

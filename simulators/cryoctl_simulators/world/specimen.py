@@ -1,7 +1,7 @@
-"""What a specimen is to the world, whatever it is made of: a kind stands beside another without the world knowing which.
+"""What a specimen is to the world, whatever it is made of: kinds stand side by side, and the world knows none of them.
 
-A kind is chosen by the recipe's `specimen.name` where that is the name of one, or by `simulation.specimen.kind`; else it
-is the nanowire, whatever name the specimen goes by.
+A kind is chosen by the recipe's `specimen.name` where that is the name of one, or by `simulation.specimen.kind`; else
+it is the nanowire, whatever name the specimen goes by.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl_simulators.optics.edx import EdxFrame
 from cryoctl_simulators.optics.haadf import HaadfDetector
 from cryoctl_simulators.settings import EdxSettings, ImageDetectorSettings
-from cryoctl_simulators.world.cell import Connection
 from cryoctl_simulators.world.column import ScanFrame
 from cryoctl_simulators.world.dose_truth import Patch
 from cryoctl_simulators.world.world_file import ArraySpec
@@ -58,7 +57,7 @@ class Near:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """How matter gives way to a needle: by `push_share` of its way up to `push_m`, then not; and sticks to it as far."""
+    """How matter gives way to a needle, by `push_share` of its way up to `push_m`; and how far it sticks to it."""
 
     push_share: float = 0.0
     push_m: float = 0.0
@@ -117,14 +116,12 @@ class Specimen(Protocol):
 
     def part(self, body: int, time_s: float) -> None: ...
 
-    def react(
-        self, body: int, between_s: tuple[float, float], voltage_v: float, slope_v_per_s: float, oxide_m: float
-    ) -> None:
-        """A touched particle was between these times under a voltage that began so and rose so."""
+    def react(self, body: int, between_s: tuple[float, float], voltage_v: float) -> None:
+        """A touched particle was between these times at this voltage against the needle."""
         ...
 
-    def connection(self, touching: int | str | None, voltage_v: float | None, time_s: float) -> Connection:
-        """What the terminals of a source are connected to."""
+    def circuit(self, touching: int | str | None, voltage_v: float) -> tuple[float, float]:
+        """What a source sees of a contact at this voltage: its own voltage (V) and resistance (ohm; infinite: open)."""
         ...
 
 
@@ -154,12 +151,10 @@ class OutOfReach:
 
     def part(self, body: int, time_s: float) -> None: ...
 
-    def react(
-        self, body: int, between_s: tuple[float, float], voltage_v: float, slope_v_per_s: float, oxide_m: float
-    ) -> None: ...
+    def react(self, body: int, between_s: tuple[float, float], voltage_v: float) -> None: ...
 
-    def connection(self, touching: int | str | None, voltage_v: float | None, time_s: float) -> Connection:
-        return Connection(kind="open", open_circuit_v=math.nan, resistance_ohm=math.inf)
+    def circuit(self, touching: int | str | None, voltage_v: float) -> tuple[float, float]:
+        return (0.0, math.inf)
 
 
 class SpecimenKind(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 from cryoctl.errors import RecipeError
 from cryoctl.units import quoted
-from cryoctl_simulators.world.coated_particles import CoatedParticlesKind
+from cryoctl_simulators.world.coated_particles_kind import CoatedParticlesKind
 from cryoctl_simulators.world.specimen import SpecimenKind
 from cryoctl_simulators.world.wire_kind import WireKind
 

@@ -19,7 +19,6 @@ from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
 from cryoctl_simulators.settings import BeamSettings, HolderSettings, NeedleSettings, Settings, StageSettings
 from cryoctl_simulators.world import column, goniometer, piezo_needle
-from cryoctl_simulators.world.cell import Cell
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
@@ -164,7 +163,7 @@ class World:
         return {**dict(self.context.shared.get("specimen", {})), **part(self.given, "specimen")}
 
     def _header(self, stage: StageSettings, beam: BeamSettings) -> dict[str, Any]:
-        hidden = self.context.hidden_draws
+        hidden, needle = self.context.hidden_draws, self._of("needle", NeedleSettings)
         return {
             "seed": self.seed,
             "hidden_draws": hidden,
@@ -172,13 +171,9 @@ class World:
             "specimen": self._specimen_fields(),
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
-            "needle": self._drawn_needle(hidden),
+            "needle": asdict(piezo_needle.draw(needle, self.seed, hidden, part(self.given, "needle"))),
             "dose_pixel_m": beam.dose_pixel_m,
         }
-
-    def _drawn_needle(self, hidden: bool) -> dict[str, Any]:
-        settings = self._of("needle", NeedleSettings)
-        return asdict(piezo_needle.draw(settings, self.seed, hidden, part(self.given, "needle")))
 
     def _check_same_specimen(self, path: Path, file: WorldFile) -> None:
         there, wanted = file.header["specimen"], self._specimen_fields()
@@ -216,7 +211,7 @@ class World:
                 tail=tail,
             )
         )
-        self.contact = self._needle_beside(self.sample)
+        self.contact = self._needle_beside(HiddenNeedle.read(header["needle"]), seed)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
@@ -230,19 +225,16 @@ class World:
             self.column.record["valves_open"] = True
         self.commit()
 
-    def _needle_beside(self, specimen: Specimen) -> NeedleContact | None:
+    def _needle_beside(self, hidden: HiddenNeedle, seed: int) -> NeedleContact | None:
         """None where the instrument has no needle."""
         settings, record = self.settings.get("needle"), self.file.record
         if not isinstance(settings, NeedleSettings):
             return None
-        drawn = self.file.header.get("needle") or self._drawn_needle(bool(self.file.header["hidden_draws"]))
-        hidden = HiddenNeedle(**{name: tuple(one) if isinstance(one, list) else one for name, one in drawn.items()})
-        needle = PiezoNeedle(settings, hidden, record["needle"], int(self.file.header["seed"]))
-        return NeedleContact(needle, specimen, record["contact"])
+        return NeedleContact(PiezoNeedle(settings, hidden, record["needle"], seed), self.sample, record["contact"])
 
     @property
-    def cell(self) -> Cell | None:
-        """What a biasing source is wired to; None where the specimen is none that a voltage could do anything to."""
+    def cell(self) -> NeedleContact | None:
+        """What a biasing source is wired to; None where needle and specimen are no cell."""
         return self.contact if self.contact is not None and self.sample.has_cell else None
 
     def _begin_session(self, record: dict[str, Any]) -> None:
