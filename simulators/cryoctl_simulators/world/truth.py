@@ -26,6 +26,8 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     a row for each scan frame of this run of any kind, however short.
     """
     world.open()
+    if world.contact is not None:
+        world.contact.look(world.time_s)
     told: dict[str, Any] = {}
     total, everything = world.dose.on(dose_grid)
     told["dose_map_e_per_a2"] = total
