@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from cryoctl.errors import RecipeError
 from cryoctl.interfaces.beam import Optics, ScanTiming
+from cryoctl.interfaces.bias import BiasCapabilities
 from cryoctl.interfaces.recording import RecordedSeries
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.steps.base import Step
@@ -79,6 +80,8 @@ class InstrumentFacts:
     """By kind (`cryoctl.calibration.KINDS`)."""
     current_drift_rel_per_s: float = 0.0
     edx_max_energy_ev: float = 0.0
+    bias: BiasCapabilities | None = None
+    """Of the biasing source, within what the operator allows; None where there is none."""
     dose_rate_max_e_per_a2_s: float = float("inf")
     """What the operator allows on this instrument."""
     dose_known: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,9 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
 from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
-from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
-from cryoctl_simulators.world import column, goniometer
+from cryoctl_simulators.settings import BeamSettings, BiasSettings, HolderSettings, Settings, StageSettings
+from cryoctl_simulators.world import column, goniometer, source
+from cryoctl_simulators.world.cell import Cell, IdealCell
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
@@ -27,6 +29,7 @@ from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
+from cryoctl_simulators.world.source import BIAS_BUFFER, BIAS_LOG, HiddenSource, Source
 from cryoctl_simulators.world.specimen_check import check_specimen, differing
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
@@ -167,6 +170,7 @@ class World:
             "specimen": self._specimen_fields(),
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
+            "bias": asdict(source.draw(self._of("bias", BiasSettings), self.seed, hidden, self._bias_clock())),
             "dose_pixel_m": beam.dose_pixel_m,
         }
 
@@ -193,6 +197,7 @@ class World:
         self.stage = Goniometer(stage, HiddenStage(**drawn), record["stage"], seed)
         self.column = Column(beam, HiddenColumn(**header["beam"]), record["beam"], file.arrays["blanking"], seed)
         self.cold = ColdHolder(self._of("holder", HolderSettings), record["holder"])
+        self.source = self._source(header, record["bias"], seed)
         self.dose = DoseTruth(file.arrays["dose"], float(header["dose_pixel_m"]), beam.tail_m, beam.tail_fraction)
         self.frames = FrameLog(file.arrays["frames"], record["run"])
         tail = (beam.tail_m, beam.tail_fraction)
@@ -210,6 +215,29 @@ class World:
         if self.context.shared.get("attended", True):
             self.column.record["valves_open"] = True
         self.commit()
+
+    def _source(self, header: Mapping[str, Any], record: dict[str, Any], seed: int) -> Source:
+        settings: BiasSettings = self._of("bias", BiasSettings)
+        hidden = HiddenSource(**{**header["bias"], **_clock_errors(self._bias_clock())})
+        buffer, log = self.file.arrays["bias_buffer"], self.file.arrays["bias_log"]
+        made = Source(settings, hidden, record, buffer, log, seed, self._cell(settings, record))
+        made.shorted_ohm = self._shorted_ohm
+        return made
+
+    def _cell(self, settings: BiasSettings, record: dict[str, Any]) -> Cell:
+        """What the source is connected to."""
+        farads = settings.cell_capacitance_f or math.inf
+        return IdealCell(settings.cell_voltage_v, settings.cell_resistance_ohm, farads, record)
+
+    def _shorted_ohm(self) -> float | None:
+        name = next((name for name, device in self.devices.items() if device.kind == "bias"), "bias")
+        found = self.faults.find(name, "short")
+        return None if found is None else found["ohm"]
+
+    def _bias_clock(self) -> dict[str, Any]:
+        """What the recipe says of the source's clock."""
+        name = next((name for name, device in self.devices.items() if device.kind == "bias"), "bias")
+        return part(self.given, f"clocks.{name}")
 
     def _begin_session(self, record: dict[str, Any]) -> None:
         """The world's time goes on where it was left; for a resumed run at that run's own time, if that is later."""
@@ -268,6 +296,11 @@ class World:
         return tell(self, dose_grid, volume_grid)
 
 
+def _clock_errors(given: Mapping[str, Any]) -> dict[str, float]:
+    """As the recipe of this run has them, also in a world that is older."""
+    return {f"clock_{name}": float(value) for name, value in given.items()}
+
+
 def _grid_shape(beam: BeamSettings) -> tuple[int, int]:
     half_x, half_y = (round(extent / beam.dose_pixel_m) for extent in beam.dose_extent_m)
     return (2 * half_y + 1, 2 * half_x + 1)
@@ -280,5 +313,7 @@ def _specs(beam: BeamSettings) -> dict[str, ArraySpec]:
         "before": (maps, np.dtype(np.float32).str),
         "blanking": BLANK_LOG,
         "frames": FRAME_LOG,
+        "bias_buffer": BIAS_BUFFER,
+        "bias_log": BIAS_LOG,
         **PreImage.specs(_grid_shape(beam)),
     }
