@@ -137,7 +137,9 @@ class Protocol:
 
     def interlock_limits(self) -> Mapping[str, float]:
         """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel (how far
-        the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s; all optional."""
+        the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s, compliance_s (how
+        long the biasing source may be held by its own limits), probe_v and probe_a (what may be applied before a needle
+        is in contact); all optional."""
         return {}
 
     def interlock_policies(self) -> Mapping[str, str]:

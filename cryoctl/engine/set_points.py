@@ -74,8 +74,8 @@ class SetPoints:
         return step.kind in BESIDE_THE_TARGET or (step.kind in WIDE and step.target not in self.targets)
 
     def way_back(self, at: StagePosition, *, stage: bool = True) -> tuple[Step[Any], ...]:
-        """Steps that drive an instrument back, in a safe order and blanked: the source's limits and cold first, detectors
-        out of the way before the stage moves, in again after it, then the optics and their current.
+        """Steps that drive an instrument back, in a safe order and blanked: the source's limits and cold first,
+        detectors out of the way before the stage moves, in again after it, then the optics and their current.
 
         Args:
             at: where the stage stands.
