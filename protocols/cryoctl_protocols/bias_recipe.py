@@ -10,6 +10,7 @@ from cryoctl.errors import RecipeError
 from cryoctl.protocol import InstrumentFacts
 from cryoctl.steps import waveform as forms
 from cryoctl.units import Amperes, Seconds, StrictModel, Volts, VoltsPerSecond
+from cryoctl_protocols.parameters import Interlocks, Policy
 
 _SLACK = 1e-9
 _AMPLE_S = Field(gt=0.0, le=30 * 86400.0)
@@ -252,3 +253,18 @@ def check_bias(bias: Bias, facts: InstrumentFacts, prefix: str = "bias") -> None
             f"{prefix}.sample_interval_s: found {bias.sample_interval_s:g} s, the source samples every {least_s:g} to "
             f"{most_s:g} s: choose one of these"
         )
+
+
+class BiasInterlocks(Interlocks):
+    source: Policy = "secure"
+    """The source switched its output off by itself, or was restarted and lost its limits."""
+    compliance: Policy = "secure"
+    """The source is held by one of its limits: a short, or more current than was thought."""
+    compliance_s: Annotated[Seconds, Field(ge=0.0)] = 5.0
+    """For how long it may be."""
+
+    def limits(self) -> dict[str, float]:
+        return {**super().limits(), "compliance_s": self.compliance_s}
+
+    def policies(self) -> dict[str, str]:
+        return {**super().policies(), "source": self.source, "compliance": self.compliance}
