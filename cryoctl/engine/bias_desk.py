@@ -74,7 +74,7 @@ class BiasDesk:
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()
         self._allowed.check_bias(step)
-        await self._watch.rest("limits are set")
+        await self._watch.rest("limits are set", asked=self._watch.on)
         wanted = BiasLimits(voltage_limit_v=step.voltage_limit_v, compliance_a=step.compliance_a)
         self._watch.limits = None
         await answered(source.set_limits(wanted), source.name)
@@ -210,7 +210,7 @@ class BiasDesk:
         source, watch = self._source(), self._watch
         if watch.on:
             await watch.look(await answered(source.read(), source.name))
-        await watch.rest("rest", whatever=True)
+        await watch.rest("rest", asked=True)
         open_v = await answered(source.open_circuit_voltage(), source.name)
         status = await answered(source.status(), source.name)
         if status.output_on:

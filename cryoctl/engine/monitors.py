@@ -89,7 +89,7 @@ class Monitors:
     """Keeps up with the biasing source."""
 
     def __post_init__(self) -> None:
-        self.source = SourceWatch(self.devices.bias, self.recorder)
+        self.source = SourceWatch(self.devices.bias, self.recorder, self.devices.beam.blank)
 
     async def sample(self, *, force: bool = False) -> Readings:
         """Read everything now; `force` journals each value (at exposures)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 
@@ -27,14 +28,20 @@ CLOCK_S = 30.0
 CLOCK_READINGS = 5
 """At a time: the one with the shortest way there and back counts."""
 REST_LIMIT_S = 20.0
-COMPLETE, RESTARTED, AT_REST = "complete", "restarted", "rest"
+COMPLETE, RESTARTED = "complete", "restarted"
+ENDED, INTERRUPTED = "the end of the run", "the run was interrupted"
 
 
 class SourceWatch:
-    """Of the run's one source, or of none: then nothing is ever on."""
+    """Of the run's one source, or of none: then nothing is ever on.
 
-    def __init__(self, source: BiasSource | None, recorder: Recorder) -> None:
+    Args:
+        blank: blanks the beam; awaited before whatever brings the source to rest unasked.
+    """
+
+    def __init__(self, source: BiasSource | None, recorder: Recorder, blank: Callable[[], Awaitable[None]]) -> None:
         self.source = source
+        self._blank = blank
         self._recorder = recorder
         self._lock = asyncio.Lock()
         self.on = False
@@ -47,6 +54,9 @@ class SourceWatch:
         self.problem = ""
         """What is wrong with it, for the interlock `source`."""
         self._limited_since_s = math.inf
+        self.secured = False
+        """The run has reached its safe state, which rests the source by itself."""
+        self._cut_short = False
         self._session = 0
         self._period = 0
         self._following = 0
@@ -73,7 +83,7 @@ class SourceWatch:
         if self._session in sampled.sessions:
             self._following = sampled.sessions[self._session].following
         self._period = fold.bias_periods
-        self.on = fold.bias_on
+        self.on, self.stopped_by, self._cut_short = fold.bias_on, fold.bias_stopped_by, fold.bias_cut_short
 
     # While it is on
 
@@ -175,8 +185,11 @@ class SourceWatch:
             elif status.ended:
                 why = status.ended
                 self.problem = f"{source.name} switched its output off by itself ({why})"
+            elif self.secured:
+                why = ENDED
             else:
-                why = AT_REST
+                why = "another hand"
+                self.problem = f"{source.name} was switched off by another hand than the run's"
             await self._read_the_rest()
             self._switched_off(why, "warning" if self.problem else "info")
 
@@ -190,27 +203,29 @@ class SourceWatch:
         self.on = self.playing = False
         self.stopped_by = why
         self._limited_since_s = math.inf
-        self._recorder.record("bias", {"on": False, "why": why}, sync=True)
+        self._recorder.record("bias", {"on": False, "why": why, "cut_short": why == ENDED}, sync=True)
         name = "" if self.source is None else self.source.name
         self._recorder.event("bias", name, f"output off: {why}", level)
 
     # Rest
 
-    async def rest(self, why: str, *, whatever: bool = False) -> None:
-        """Bring it to rest where the run has it on; verified.
+    async def rest(self, why: str, *, asked: bool = False) -> None:
+        """Bring it to rest where the run has it on, the beam blanked before; verified.
 
         Args:
-            whatever: also where the run knows it to be off.
+            asked: by a step, whose the beam is, and also where the run knows the source to be off.
 
         Raises:
             DeviceError: it can't be confirmed.
         """
         source = self.source
-        if source is None or not (self.on or whatever):
+        if source is None or not (self.on or asked):
             return
         async with self._lock:
-            if not (self.on or whatever):
+            if not (self.on or asked):
                 return
+            if not asked:
+                await self._blanked()
             await answered(source.make_safe(), source.name, REST_LIMIT_S)
             status = await answered(source.status(), source.name)
             if status.output_on or status.off_mode is not self.off_mode:
@@ -230,7 +245,10 @@ class SourceWatch:
             DeviceError: it can't be confirmed.
         """
         if self.on:
-            await self.rest("the run was interrupted")
+            await self.rest(INTERRUPTED)
+        elif self._cut_short:
+            self._cut_short = False
+            self._switched_off(INTERRUPTED)
         elif reading is not None and reading.output_on:
             self.on = True
             await self.rest("it was on before the run")
@@ -240,6 +258,7 @@ class SourceWatch:
         source = self.source
         if source is None or not self.on:
             return
+        await self._blanked()
         try:
             await answered(source.cut_off(), source.name)
         except Exception as error:  # whatever a driver throws: the safe state tries again
@@ -248,6 +267,11 @@ class SourceWatch:
             )
         else:
             self._recorder.event("bias", source.name, "on, does not answer: cut off by its second path", "warning")
+
+    async def _blanked(self) -> None:
+        """A beam that does not answer is the boundary's: it keeps no source on."""
+        with contextlib.suppress(Exception):
+            await answered(self._blank(), "beam")
 
     async def answers_again(self) -> None:
         """Its link came back: whatever it does, it rests.

@@ -90,6 +90,9 @@ class RunFold:
         self.bias_ends_s = -math.inf
         """When it goes off by itself (run time)."""
         self.bias_periods = 0
+        self.bias_stopped_by = ""
+        self.bias_cut_short = False
+        """The end of a session had switched it off."""
         self.identities: dict[str, dict[str, str]] = {}
         """Devices that answered, by name: maker, model, serial, firmware."""
         self.status = "preparing"
@@ -258,14 +261,17 @@ class RunFold:
 
     def _take_bias(self, record: Record, time_s: float) -> None:
         self.bias_on = bool(record["on"])
+        self.bias_stopped_by = str(record.get("why", ""))
+        self.bias_cut_short = bool(record.get("cut_short", False))
         if self.bias_on:
             self.bias_periods += 1
             self.bias_ends_s = number(record["ends_s"])
 
     def bias_left_on(self) -> tuple[str, ...]:
-        """What an interruption took of the bias: it was on when the journal ends, and is never switched on again by
+        """What an interruption took of the bias: it was on when the session ended, and is never switched on again by
         itself."""
-        return ("the bias",) if self.bias_on and self.bias_ends_s > self.time_s else ()
+        was_on = self.bias_on or self.bias_cut_short
+        return ("the bias",) if was_on and self.bias_ends_s > self.time_s else ()
 
     def _take_event(self, record: Record, time_s: float) -> None:
         """The journal tells a state or a command twice, by its own record and by the event after it: one is enough."""

@@ -215,7 +215,8 @@ class BiasedSeries(Protocol):
                 break
             if not found.output_on:
                 if found.stopped_by != "complete":
-                    self.ended, self.why = "lost", f"the bias went off ({found.stopped_by})"
+                    self.ended = "stopped" if found.stopped_by == "pause" else "lost"
+                    self.why = f"the bias went off ({found.stopped_by})"
                 break
         return "over"
 
