@@ -15,6 +15,8 @@ import pytest
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import BadInput, FileProblem
 from cryoctl.interfaces.beam import Scan
+from cryoctl.interfaces.bias import BiasLimits
+from cryoctl_simulators.devices import bias
 from cryoctl_simulators.settings import CameraSettings, EdxSettings
 from cryoctl_simulators.specimens.coated_particles import HalfGrid, load_coated_particles
 from cryoctl_simulators.world.overrides import checked, part
@@ -111,6 +113,57 @@ def test_the_published_case_and_its_controls(coating_m: float, ratio: float, rat
             assert truth["eucentric/grid_z_m"] == height
             assert truth["eucentric/needle_z_m"] == pytest.approx(height, abs=1e-12)
             assert truth["current/capacity_c"][0] == pytest.approx(16e-12, rel=0.2)
+
+    run_virtual(check())
+
+
+def test_a_source_drives_the_reaction_and_sees_next_to_nothing_of_it() -> None:
+    async def check() -> None:
+        bench = NeedleBench()
+        source = bias.FACTORY("bias", {}, bench.context)
+        async with bench:
+            await source.connect()
+            assert (await source.open_circuit_voltage()) == pytest.approx(0.0, abs=1e-3), "no contact"
+            await bench.touch(1e-9)
+            assert (await source.open_circuit_voltage()) == pytest.approx(-0.3, abs=1e-2)
+            await source.set_limits(BiasLimits(voltage_limit_v=3.0, compliance_a=1e-9))
+            await source.set_voltage(2.0)
+            await source.output(True)
+            began_s = bench.world.run_time_s()
+            await asyncio.sleep(50.0)
+            reading = await source.read()
+            assert not reading.in_compliance
+            assert abs(reading.current_a) < 20e-12
+            await bench.take()
+            await source.make_safe()
+            truth = bench.truth()
+            q = (truth["results/particles/time_s"][0] - began_s) * 0.024 / 0.5 * (1 - 0.5 ** (1 / 3))
+            grown = truth["results/particles/area_m2"][0, 0] / truth["results/particles/initial_area_m2"][0]
+            assert grown == pytest.approx(2 - (1 - q) ** 3, rel=2e-3)
+            assert not truth["final/output_on"]
+            await asyncio.sleep(100.0)
+            rested = bench.truth()["results/particles/expansion"][0]
+            assert rested == pytest.approx(truth["results/particles/expansion"][0], rel=1e-6), "at rest nothing goes on"
+
+    run_virtual(check())
+
+
+def test_a_needle_on_bare_copper_is_a_short() -> None:
+    async def check() -> None:
+        bench = NeedleBench(given={"needle.offset_m": 2.2e-6, "specimen.grid.roughness_m": 0.0})
+        source = bias.FACTORY("bias", {}, bench.context)
+        async with bench:
+            await source.connect()
+            await bench.needle.high_voltage(True)
+            await bench.needle.fine(-1.5e-6, 0.0, 0.0)
+            assert bench.contact.record["touching"] == "grid"
+            await source.set_limits(BiasLimits(voltage_limit_v=3.0, compliance_a=1e-9))
+            await source.set_voltage(2.0)
+            await source.output(True)
+            reading = await source.read()
+            assert reading.in_compliance
+            assert abs(reading.voltage_v) < 0.01
+            assert all(bench.truth()["results/particles/control"])
 
     run_virtual(check())
 

@@ -252,7 +252,7 @@ def test_a_wire_has_nothing_to_do_with_the_needle() -> None:
         await one.connect()
         world = context.shared["world"]
         await one.step("x", 10)
-        assert world.cell is None
+        assert not world.sample.has_cell
         assert world.contact.gap_m(world.time_s) > 20e-6
 
     run_virtual(check())
