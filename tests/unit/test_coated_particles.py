@@ -439,3 +439,14 @@ def test_a_frame_that_shows_nothing_of_it_is_empty_and_one_beyond_the_dose_map_i
             assert dark.max() == pytest.approx(0.0, abs=1e-9)
 
     run_virtual(check())
+
+
+def test_the_truth_is_told_when_the_run_is_over() -> None:
+    async def begun() -> NeedleBench:
+        async with NeedleBench() as bench:
+            await bench.touch(1e-9)
+            bench.world.commit()
+            return bench
+
+    bench = run_virtual(begun())
+    assert bench.truth()["results/contact/found"], "no loop runs any more"

@@ -121,7 +121,7 @@ class Canvas:
             return
         far = around.far_px()
         core = sphere(far, one.core_radius_m / self._px)
-        coating = np.maximum(sphere(far, radius) - core, 0.0)
+        coated = 1.0
         if one.open_share > 0:
             x, y, z = one.place_m
             angle = math.radians(one.crack_deg)
@@ -129,10 +129,11 @@ class Canvas:
             rise, run = there[0] - here[0], there[1] - here[1]
             along = (around.dy_px * rise + around.dx_px * run) / math.hypot(rise, run)
             gaping = radius * math.cos(math.radians(one.crack_half_width_deg) * one.open_share)
-            coating = coating * (1 - np.clip(along - gaping + 0.5, 0.0, 1.0))
+            coated = 1 - np.clip(along - gaping + 0.5, 0.0, 1.0)
             out = radius * (1 - one.bulge_radius + swells)
             beside = np.sqrt(np.maximum(far**2 - along**2, 0.0))
             core = np.maximum(core, sphere(np.hypot(along - out, beside), radius * one.bulge_radius))
+        coating = coated * np.maximum(sphere(far, radius) - core, 0.0)
         silicon, titania = self.weights["silicon"] * one.strength, self.weights["titania"]
         self.total[around.rows, around.columns] += (silicon * core + titania * coating) * self._px
 

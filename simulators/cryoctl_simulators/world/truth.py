@@ -27,7 +27,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     """
     world.open()
     if world.contact is not None:
-        world.contact.look(world.time_s)
+        world.contact.look(world.latest_s)
     told: dict[str, Any] = {}
     total, everything = world.dose.on(dose_grid)
     told["dose_map_e_per_a2"] = total
@@ -105,12 +105,12 @@ def _results(world: World) -> dict[str, Any]:
     log, rows = world.frames.of_run(), world.frames.numbers_of_run()
     chosen = log["kind"] == KINDS.index("record")
     times_s = np.asarray(world.since_start(log["middle_s"][chosen]))
-    told = dict(world.sample.results(rows[chosen], times_s, world.time_s))
+    told = dict(world.sample.results(rows[chosen], times_s, world.latest_s))
     contact = world.contact
     if contact is None or not world.sample.has_cell:
         return told
     record = contact.record
-    apex_z_m = record["met_m"][2] if record["met_m"] else float(contact.needle.apex_m(world.time_s)[2])
+    apex_z_m = record["met_m"][2] if record["met_m"] else float(contact.needle.apex_m(world.latest_s)[2])
     met = [touch for touch in record["touches"] if isinstance(touch[1], int)]
     parted = [touch for touch in record["touches"] if touch[1] is None]
     told |= {
@@ -156,7 +156,7 @@ def _final(world: World) -> dict[str, Any]:
         "bias_v": float(world.source.now(world.source.record["advanced_s"]).voltage_v[0]) if bias_on else 0.0,
         "output_on": bias_on,
         "output_mode": "on" if bias_on else (str(bias["off_mode"]) if has_bias else "absent"),
-        "needle_gap_m": math.nan if contact is None else contact.gap_m(world.time_s),
+        "needle_gap_m": math.nan if contact is None else contact.gap_m(world.latest_s),
         "needle_state": "absent" if contact is None else needle["hold"],
         "needle_attached_to": "",
         "stage_moving": bool(record["stage"]["moving"]),

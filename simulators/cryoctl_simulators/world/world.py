@@ -110,6 +110,14 @@ class World:
         """Time of the world (s): goes on from run to run."""
         return self._base_s + now_s()
 
+    @property
+    def latest_s(self) -> float:
+        """Time of the world (s); once its loop has ended, that of its last act."""
+        try:
+            return self.time_s
+        except RuntimeError:
+            return float(self.file.record["time_s"])
+
     def since_start(self, world_time_s: Any) -> Any:
         """World time(s) as time of this run (s)."""
         return world_time_s - self._run_began_s
