@@ -11,7 +11,7 @@ from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
-from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode
+from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.steps import (
@@ -25,9 +25,11 @@ from cryoctl.steps import (
     RestBias,
     SetBiasLimits,
     StartWaveform,
+    Step,
     StopWaveform,
     WaveformStarted,
 )
+from cryoctl.steps.codec import decode, encode
 
 LIMITS = "source-limits"
 CONTACT = "needle-contact"
@@ -61,7 +63,7 @@ class BiasDesk:
         self._refuse = refuse
         self._probe_v = limits.get("probe_v", math.inf)
         self._probe_a = limits.get("probe_a", math.inf)
-        self.table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
+        actions: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             ApplyBias: self._apply,
             MeasureOpenCircuit: self._measure_open_circuit,
             ReadBias: self._read,
@@ -70,6 +72,16 @@ class BiasDesk:
             StartWaveform: self._start,
             StopWaveform: self._stop,
         }
+        self.table = actions
+        if isinstance(devices.bias, RecordedSource):
+            self.table = dict.fromkeys(actions, self._as_recorded)
+
+    async def _as_recorded(self, step: Step[Any]) -> Any:
+        source = self._devices.bias
+        assert isinstance(source, RecordedSource)
+        asked = encode(step)
+        assert asked is not None
+        return decode(await source.answer(asked.pop("is"), asked))
 
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()

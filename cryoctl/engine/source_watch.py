@@ -96,6 +96,8 @@ class SourceWatch:
         self._charge_c = self._bound2_c = self._biased_s = 0.0
         self._last = None
         self._recorder.record("bias", {"on": True, "ends_s": ends_s, "playing": playing}, sync=True)
+        name = "" if self.source is None else self.source.name
+        self._recorder.event("bias", name, "output on", data={"on": True})
 
     async def look(self, reading: BiasReading) -> None:
         """The source was read: keep up with it, and see whether it still does what it should."""
@@ -205,7 +207,7 @@ class SourceWatch:
         self._limited_since_s = math.inf
         self._recorder.record("bias", {"on": False, "why": why, "cut_short": why == ENDED}, sync=True)
         name = "" if self.source is None else self.source.name
-        self._recorder.event("bias", name, f"output off: {why}", level)
+        self._recorder.event("bias", name, f"output off: {why}", level, data={"on": False, "why": why})
 
     # Rest
 

@@ -6,9 +6,10 @@ own buffer, with time stamps of its own clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -171,5 +172,19 @@ class BiasSource(Device, Protocol):
 
         Raises:
             DeviceError: there is none, or it reads back closed.
+        """
+        ...
+
+
+@runtime_checkable
+class RecordedSource(Protocol):
+    """A source of recorded data: its steps were answered when they were recorded."""
+
+    async def answer(self, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The result of the next recorded step of this kind, both as the journal has them.
+
+        Raises:
+            DeviceError: another one was recorded, or none.
+            InterlockRefused, StepLost: so it ended.
         """
         ...
