@@ -11,6 +11,7 @@ from typing import Any
 
 from cryoctl.clock import now_s
 from cryoctl.engine.allowed import Allowed
+from cryoctl.engine.bias_desk import BiasDesk
 from cryoctl.engine.compute import compute
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -106,6 +107,7 @@ class Actions:
         self._refuse = refuse
         self._limits = limits
         self._nominal_a = math.nan
+        self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits)
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -122,6 +124,7 @@ class Actions:
             SetTemperature: self._set_temperature,
             UseOptics: self._use_optics,
             Wait: self._wait,
+            **self.bias.table,
         }
 
     async def carry_out(self, step: Step[Any]) -> Any:
@@ -144,8 +147,9 @@ class Actions:
                 if tries == TRIES or self._desk.books.beam_unconfirmed:
                     raise
                 await self._links.mend(self._links.of(error), moves=isinstance(step, MoveStage))
-                if step.on_interrupt != "repeat" and self._desk.count > before:
-                    raise StepLost(f"{type(step).__name__}: {error}, and came back; its dose is charged") from error
+                if step.on_interrupt != "repeat" and (self._desk.count > before or not isinstance(step, Expose)):
+                    what = "its dose is charged" if isinstance(step, Expose) else "look what came of it"
+                    raise StepLost(f"{type(step).__name__}: {error}, and came back; {what}") from error
 
     async def set_again(self, step: Step[Any]) -> None:
         """A setting that the run had made, after a link was lost; see `SetPoints.way_back`."""

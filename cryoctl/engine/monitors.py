@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import DeviceError
 from cryoctl.interfaces.bias import BiasReading
 from cryoctl.interfaces.device_set import DeviceSet
@@ -59,6 +60,10 @@ class Readings:
     """Beam current as last measured over that of the preset."""
     disk_free_bytes: float = math.nan
     disk_needed_bytes: float = math.nan
+    compliance_s: float = 0.0
+    """For how long the biasing source has been held by one of its limits."""
+    source_problem: str = ""
+    """What is wrong with the biasing source, empty where all is well."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,11 @@ class Monitors:
     current_ratio: float = math.nan
     """Beam current as last measured over that of the preset, entered by whoever measures it."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
+    source: SourceWatch = field(init=False)
+    """Keeps up with the biasing source."""
+
+    def __post_init__(self) -> None:
+        self.source = SourceWatch(self.devices.bias, self.recorder, self.devices.beam.blank)
 
     async def sample(self, *, force: bool = False) -> Readings:
         """Read everything now; `force` journals each value (at exposures)."""
@@ -101,6 +111,7 @@ class Monitors:
                 async with asyncio.timeout(ANSWER_LIMIT_S):
                     bias = self.last_bias = await self.devices.bias.read()
                 voltage, current = bias.voltage_v, bias.current_a
+                await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
         valves = True
@@ -122,6 +133,8 @@ class Monitors:
             current_ratio=self.current_ratio,
             disk_free_bytes=math.nan if self.disk is None else float(self.disk.free_bytes()),
             disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
+            compliance_s=self.source.compliance_s,
+            source_problem=self.source.problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)

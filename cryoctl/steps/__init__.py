@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from cryoctl.steps.base import FrameRef, Step
+from cryoctl.steps.bias import (
+    ApplyBias,
+    BiasAtRest,
+    BiasLimitsSet,
+    BiasRead,
+    MeasureOpenCircuit,
+    OpenCircuit,
+    ReadBias,
+    RestBias,
+    SetBiasLimits,
+    StartWaveform,
+    StopWaveform,
+    WaveformStarted,
+)
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
 from cryoctl.steps.compute import Compute, Computed, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
@@ -13,6 +27,10 @@ from cryoctl.steps.stage import MoveStage, StageAt
 __all__ = [
     "Afford",
     "Affordable",
+    "ApplyBias",
+    "BiasAtRest",
+    "BiasLimitsSet",
+    "BiasRead",
     "Checkpoint",
     "Command",
     "Compute",
@@ -25,16 +43,24 @@ __all__ = [
     "FrameRef",
     "Insert",
     "MeasureCurrent",
+    "MeasureOpenCircuit",
     "MoveStage",
     "Note",
+    "OpenCircuit",
     "OpticsSet",
+    "ReadBias",
     "ReadSensors",
+    "RestBias",
     "Retract",
     "Sensors",
+    "SetBiasLimits",
     "SetTemperature",
     "StageAt",
+    "StartWaveform",
     "Step",
+    "StopWaveform",
     "UseOptics",
     "Wait",
     "Waited",
+    "WaveformStarted",
 ]

@@ -67,6 +67,16 @@ class TestSimulatedBias(BiasContract):
         return bias.FACTORY("bias", {}, fresh())
 
 
+class TestSourceWithoutHighImpedance(BiasContract):
+    def build(self):
+        return bias.FACTORY("bias", {"has_high_impedance_off": False}, fresh())
+
+
+class TestSourceOnABattery(BiasContract):
+    def build(self):
+        return bias.FACTORY("bias", {"cell_voltage_v": 0.3, "cell_resistance_ohm": 1e8}, fresh())
+
+
 class TestSimulatedNeedle(NeedleContract):
     def build(self):
         return needle.FACTORY("needle", {}, fresh())

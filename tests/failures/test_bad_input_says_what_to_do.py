@@ -78,6 +78,14 @@ SETS: list[tuple[tuple[str, ...], str]] = [
     (("simulation.specimen.critical_dose_e_per_a2.Si=-1",), "above 0"),
     (("simulation.specimen.contamination.nosuch=1",), "there are atoms_per_electron"),
     (("simulation.specimen.marks.phase=nosuch",), "use one of them"),
+    (("simulation.specimen.kind=dots",), "allowed are nanowire, coated-particles"),
+    (("specimen.name=coated-particles", "simulation.specimen.coating_m=-5 nm"), "found '-5e-09'"),
+    (("specimen.name=coated-particles", "simulation.specimen.area_ratio=0.9"), "a number of 1 to 6"),
+    (("specimen.name=coated-particles", "simulation.specimen.break_s=-3"), "null: never"),
+    (("specimen.name=coated-particles", "simulation.specimen.rate_per_s='1'"), "without a unit"),
+    (("specimen.name=coated-particles", "specimen.stage=pristine"), "there is no such parameter"),
+    (("simulation.needle.drift_m_per_s=1 um/s",), "allowed are 0 to 1e-08"),
+    (("simulation.needle.tip_radius_m=0",), "allowed are 2e-09 to 1e-06"),
 ]
 
 
@@ -125,7 +133,7 @@ def test_a_fault(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert says in refused(["run", "edx-tomography", "--faults", str(file)], tmp_path / "out", capsys)
 
 
-MAGIC = b"CRYOCTL-WORLD-2\n"
+MAGIC = b"CRYOCTL-WORLD-3\n"
 WORLDS = {
     "a head longer than the file": MAGIC + (2**40).to_bytes(8, "little"),
     "a head that is cut off": MAGIC + (10).to_bytes(8, "little") + b"{}",

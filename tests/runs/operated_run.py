@@ -37,6 +37,11 @@ EVERY_STATE: Mapping[str, tuple[str, ...]] = {
         "search.shape=[64, 96]",
         "live.enabled=false",
     ),
+    "biased-series": (
+        "bias.waveform={scheme: steps, levels_v: [0.5, 2.0], dwell_s: 10}",
+        "frame_interval_s=5",
+        "pictures={shape: [16, 24], pixel_size_m: 4e-8, dose_e_per_a2: 1}",
+    ),
     "calibrate": ("repeats=3", "pictures={shape: [96, 128], pixel_size_m: 40 nm, dose_e_per_a2: 0.5}"),
 }
 """By protocol: a recipe that goes through all its states."""

@@ -40,6 +40,7 @@ RANGES: Mapping[tuple[str, str], Draw] = {
     ("pressure-high", "pressure_pa"): decades(1e-5, 1.0),
     ("lost-link", "forgets"): one_of(0.0, 0.0, 1.0),
     ("lost-link", "swapped"): one_of(0.0, 0.0, 0.0, 1.0),
+    ("short", "ohm"): decades(1.0, 1e6),
     ("full", "left_bytes"): one_of(0.0, 1e3, 3e4, 1e5, 3e5, 1e6),
     ("kill", "after_s"): between(0.0, 3.0),
     ("kill", "after_writes"): one_of(0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0, 20.0),

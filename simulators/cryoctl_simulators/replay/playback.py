@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
-from cryoctl.errors import InstrumentError
+from cryoctl.errors import DeviceError, InstrumentError
 from cryoctl.interfaces.beam import BeamCapabilities, CurrentReading, Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.edx import EdxEvents
@@ -78,6 +78,11 @@ class Playback(ABC):
 
     @abstractmethod
     async def measure_current(self, name: str) -> CurrentReading: ...
+
+    async def answer(self, name: str, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a step of the source was answered. Raises `DeviceError` where the data hold none."""
+        del asked
+        raise DeviceError(f"{name}: these data hold no {kind}; play them with a recipe without bias")
 
     @abstractmethod
     async def carry(self, name: str, *, insert: bool) -> None:

@@ -19,6 +19,16 @@ from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.reader import Run
 
 _BY_DEVICES = ("MoveStage", "UseOptics", "MeasureCurrent", "Insert", "Retract", "Expose")
+_BY_SOURCE = (
+    "ApplyBias",
+    "MeasureOpenCircuit",
+    "ReadBias",
+    "RestBias",
+    "SetBiasLimits",
+    "StartWaveform",
+    "StopWaveform",
+)
+"""Refused ones too: what the source had told decided that."""
 _PROBLEM = re.compile(r"no frame came \((.*)\); the dose is charged$")
 
 
@@ -68,6 +78,7 @@ class Acts:
         self.all = read_acts(run)
         by_devices = [act for act in self.all if act.outcome != "refused"]  # the gate refuses before a device is asked
         self._waiting = {kind: deque(act for act in by_devices if act.kind == kind) for kind in _BY_DEVICES}
+        self._waiting |= {kind: deque(act for act in self.all if act.kind == kind) for kind in _BY_SOURCE}
         self._name = run.path.name
         self._message = str(run.entry.message)
 
@@ -156,9 +167,10 @@ def read_monitors(run: Run, acts: Sequence[Act]) -> dict[str, tuple[npt.NDArray[
             trace = run.monitors[name]
             found[name] = dict(zip(map(float, trace.time_s), map(float, trace.value), strict=True))
     fields = {"temperature": "temperature_k", "nitrogen": "nitrogen", "pressure": "pressure_pa"}
+    of_source = {"bias_voltage": "voltage_v", "bias_current": "current_a"}
     for act in acts:
-        if act.kind == "ReadSensors" and act.result:
-            for name, field in fields.items():
+        if act.kind in ("ReadSensors", "ReadBias") and act.result:
+            for name, field in (fields if act.kind == "ReadSensors" else of_source).items():
                 value = number(act.result.get(field))
                 if math.isfinite(value):
                     found.setdefault(name, {})[number(act.result["time_s"])] = value
@@ -206,6 +218,8 @@ def _alike(asked: Any, was: Any) -> bool:
     if isinstance(asked, float | int):
         one, other = float(asked), number(was)
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-15) or (math.isnan(one) and math.isnan(other))
-    if isinstance(asked, tuple):
-        return list(asked) == was
+    if isinstance(asked, list | tuple):
+        return isinstance(was, list) and len(asked) == len(was) and all(map(_alike, asked, was))
+    if isinstance(asked, Mapping):
+        return isinstance(was, Mapping) and asked.keys() == was.keys() and all(_alike(asked[k], was[k]) for k in asked)
     return asked == was

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from cryoctl.clock import now_s
-from cryoctl.errors import DeviceError, FileProblem
+from cryoctl.errors import DeviceError, FileProblem, InterlockRefused, StepLost
 from cryoctl.interfaces.beam import CurrentReading, Optics, Scan
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
@@ -117,6 +117,14 @@ class RunPlayback(Playback):
     async def apply(self, name: str, optics: Optics) -> None:
         del name
         await self._until(self._acts.next("UseOptics", {"name": optics.name}))
+
+    async def answer(self, name: str, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        del name
+        act = self._acts.next(kind, asked)
+        await self._until(act)
+        if act.outcome != "done":
+            raise (InterlockRefused if act.outcome == "refused" else StepLost)(act.message)
+        return act.result
 
     async def measure_current(self, name: str) -> CurrentReading:
         del name

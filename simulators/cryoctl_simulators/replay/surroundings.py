@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from cryoctl.clock import now_s
-from cryoctl.errors import Refused
-from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasReading
+from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasReading, BiasStatus, OffMode
 from cryoctl.interfaces.holder import HolderCapabilities, TemperatureReading
 from cryoctl_simulators.replay.replay_device import ReplayDevice, ReplayFactory
+
+_NONE = BiasLimits(voltage_limit_v=math.nan, compliance_a=math.nan)
 
 
 class ReplayHolder(ReplayDevice):
@@ -41,25 +43,22 @@ class ReplayHolder(ReplayDevice):
 
 
 class ReplayBias(ReplayDevice):
+    """Answers the steps of the source as they were answered (`interfaces.bias.RecordedSource`)."""
+
     kind = "bias"
 
     @property
     def capabilities(self) -> BiasCapabilities:
         return cast(BiasCapabilities, self.playback.capabilities(self.name, BiasCapabilities))
 
-    async def set_limits(self, limits: BiasLimits) -> BiasLimits:
+    async def answer(self, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         self._link()
-        return limits
+        return await self.playback.answer(self.name, kind, asked)
 
-    async def set_voltage(self, voltage_v: float) -> float:
+    async def status(self) -> BiasStatus:
+        """Nothing real is there that could be on."""
         self._link()
-        return voltage_v
-
-    async def output(self, on: bool) -> bool:
-        self._link()
-        if on:
-            raise Refused(f"{self.name}: recorded data can't switch an output on")
-        return False
+        return BiasStatus(output_on=False, off_mode=OffMode.HIGH_IMPEDANCE, limits=_NONE)
 
     async def read(self) -> BiasReading:
         self._link()

@@ -17,8 +17,15 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
 from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
-from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
-from cryoctl_simulators.world import column, goniometer
+from cryoctl_simulators.settings import (
+    BeamSettings,
+    BiasSettings,
+    HolderSettings,
+    NeedleSettings,
+    Settings,
+    StageSettings,
+)
+from cryoctl_simulators.world import column, goniometer, piezo_needle, source
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
@@ -27,7 +34,10 @@ from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
-from cryoctl_simulators.world.specimen_check import check_specimen, differing
+from cryoctl_simulators.world.source import BIAS_BUFFER, BIAS_LOG
+from cryoctl_simulators.world.specimen import Place, Specimen
+from cryoctl_simulators.world.specimen_check import check_specimen, differing, kind_of
+from cryoctl_simulators.world.wiring import bias_clock, needle_of, source_of
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -100,6 +110,14 @@ class World:
         """Time of the world (s): goes on from run to run."""
         return self._base_s + now_s()
 
+    @property
+    def latest_s(self) -> float:
+        """Time of the world (s); once its loop has ended, that of its last act."""
+        try:
+            return self.time_s
+        except RuntimeError:
+            return float(self.file.record["time_s"])
+
     def since_start(self, world_time_s: Any) -> Any:
         """World time(s) as time of this run (s)."""
         return world_time_s - self._run_began_s
@@ -146,7 +164,8 @@ class World:
             self._check_same_specimen(path, self.file)
         else:
             header = self._header(stage, beam)
-            specs = _specs(beam) | Sample.specs(_grid_shape(beam))
+            shape = _grid_shape(beam)
+            specs = _specs(beam) | Sample.specs(shape) | kind_of(header["specimen"]).specs(shape)
             self.file = WorldFile.create(path, header, specs) if path else WorldFile.in_memory(header, specs)
         self._furnish(stage, beam)
         self._opened = True
@@ -159,7 +178,7 @@ class World:
         return {**dict(self.context.shared.get("specimen", {})), **part(self.given, "specimen")}
 
     def _header(self, stage: StageSettings, beam: BeamSettings) -> dict[str, Any]:
-        hidden = self.context.hidden_draws
+        hidden, needle = self.context.hidden_draws, self._of("needle", NeedleSettings)
         return {
             "seed": self.seed,
             "hidden_draws": hidden,
@@ -167,6 +186,8 @@ class World:
             "specimen": self._specimen_fields(),
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
+            "needle": asdict(piezo_needle.draw(needle, self.seed, hidden, part(self.given, "needle"))),
+            "bias": asdict(source.draw(self._of("bias", BiasSettings), self.seed, hidden, bias_clock(self))),
             "dose_pixel_m": beam.dose_pixel_m,
         }
 
@@ -182,7 +203,7 @@ class World:
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header
         record = file.record
-        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run", "inserted"):
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "contact", "run", "inserted"):
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
@@ -196,8 +217,18 @@ class World:
         self.dose = DoseTruth(file.arrays["dose"], float(header["dose_pixel_m"]), beam.tail_m, beam.tail_fraction)
         self.frames = FrameLog(file.arrays["frames"], record["run"])
         tail = (beam.tail_m, beam.tail_fraction)
-        drawn_from = int(header["specimen_seed"])
-        self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
+        self.sample: Specimen = kind_of(header["specimen"]).make(
+            Place(
+                fields=header["specimen"],
+                seed=int(header["specimen_seed"]),
+                arrays=file.arrays,
+                grid=self.dose.grid,
+                record=record["sample"],
+                tail=tail,
+            )
+        )
+        self.contact = needle_of(self, self.sample)
+        self.source = source_of(self, self.contact if self.sample.has_cell else None)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
@@ -280,5 +311,7 @@ def _specs(beam: BeamSettings) -> dict[str, ArraySpec]:
         "before": (maps, np.dtype(np.float32).str),
         "blanking": BLANK_LOG,
         "frames": FRAME_LOG,
+        "bias_buffer": BIAS_BUFFER,
+        "bias_log": BIAS_LOG,
         **PreImage.specs(_grid_shape(beam)),
     }

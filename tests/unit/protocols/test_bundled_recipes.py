@@ -5,12 +5,14 @@ import pytest
 from cryoctl.protocol import Protocol
 from cryoctl.recipe.loading import load_recipe
 from cryoctl_protocols import recipes
+from cryoctl_protocols.biased_series import BiasedSeries
 from cryoctl_protocols.calibrate import Calibrate
 from cryoctl_protocols.edx_tomography import EdxTomography
 
 BUNDLED: list[tuple[type[Protocol], object]] = [
     (EdxTomography, recipes.EDX_TOMOGRAPHY),
     (Calibrate, recipes.CALIBRATE),
+    (BiasedSeries, recipes.BIASED_SERIES),
 ]
 
 
