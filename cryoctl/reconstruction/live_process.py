@@ -1,8 +1,8 @@
 """The live reconstruction in a process of its own: it can neither delay nor bring down the run.
 
 The child is spawned (not forked), as on Windows. Tilts travel in one bounded queue, in order; volumes come back over a
-pipe when asked for, slices through them stand in a file for whoever looks on (`live_slices`), where that is wanted. Everything the parent does has a time limit, and a dead child is a fact to report, not an
-exception.
+pipe when asked for, slices through them stand in a file for whoever looks on (`live_slices`), where that is wanted.
+Everything the parent does has a time limit, and a dead child is a fact to report, not an exception.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def write_slices(path: Path, slices: LiveSlices) -> None:
     fresh = path.with_suffix(".new")
     try:
         with fresh.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         os.replace(fresh, path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Follows a journal that is being written, from its first record on, without a lock and without holding the writer up."""
+"""Follows a journal that is being written, from its first record on, without a lock."""
 
 from __future__ import annotations
 

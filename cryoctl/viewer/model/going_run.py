@@ -237,7 +237,7 @@ def _event(kind: str, record: Record, name: str) -> Event:
 
 
 def with_planned(known: Known, status: dict[str, Any]) -> Known:
-    """With what only the process knows: how many frames are foretold, and where it connects before there is a journal."""
+    """With what only the process knows: how many frames are foretold, and that it connects."""
     return dataclasses.replace(
         known,
         frames_planned=int(status.get("frames_planned") or 0),

@@ -1,4 +1,4 @@
-"""Which run is looked at, how it stands, and where what is known of it is read: parts while it goes on, then its file."""
+"""Which run is looked at, how it stands, and where it is read: from its parts while it goes on, then from its file."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from cryoctl.viewer.model.known import ALIVE, Known, Phase
 from cryoctl.viewer.model.operator import Answer
 from cryoctl.viewer.window.theme import Theme, on
 
+STOPPED = "STOP: the beam is blanked and the run stands paused. Nothing is lost; go on, or end the run."
 NOT_STOPPED = "STOP WAS NOT TAKEN: use the microscope's own beam blank, or `cryoctl safe`."
 
 
@@ -73,29 +74,21 @@ class Banner(QFrame):
         elif self._stopped:
             colour = self._theme.phase(Phase.PAUSED)
             stands = known.phase is Phase.PAUSED
-            text = (
-                "The beam is blanked and the run stands paused."
-                if stands
-                else "STOP is given; the beam is blanked now."
-            )
+            text = STOPPED if stands else "STOP is given: the beam is blanked now."
             buttons = {self.go, self.end}
         elif known.phase is Phase.PAUSED:
             colour = self._theme.phase(Phase.PAUSED)
             text = "Paused, the beam is blanked; the run stands still until you say how it goes on."
             buttons = {self.end}
         elif known.message and known.phase in (Phase.KILLED, Phase.ENDED, Phase.WAITING):
-            calm = known.phase is Phase.WAITING or known.status in ("completed", "recovered")
-            colour = self._theme.panel if calm else self._theme.phase(known.phase)
-            if known.phase is Phase.ENDED and not calm:
-                colour = self._theme.phase(Phase.PAUSED)
-            text = known.message
+            colour, text = self._theme.panel, known.message  # nothing to answer: no colour
         else:
             self.hide()
             return
         self.text.setText(text)
         ink = self._theme.ink if colour == self._theme.panel else on(colour)
         self.setStyleSheet(
-            f"QFrame {{ background: {colour}; border-radius: 6px; }}"
+            f"Banner {{ background: {colour}; border: 1px solid {self._theme.line}; border-radius: 6px; }}"
             f"QLabel {{ background: transparent; color: {ink}; font-size: 14px; font-weight: 600; }}"
             f"QPushButton {{ background: {self._theme.panel}; color: {self._theme.ink}; font-weight: 600; }}"
         )

@@ -33,7 +33,7 @@ class Contrast(QWidget):
             slider.setRange(0, STEPS)
             slider.setValue(value)
             slider.setEnabled(False)
-            slider.valueChanged.connect(lambda _: self.changed.emit())
+            slider.valueChanged.connect(self._moved)
             slider.setMinimumWidth(60)
             label = QLabel(name)
             label.setObjectName("faint")
@@ -56,6 +56,9 @@ class Contrast(QWidget):
             return low, high
         low, high = (least + span * slider.value() / STEPS for slider in (self.black, self.white))
         return low, max(high, low + span / STEPS)
+
+    def _moved(self, *_: object) -> None:
+        self.changed.emit()
 
     def _turned(self, auto: bool) -> None:
         self.black.setEnabled(not auto)

@@ -18,7 +18,7 @@ class ElementPanel(Panel):
         super().__init__("Element")
         self.element = QComboBox()
         self.element.setToolTip("which element is shown here")
-        self.element.currentIndexChanged.connect(lambda _: self._draw())
+        self.element.currentIndexChanged.connect(self._draw)
         self.control(self.element)
         self.picture = Picture()
         self.contrast = Contrast()
@@ -35,7 +35,7 @@ class ElementPanel(Panel):
         offer(self.element, elements)
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, *_: object) -> None:
         element = self.element.currentText()
         if self._maps is None or element not in self._maps.maps:
             self.note.setText("")

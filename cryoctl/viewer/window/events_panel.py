@@ -29,7 +29,7 @@ class EventsPanel(Panel):
         self.filter = QComboBox()
         self.filter.addItems([IMPORTANT, EVERYTHING, TROUBLE])
         self.filter.setToolTip("which events are listed")
-        self.filter.currentIndexChanged.connect(lambda _: self._again())
+        self.filter.currentIndexChanged.connect(self._again)
         self.control(self.filter)
         self.table = QTableWidget(0, 3)
         self.table.horizontalHeader().setVisible(False)
@@ -58,7 +58,7 @@ class EventsPanel(Panel):
         trouble = sum(one.level != "info" for one in self._all)
         self.note.setText(f"{trouble} warning{'' if trouble == 1 else 's'} or errors" if trouble else "")
 
-    def _again(self) -> None:
+    def _again(self, *_: object) -> None:
         self.table.setRowCount(0)
         self._append(self._all[-MOST_ROWS:])
 

@@ -24,7 +24,7 @@ class ImagePanel(Panel):
         self.which = QComboBox()
         self.which.setToolTip("which pictures are shown here")
         self.which.addItems([*_NAMES.values(), LATEST])
-        self.which.currentIndexChanged.connect(lambda _: self._draw())
+        self.which.currentIndexChanged.connect(self._draw)
         self.control(self.which)
         self.picture = Picture()
         self.contrast = Contrast()
@@ -47,7 +47,7 @@ class ImagePanel(Panel):
         stream = next((stream for stream, name in _NAMES.items() if name == wanted), "")
         return shots.get(stream, newest if stream == "image" else None) if stream else newest
 
-    def _draw(self) -> None:
+    def _draw(self, *_: object) -> None:
         shot = self._drawn = self.chosen()
         if shot is None:
             self.note.setText("")

@@ -115,7 +115,7 @@ class LiveWindow(QWidget):
         whole = QSplitter(Qt.Orientation.Vertical)
         whole.addWidget(upper)
         whole.addWidget(self.events)
-        whole.setSizes([560, 170])
+        whole.setSizes([590, 140])
         for splitter in (upper, whole):
             splitter.setChildrenCollapsible(False)
         grid = QGridLayout(self)

@@ -44,7 +44,7 @@ def draw_window(watched: Watched, theme: str, out: Path) -> Known:
         FileProblem: it can't be written.
     """
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    qInstallMessageHandler(lambda *_: None)  # of what it can't do without a screen
+    qInstallMessageHandler(_unsaid)
     app = _application()
     window = LiveWindow(themes.LIGHT if theme == "auto" else themes.chosen(theme))
     window.show_known(watched.look())
@@ -69,9 +69,8 @@ def check_display() -> None:
     why = "there is no display"
     if os.environ.get("QT_QPA_PLATFORM") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         try:
-            tried = subprocess.run(
-                [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_LIMIT_S
-            )
+            probe = [sys.executable, "-c", _PROBE]
+            tried = subprocess.run(probe, capture_output=True, text=True, timeout=_PROBE_LIMIT_S)
         except subprocess.TimeoutExpired:
             why = "the display does not answer"
         else:
@@ -80,6 +79,10 @@ def check_display() -> None:
             said = [line for line in tried.stderr.splitlines() if line.strip()]
             why = said[0].strip()[:110] if said else "Qt can't use the display"
     raise BadInput(f"view: no window can be opened here ({why}); log in with a display, or use --plot FILE.png")
+
+
+def _unsaid(*_: object) -> None:
+    """Of what Qt can't do without a screen."""
 
 
 def _application() -> QApplication:

@@ -26,7 +26,7 @@ class Picture(QWidget):
 
     def __init__(self, colours: str = "HAADF", scale_bar: bool = True) -> None:
         super().__init__()
-        self._view = pg.GraphicsLayoutWidget()
+        self._view: Any = pg.GraphicsLayoutWidget()
         self._view.setBackground("#000000")
         self._view.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._box: Any = self._view.addViewBox(lockAspect=True, enableMenu=False, defaultPadding=0.0)
@@ -40,7 +40,7 @@ class Picture(QWidget):
         layout.addWidget(self._view)
         self._over = _Overlay(self)
         self._with_bar = scale_bar
-        self._box.sigRangeChanged.connect(lambda *_: self._over.update())
+        self._box.sigRangeChanged.connect(self._zoomed)
         self.setMinimumSize(90, 70)
         self.colour(colours)
 
@@ -76,6 +76,9 @@ class Picture(QWidget):
         per_m = width / ((right - left) * self._pixel_m)
         length_m = round_length((_BAR_PX if width >= 2 * _BAR_PX else 0.5 * _BAR_PX) / per_m)
         return length_m * per_m, length_text(length_m)
+
+    def _zoomed(self, *_: object) -> None:
+        self._over.update()
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)

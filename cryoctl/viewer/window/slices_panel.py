@@ -22,7 +22,7 @@ class SlicesPanel(Panel):
         super().__init__("Volume")
         self.element = QComboBox()
         self.element.setToolTip("whose volume is cut")
-        self.element.currentIndexChanged.connect(lambda _: self._draw())
+        self.element.currentIndexChanged.connect(self._draw)
         self.control(self.element)
         row = QHBoxLayout()
         row.setSpacing(8)
@@ -50,7 +50,7 @@ class SlicesPanel(Panel):
         offer(self.element, list(known.slices.volumes) if known.slices is not None else [])
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, *_: object) -> None:
         self._drawn = True
         element = self.element.currentText()
         if self._slices is None or element not in self._slices.volumes:
@@ -60,7 +60,7 @@ class SlicesPanel(Panel):
             return
         one = self._slices.volumes[element]
         self.note.setText(f"{self._slices.target}, {self._slices.tilts} tilts")
-        high = float(np.median([np.percentile(image, 99.0) for image in (one.xy, one.xz, one.zy)]))
+        high = float(np.median([np.percentile(image, 99.5) for image in (one.xy, one.xz, one.zy)]))
         for name, image in (("xy", one.xy), ("xz", one.xz), ("zy", one.zy)):
             self.pictures[name].colour(element)
             self.pictures[name].show_image(image, self._voxel_m, 0.0, high)

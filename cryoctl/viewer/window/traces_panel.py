@@ -14,6 +14,8 @@ from cryoctl.viewer.window import wording
 from cryoctl.viewer.window.panel import Panel
 from cryoctl.viewer.window.theme import Theme
 
+pg.setConfigOption("antialias", True)
+
 AREAS = "area"
 _TITLES = {
     "bias_voltage": "bias",
@@ -35,7 +37,7 @@ class TracesPanel(Panel):
     def __init__(self, theme: Theme) -> None:
         super().__init__("Course")
         self._theme = theme
-        self._view = pg.GraphicsLayoutWidget()
+        self._view: Any = pg.GraphicsLayoutWidget()
         self._view.setBackground(theme.panel)
         self._view.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._view.ci.layout.setSpacing(4)
@@ -75,6 +77,7 @@ class TracesPanel(Panel):
         faint = self._theme.faint
         for k, name in enumerate(rows):
             plot: Any = self._view.addPlot(row=k, col=0)
+            self._view.ci.layout.setRowStretchFactor(k, 3 if name == AREAS else 2)
             plot.setMenuEnabled(False)
             plot.hideButtons()
             plot.showGrid(x=False, y=True, alpha=0.15)
@@ -128,7 +131,7 @@ class TracesPanel(Panel):
         self._span(AREAS, relative, 0.02)
 
     def _entry(self, number: int, name: str, control: bool, latest: str) -> str:
-        stroke, what = ("- -", f"{name} (control)") if control else ("\u2014", name)
+        stroke, what = ("\u254d", f"{name} (control)") if control else ("\u2501", name)
         return f"<span style='color:{self._theme.curves(number)}'>{stroke}</span>&nbsp;{what}&nbsp;<b>{latest}</b>"
 
     def _title(self, name: str, unit: str, latest: str) -> None:
@@ -155,6 +158,8 @@ def rows_of(known: Known) -> list[str]:
             present = trace is not None and bool(np.isfinite(trace.value).any())
             if name.startswith("bias_"):
                 present = present and was_on(known.traces.get("bias_voltage"))
+            if name == "tilt" and trace is not None and present and found:
+                present = bool(np.nanmax(trace.value) - np.nanmin(trace.value) > _LEAST["deg"])
         if present:
             found.append(name)
     return found

@@ -1,4 +1,4 @@
-"""Looks at the run in a thread of its own, so that neither a slow disk nor a silent run makes the window stand still."""
+"""Looks at the run in a thread of its own: neither a slow disk nor a silent run makes the window stand still."""
 
 from __future__ import annotations
 
