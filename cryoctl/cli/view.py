@@ -66,6 +66,7 @@ def view(
             say(f"drawn: {plot}")
         _answer(known, [], json, plot)
         return
+    opening.check_display()
     if not quiet:
         say("the window may be closed at any time, the run goes on without it")
     known, told = opening.open_window(watched, theme.value)

@@ -6,7 +6,7 @@ import contextlib
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from cryoctl.viewer.model.known import Known
 from cryoctl.viewer.model.operator import Answer, tell
@@ -36,7 +36,7 @@ class LiveWindow(QWidget):
 
     def __init__(self, theme: Theme, watched: Watched | None = None) -> None:
         super().__init__()
-        self.setPalette(themes.palette(theme))
+        QApplication.setPalette(themes.palette(theme))
         self.setStyleSheet(themes.stylesheet(theme))
         self.known = Known(run_file=None)
         self.told: list[Answer] = []

@@ -23,12 +23,7 @@ _PROBE_LIMIT_S = 20.0
 
 
 def open_window(watched: Watched, theme: str) -> tuple[Known, list[Answer]]:
-    """Until it is closed; what it last knew, and the commands that were given.
-
-    Raises:
-        BadInput: there is no display.
-    """
-    check_display()
+    """Until it is closed; what it last knew, and the commands that were given. After `check_display`."""
     app = _application()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the window, as it ends any program that looks on
     window = LiveWindow(themes.chosen(theme), watched)
@@ -64,7 +59,7 @@ def check_display() -> None:
     Raises:
         BadInput: no window can be opened here.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
         return
     why = "there is no display"
     if os.environ.get("QT_QPA_PLATFORM") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):

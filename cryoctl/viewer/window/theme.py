@@ -113,11 +113,11 @@ def stylesheet(theme: Theme) -> str:
     return f"""
         * {{ font-size: 13px; }}
         QFrame#panel {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 6px; }}
-        QLabel {{ background: transparent; }}
+        QLabel, QCheckBox {{ background: transparent; color: {t.ink}; }}
         QLabel#title {{ font-weight: 600; }}
         QLabel#faint {{ color: {t.faint}; }}
         QLabel#label {{ font-size: 17px; font-weight: 600; }}
-        QPushButton {{ background: {t.panel}; border: 1px solid {t.faint}; border-radius: 6px; padding: 6px 14px; }}
+        QPushButton {{ background: {t.panel}; color: {t.ink}; border: 1px solid {t.faint}; border-radius: 6px; padding: 6px 14px; }}
         QPushButton:hover {{ border-color: {t.ink}; }}
         QPushButton:focus {{ border: 2px solid {t.curve}; }}
         QPushButton:disabled {{ color: {t.faint}; border-color: {t.line}; }}

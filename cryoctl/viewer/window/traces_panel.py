@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,7 @@ class TracesPanel(Panel):
         low, high = float(finite.min()), float(finite.max())
         middle, half = (low + high) / 2, max((high - low) / 2, least / 2, 1e-12 + 1e-3 * abs(low + high) / 2)
         self._plots[name].setYRange(middle - half, middle + half, padding=0.12)
+        self._plots[name].getAxis("left").setTicks([[(at, f"{at:.6g}") for at in ticks(middle - half, middle + half)]])
 
 
 def rows_of(known: Known) -> list[str]:
@@ -184,6 +186,13 @@ def scaled(values: Any, unit: str) -> tuple[Any, str]:
     finite = np.abs(values[np.isfinite(values)])
     power = wording.exponent(float(finite.max()) if finite.size else 0.0)
     return values / 10.0**power, wording.prefixed(unit, power)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Two to five round values between, for an axis that is not tall."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 2))
+    step = max(nice * power for nice in (1, 2, 5) if nice * power <= (high - low) / 2)
+    return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def time_unit(run_s: float) -> tuple[float, str]:
