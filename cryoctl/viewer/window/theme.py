@@ -117,7 +117,8 @@ def stylesheet(theme: Theme) -> str:
         QLabel#title {{ font-weight: 600; }}
         QLabel#faint {{ color: {t.faint}; }}
         QLabel#label {{ font-size: 17px; font-weight: 600; }}
-        QPushButton {{ background: {t.panel}; color: {t.ink}; border: 1px solid {t.faint}; border-radius: 6px; padding: 6px 14px; }}
+        QPushButton {{ background: {t.panel}; color: {t.ink}; border: 1px solid {t.faint}; border-radius: 6px;
+                       padding: 6px 14px; }}
         QPushButton:hover {{ border-color: {t.ink}; }}
         QPushButton:focus {{ border: 2px solid {t.curve}; }}
         QPushButton:disabled {{ color: {t.faint}; border-color: {t.line}; }}

@@ -246,9 +246,8 @@ def test_a_finished_run_is_read_from_its_file_with_or_without_its_parts(tmp_path
     volume = np.zeros((24, 24, 32), np.float32)
     volume[10, 12, 16] = 1.0
     net = {f"edx/maps/{element}": np.full((5, 24, 32), 0.5, np.float32) for element in LINES_EV}
-    pack(
-        run, parts.folder, {"reconstruction/live/Si/volume": volume, "reconstruction/live/Si/voxel_size_m": 1e-8} | net
-    )
+    live = {"reconstruction/live/Si/volume": volume, "reconstruction/live/Si/voxel_size_m": 1e-8}
+    pack(run, parts.folder, live | net)
     beside = Watched(run).look()
     parts.folder.rename(tmp_path / "elsewhere")
     alone = Watched(run).look()
@@ -300,11 +299,8 @@ def test_particle_areas_come_from_events_and_from_results() -> None:
     areas = LiveAreas()
     assert areas.particles() is None
     for k in range(3):
-        data = {
-            "name": ["a", "b"][: 1 + k],
-            "area_m2": [1e-14 * (1 + k), 2e-14][: 1 + k],
-            "control": [False, True][: 1 + k],
-        }
+        whole = {"name": ["a", "b"], "area_m2": [1e-14 * (1 + k), 2e-14], "control": [False, True]}
+        data = {key: values[: 1 + k] for key, values in whole.items()}
         areas.event(Event(event="particles", time_s=float(k), level="info", name="", message="", data=data))
     live = areas.particles()
     assert live is not None
