@@ -24,9 +24,12 @@ _ENDED = ("completed", "limited", "aborted", "faulted", "recovered")
 
 
 def read_packed(run_file: Path) -> tuple[Known, str]:
-    """Everything, and the hash of the journal's record up to which the file was packed. Raises as `open_run`."""
+    """Everything, and the hash of the journal's record up to which the file was packed (empty: it is not packed yet).
+
+    Raises as `open_run`.
+    """
     with open_run(run_file) as run:
-        return _known(run), run.journal_head
+        return _known(run), run.journal_head if run.packed else ""
 
 
 def _known(run: Run) -> Known:

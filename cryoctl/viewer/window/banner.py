@@ -9,7 +9,7 @@ from cryoctl.viewer.model.known import ALIVE, Known, Phase
 from cryoctl.viewer.model.operator import Answer
 from cryoctl.viewer.window.theme import Theme, on
 
-STOPPED = "STOP: the beam is blanked and the run stands paused. Nothing is lost; go on, or end the run."
+STOPPED = "STOP: the beam is blanked and the run stands paused. Go on, or end the run."
 NOT_STOPPED = "STOP WAS NOT TAKEN: use the microscope's own beam blank, or `cryoctl safe`."
 
 

@@ -56,7 +56,7 @@ class EventsPanel(Panel):
         self._append(self._all[self._listed :])
         self._listed = len(self._all)
         trouble = sum(one.level != "info" for one in self._all)
-        self.note.setText(f"{trouble} warning{'' if trouble == 1 else 's'} or errors" if trouble else "")
+        self.note.setText(f"{trouble} with a warning or an error" if trouble else "")
 
     def _again(self, *_: object) -> None:
         self.table.setRowCount(0)

@@ -38,7 +38,7 @@ def draw_window(watched: Watched, theme: str, out: Path) -> Known:
     Raises:
         FileProblem: it can't be written.
     """
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     qInstallMessageHandler(_unsaid)
     app = _application()
     window = LiveWindow(themes.LIGHT if theme == "auto" else themes.chosen(theme))

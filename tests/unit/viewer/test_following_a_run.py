@@ -266,6 +266,18 @@ def test_a_finished_run_is_read_from_its_file_with_or_without_its_parts(tmp_path
         assert float(known.slices.volumes["Si"].xy[12, 16]) == 1.0
 
 
+def test_a_run_that_has_ended_is_not_called_so_before_its_file_is_written(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path)
+    listens = Listening(run)
+    watched = Watched(run, clock=Clock())
+    known = watched.look()
+    assert (known.phase, known.commands) == (Phase.WRITING, False)
+    pack(run, RunParts.beside(run).folder)
+    assert watched.look().phase is Phase.ENDED
+    listens.server.close()
+    watched.close()
+
+
 def test_a_folder_shows_the_run_that_begins_and_then_the_next(tmp_path: Path) -> None:
     watched = Watched(tmp_path, clock=Clock())
     assert watched.look().phase is Phase.WAITING
