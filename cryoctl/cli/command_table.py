@@ -20,6 +20,7 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("runs", _RUN, "Run a recipe (on simulators, or on --instrument FILE)."),
     "resume": Entry("resume", _RUN, "Go on with a run that was killed, aborted or stopped by a fault."),
     "status": Entry("operate", _RUN, "Where a run is, from another shell."),
+    "view": Entry("view", _RUN, "A window on a run: pictures, dose, course, events, PAUSE and STOP."),
     "tell": Entry("operate", _RUN, "Pause, blank, go on, skip, stop after, abort, acknowledge, note."),
     "safe": Entry("safe", _RUN, "Bring an instrument into its safe state now."),
     "replay": Entry("replays", _RUN, "Play a recipe on recorded data."),

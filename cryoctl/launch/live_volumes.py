@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.launch.prepare import Furnished, Prepared, record_voltage_v
+from cryoctl.runfile.parts import RunParts
 
 if TYPE_CHECKING:
     from cryoctl.streaming.live_reconstruction import LiveFollower
@@ -22,8 +23,11 @@ def volumes_of(live: LiveFollower | None) -> Mapping[str, Mapping[str, npt.NDArr
         return {}
 
 
-def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | None:
-    """As the recipe's `live` says; None where it is off or the protocol records no series."""
+def live_follower(prepared: Prepared, furnished: Furnished, parts: RunParts) -> LiveFollower | None:
+    """As the recipe's `live` says; None where it is off or the protocol records no series.
+
+    Slices for a window are kept where the run is slow enough to be watched: in real time and at a `--speed`.
+    """
     live = getattr(prepared.parameters, "live", None)
     if live is None or not live.enabled:
         return None
@@ -39,5 +43,6 @@ def live_follower(prepared: Prepared, furnished: Furnished) -> LiveFollower | No
             energy_scale_ev=edx.capabilities.energy_scale_ev if edx is not None else 1.0,
             beam_energy_ev=record_voltage_v(prepared.parameters, furnished.facts),
             passes=live.passes,
+            slices_to=parts.live_slices if not prepared.virtual or prepared.request.speed is not None else None,
         )
     )

@@ -96,7 +96,7 @@ def carry_through(
                 lock = held.enter_context(InstrumentLock.of_world(paths.parts.world))
             lock.used_by(paths.run_file)
             held.enter_context(RunLock(paths.parts.lock))
-            live = live_follower(prepared, dry) if undertaking.with_live else None
+            live = live_follower(prepared, dry, paths.parts) if undertaking.with_live else None
             for follower in followers:
                 with suppress(Exception):  # it fails again at its beginning, where that can be told
                     follower.named(paths.run_file)

@@ -110,6 +110,11 @@ class LiveReconstruction:
         """Copies of the volumes, float32 [z, y, x]; empty before the first tilt."""
         return {name: volume.copy() for name, volume in self._volumes.items()}
 
+    @property
+    def now(self) -> Mapping[str, Stack]:
+        """The volumes themselves, until the next tilt: to look at."""
+        return self._volumes
+
     def _displacement(self, tilt_deg: float, images: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.float64]:
         name = self._align_by
         if name is None or name not in self._volumes or np.shape(images.get(name, 0)) != self._shape:

@@ -1,8 +1,8 @@
 """The live reconstruction in a process of its own: it can neither delay nor bring down the run.
 
 The child is spawned (not forked), as on Windows. Tilts travel in one bounded queue, in order; volumes come back over a
-pipe when asked for. Everything the parent does has a time limit, and a dead child is a fact to report, not an
-exception.
+pipe when asked for, slices through them stand in a file for whoever looks on (`live_slices`), where that is wanted.
+Everything the parent does has a time limit, and a dead child is a fact to report, not an exception.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.blas_threads import one_blas_thread
+from cryoctl.reconstruction.live_slices import SliceWriter
 from cryoctl.reconstruction.series import Stack
 
 QUEUE_TILTS = 4
@@ -34,14 +36,26 @@ class LiveProcess:
     """`LiveReconstruction` (see there for the arguments) behind a queue; a context manager.
 
     `failure` is None while all is well, else one sentence; after a failure `add_tilt` returns False and `volumes` {}.
+    `slices_to` is the file of the slices (none without one), `target` what they are said to be of.
     """
 
-    def __init__(self, elements: Sequence[str], shape: tuple[int, int], **settings: Any) -> None:
+    def __init__(
+        self,
+        elements: Sequence[str],
+        shape: tuple[int, int],
+        *,
+        slices_to: Path | None = None,
+        target: str = "",
+        **settings: Any,
+    ) -> None:
         context = mp.get_context("spawn")
         self._tilts: Any = context.Queue(QUEUE_TILTS)
         self._answers, theirs = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=serve, args=(self._tilts, theirs, tuple(elements), shape, settings), name="live", daemon=True
+            target=serve,
+            args=(self._tilts, theirs, tuple(elements), shape, settings, slices_to, target),
+            name="live",
+            daemon=True,
         )
         with _signals_blocked():
             self._process.start()
@@ -143,7 +157,13 @@ class LiveProcess:
 
 @one_blas_thread
 def serve(
-    tilts: Any, answers: Connection, elements: tuple[str, ...], shape: tuple[int, int], settings: dict[str, Any]
+    tilts: Any,
+    answers: Connection,
+    elements: tuple[str, ...],
+    shape: tuple[int, int],
+    settings: dict[str, Any],
+    slices_to: Path | None = None,
+    target: str = "",
 ) -> None:
     """The child's loop; returns at ("end",) or on the first failure, which it reports in one sentence.
 
@@ -159,12 +179,21 @@ def serve(
         from cryoctl.reconstruction.live import LiveReconstruction
 
         live = LiveReconstruction(elements, shape, **settings)
+        slices = SliceWriter(slices_to, target) if slices_to is not None else None
         while True:
-            message = tilts.get()
+            try:
+                message = tilts.get(timeout=slices.wait_s if slices is not None else None)
+            except queue.Empty:
+                message = ("idle",)
             if message[0] == "end":
                 return
             if message[0] == "tilt":
                 live.add_tilt(*message[1:])
+                if slices is not None:
+                    slices.tilt_taken()
+            if message[0] in ("tilt", "idle"):
+                if slices is not None:
+                    slices.write_if_due(live.now)
             else:
                 answers.send(("volumes", live.volumes()))
     except Exception as problem:

@@ -47,16 +47,18 @@ def canonical(record: Mapping[str, Any]) -> bytes:
     return _ENCODER.encode(record).encode()
 
 
-def parse_journal(data: bytes) -> JournalText:
+def parse_journal(data: bytes, first: int = 0, prev: str = "") -> JournalText:
     """Check every link of the chain.
+
+    Args:
+        first, prev: of a journal's later part, the number of its first record and the `sha` of the one before.
 
     Raises:
         RunFileError: names the number of the first record that does not fit.
     """
     whole = data.rfind(b"\n") + 1
     records: list[Record] = []
-    prev = ""
-    for number, line in enumerate(data[:whole].split(b"\n")[:-1]):
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], first):
         try:
             record = cast(Record, json.loads(line))
             sha = record.pop("sha")

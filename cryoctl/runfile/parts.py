@@ -59,6 +59,11 @@ class RunParts:
         return self.folder / "seals.jsonl"
 
     @property
+    def live_slices(self) -> Path:
+        """Of the live reconstruction while a run goes on in real time (`reconstruction.live_slices`)."""
+        return self.folder / "live_slices.npz"
+
+    @property
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 

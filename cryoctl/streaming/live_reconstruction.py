@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ HAADF = "HAADF"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSettings:
-    """What is reconstructed while it is acquired; `elements` empty where there is no EDX."""
+    """What is reconstructed while it is acquired; `elements` empty where there is no EDX.
+
+    `slices_to` is a file for whoever looks on (`reconstruction.live_slices`), None where nobody could.
+    """
 
     elements: tuple[str, ...]
     n_channels: int
@@ -41,6 +45,7 @@ class LiveSettings:
     energy_scale_ev: float
     beam_energy_ev: float
     passes: int = 2
+    slices_to: Path | None = None
 
 
 MOST_WAITING_BYTES = 2 << 30
@@ -142,7 +147,14 @@ class LiveFollower:
         self._finish()
         self._target, self._shape, self._first_dose = target, shape, math.nan
         names = (HAADF, *self._settings.elements)
-        self._process = LiveProcess(names, shape, passes=self._settings.passes, align_by=HAADF)
+        self._process = LiveProcess(
+            names,
+            shape,
+            slices_to=self._settings.slices_to,
+            target=target,
+            passes=self._settings.passes,
+            align_by=HAADF,
+        )
 
     def _fitted(self, channel: npt.NDArray[np.uint16]) -> SpectrumFit:
         if self._fit is None:
@@ -187,6 +199,8 @@ class LiveFollower:
         if self._process is not None:
             self._process.close()
             self._process = None
+        if self._settings.slices_to is not None:  # the volumes stand in the run file by now
+            self._settings.slices_to.unlink(missing_ok=True)
 
 
 def above_offset(image: npt.NDArray[Any]) -> Volume:
