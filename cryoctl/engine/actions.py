@@ -15,8 +15,9 @@ from cryoctl.engine.compute import compute
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.needle_desk import CLEAR_M, NeedleDesk
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon, answered, within
+from cryoctl.engine.patience import abandon, within
 from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import (
@@ -106,6 +107,7 @@ class Actions:
         self._refuse = refuse
         self._limits = limits
         self._nominal_a = math.nan
+        self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -122,6 +124,7 @@ class Actions:
             SetTemperature: self._set_temperature,
             UseOptics: self._use_optics,
             Wait: self._wait,
+            **self.needle.table,
         }
 
     async def carry_out(self, step: Step[Any]) -> Any:
@@ -144,8 +147,9 @@ class Actions:
                 if tries == TRIES or self._desk.books.beam_unconfirmed:
                     raise
                 await self._links.mend(self._links.of(error), moves=isinstance(step, MoveStage))
-                if step.on_interrupt != "repeat" and self._desk.count > before:
-                    raise StepLost(f"{type(step).__name__}: {error}, and came back; its dose is charged") from error
+                if step.on_interrupt != "repeat" and (self._desk.count > before or not isinstance(step, Expose)):
+                    what = "its dose is charged" if isinstance(step, Expose) else "look what came of it"
+                    raise StepLost(f"{type(step).__name__}: {error}, and came back; {what}") from error
 
     async def set_again(self, step: Step[Any]) -> None:
         """A setting that the run had made, after a link was lost; see `SetPoints.way_back`."""
@@ -231,20 +235,10 @@ class Actions:
     async def _move_stage(self, step: MoveStage) -> StageAt:
         """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
         self._allowed.check_move(step)
-        await self._check_needle()
+        await self.needle.check_stage_move()
         while (at := await self._moved(step)) is None:
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
-
-    async def _check_needle(self) -> None:
-        """No stage move while a needle may be near: nobody knows where its apex is, but how it is driven is known."""
-        needle = self._devices.needle
-        if needle is not None and (await answered(needle.state(), needle.name)).high_voltage_on:
-            raise self._refuse(
-                "needle-clearance",
-                "the needle's tube has its high voltage on, so it may be near the specimen; withdraw it before the "
-                "stage moves",
-            )
 
     async def _moved(self, step: MoveStage) -> StagePosition | None:
         """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""

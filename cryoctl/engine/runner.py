@@ -90,6 +90,8 @@ class Runner:
             self._boundary.refuse,
             limits,
         )
+        if resumed is not None:
+            self._actions.needle.continue_after(resumed.fold)
         self._step_time = StepTime(self._actions, self._desk, self._operator, self._boundary, self._tell_fault)
         self._securing = Securing(outfit, self._status, self._try_to)
 

@@ -8,6 +8,16 @@ from cryoctl.steps.compute import Compute, Computed, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
+from cryoctl.steps.needle import (
+    NeedleAt,
+    NoteGap,
+    NoteHold,
+    PlaceNeedle,
+    ReadNeedle,
+    SetNeedleVoltage,
+    StepNeedle,
+    WithdrawNeedle,
+)
 from cryoctl.steps.stage import MoveStage, StageAt
 
 __all__ = [
@@ -26,15 +36,23 @@ __all__ = [
     "Insert",
     "MeasureCurrent",
     "MoveStage",
+    "NeedleAt",
     "Note",
+    "NoteGap",
+    "NoteHold",
     "OpticsSet",
+    "PlaceNeedle",
+    "ReadNeedle",
     "ReadSensors",
     "Retract",
     "Sensors",
+    "SetNeedleVoltage",
     "SetTemperature",
     "StageAt",
     "Step",
+    "StepNeedle",
     "UseOptics",
     "Wait",
     "Waited",
+    "WithdrawNeedle",
 ]
