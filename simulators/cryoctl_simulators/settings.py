@@ -153,12 +153,28 @@ class BiasSettings(Settings):
 
 class NeedleSettings(Settings):
     coarse_step_m: Annotated[tuple[Metres, Metres], InOrder] = (20e-9, 500e-9)
-    step_m: Annotated[Metres, Above0] = 150e-9
-    direction_ratio: Annotated[float, Above0] = 0.8
-    scatter_rel: Annotated[float, From0] = 0.1
+    step_m: Annotated[Metres, Field(ge=20e-9, le=500e-9)] = 150e-9
+    step_sigma_rel: Annotated[float, Field(ge=0, le=0.25)] = 0.1
+    direction_ratio: Annotated[float, Field(ge=0.4, le=2.5)] = 0.8
+    ratio_sigma_rel: Annotated[float, Field(ge=0, le=0.35)] = 0.1
+    scatter_rel: Annotated[float, Field(ge=0, le=0.3)] = 0.1
+    kick_rel: Annotated[float, Field(ge=0, le=0.5)] = 0.12
+    crosstalk_rel: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     fine_range_m: Annotated[tuple[Metres, Metres], InOrder] = (-2.5e-6, 2.5e-6)
-    hysteresis_rel: Annotated[float, From0] = 0.12
+    hysteresis_rel: Annotated[float, Field(ge=0, lt=0.5)] = 0.12
+    creep_rel: Annotated[float, Field(ge=0, lt=0.5)] = 0.02
+    drift_m_per_s: Annotated[MetresPerSecond, From0] = 4e-11
     gap_m: Annotated[Metres, Above0] = 20e-6
+    gap_sigma_m: Annotated[Metres, From0] = 0.0
+    offset_m: Metres = 0.0
+    offset_sigma_m: Annotated[Metres, From0] = 0.0
+    height_m: Metres = 0.0
+    height_sigma_m: Annotated[Metres, From0] = 0.0
+    axis_sigma_deg: Annotated[Degrees, Field(ge=0, le=10)] = 1.5
+    half_angle_deg: Annotated[Degrees, Field(gt=0, le=30)] = 8.0
+    tip_radius_m: Annotated[Metres, Above0] = 25e-9
+    lixo_m: Annotated[Metres, From0] = 12e-9
+    shake_m: Annotated[Metres, From0] = 40e-9
     clear_m: Annotated[Metres, Above0] = 2e-6
     step_s: Annotated[Seconds, Above0] = 2e-3
     vacuum_limit_pa: Annotated[Pascals, Above0] = 1e-3

@@ -125,7 +125,7 @@ def test_a_fault(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert says in refused(["run", "edx-tomography", "--faults", str(file)], tmp_path / "out", capsys)
 
 
-MAGIC = b"CRYOCTL-WORLD-2\n"
+MAGIC = b"CRYOCTL-WORLD-3\n"
 WORLDS = {
     "a head longer than the file": MAGIC + (2**40).to_bytes(8, "little"),
     "a head that is cut off": MAGIC + (10).to_bytes(8, "little") + b"{}",

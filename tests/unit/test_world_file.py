@@ -80,7 +80,7 @@ def test_survives_sigkill(tmp_path):
 
 
 def test_refuses_what_is_no_world(tmp_path):
-    for name, content in (("empty", b""), ("text", b"something else altogether"), ("short", b"CRYOCTL-WORLD-2\n")):
+    for name, content in (("empty", b""), ("text", b"something else altogether"), ("short", b"CRYOCTL-WORLD-3\n")):
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(FileProblem) as caught:

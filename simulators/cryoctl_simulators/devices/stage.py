@@ -125,6 +125,8 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
             reached = targets if share >= 1.0 and now_s() >= self._path[0] + lasts_s * (1 - 1e-9) else self._reached()
             self._path = self._stop = None
             self.world.stage.came(reached, self.world.time_s)
+            if self.world.contact is not None:
+                self.world.contact.shake(self.world.time_s)
             self.world.commit()
         if stopped:
             raise NotReached(f"{self.name}: stopped at {_told_of(reached)} on the way to {_told_of(targets)}")

@@ -7,3 +7,5 @@ from importlib.resources import files
 SIMULATED = files(__name__) / "simulated.yaml"
 RECORDED = files(__name__) / "recorded.yaml"
 """Stands in a replay for the microscope of data that are no run of cryoctl."""
+NEEDLE_HOLDER = files(__name__) / "needle_holder.yaml"
+"""For specimens that a needle touches."""

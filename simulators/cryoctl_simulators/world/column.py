@@ -136,6 +136,11 @@ class ScanFrame:
     time_s: float
     temperature_k: float
 
+    @property
+    def middle_s(self) -> float:
+        """World time of its middle line; what its lines take beside their pixels is left out."""
+        return self.time_s + 0.5 * self.lines * self.shape[1] * self.dwell_s
+
     def directions(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Unit vectors (along, across the tilt axis) of the scan's columns direction and rows direction."""
         a = math.radians(self.axis_deg)

@@ -73,7 +73,7 @@ def close_frame(world: World, frame: ScanFrame, lines: float, current_a: float, 
     at = world.stage.true_position(ended_s)
     done = replace(frame, lines=lines, current_a=current_a, content_end_m=at.content_m)
     lay_dose(world, done)
-    world.frames.add(done)
+    _note(world, done)
     if blank:
         world.column.set_blanked(True, ended_s)
     world.column.record["pending"] = None
@@ -87,9 +87,17 @@ def finish_pending(world: World) -> None:
     if pending:
         frame = frame_of(pending)
         lay_dose(world, frame)
-        world.frames.add(frame)
+        _note(world, frame)
     world.column.record["pending"] = None
     world.column.set_blanked(True, world.time_s)
+
+
+def _note(world: World, frame: ScanFrame) -> None:
+    """It stands in the log, with what the specimen was like half-way through."""
+    if world.contact is not None:
+        world.contact.look(world.time_s)
+    world.sample.note_frame(world.frames.logged, frame.middle_s)
+    world.frames.add(frame)
 
 
 def frame_of(plain: dict[str, Any]) -> ScanFrame:

@@ -14,7 +14,7 @@ from cryoctl_simulators.world.dose_truth import KINDS
 COLUMNS = (
     "run", "exposure", "index", "kind", "time_s", "tilt_deg", "x_m", "y_m", "height_m", "axis_deg",
     "content_x_m", "content_y_m", "centre_x_m", "centre_y_m", "current_a", "lines", "rows", "temperature_k",
-    "defocus_m", "pixel_size_m",
+    "defocus_m", "pixel_size_m", "middle_s",
 )  # fmt: skip
 FRAME_LOG = ((32768, len(COLUMNS)), "<f8")
 
@@ -27,6 +27,11 @@ class FrameLog:
         self.record = record
         if not record:
             record |= {"run": 0, "logged": 0}
+
+    @property
+    def logged(self) -> int:
+        """Rows so far, of all runs: the number of the next one."""
+        return int(self.record["logged"])
 
     def begin_run(self) -> None:
         self.record["run"] += 1
@@ -41,14 +46,18 @@ class FrameLog:
             self.record["run"], frame.exposure, frame.index, KINDS.index(frame.kind), frame.time_s, frame.tilt_deg,
             frame.x_m, frame.y_m, frame.height_m, frame.axis_deg, *content, *frame.centre_m,
             frame.current_a, frame.lines, frame.shape[0], frame.temperature_k, frame.defocus_m, frame.pixel_size_m,
+            frame.middle_s,
         )  # fmt: skip
         self.record["logged"] = index + 1
 
     def of_run(self) -> dict[str, npt.NDArray[np.float64]]:
         """Columns of this run's scan frames."""
-        rows = self._rows[: self.record["logged"]]
-        rows = rows[rows[:, 0] == self.record["run"]]
+        rows = self._rows[self.numbers_of_run()]
         return {name: rows[:, index].copy() for index, name in enumerate(COLUMNS)}
+
+    def numbers_of_run(self) -> npt.NDArray[np.int64]:
+        """Rows in which they stand."""
+        return np.flatnonzero(self._rows[: self.logged, 0] == self.record["run"])
 
 
 def image_of(

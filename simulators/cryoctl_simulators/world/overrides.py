@@ -16,8 +16,20 @@ FIELDS: Mapping[str, str] = {
     "stage.backlash_m": "hysteresis of x and y by the direction of the last approach (m)",
     "stage.drift_m_per_s": "steady thermal drift (m/s)",
     "stage.eucentric_error_m": "height of the specimen above the tilt axis at stage z = 0 (m)",
-    "specimen.*": "any parameter of the specimen, such as specimen.stage",
-    "needle.gap_m": "distance of the needle from the specimen at the start (m)",
+    "specimen.*": "any parameter of the specimen, such as specimen.stage, and specimen.kind",
+    "needle.gap_m": "distance of the needle from the specimen's edge at the start (m)",
+    "needle.offset_m": "how far aside of the foremost particle it stands at the start, along the edge (m)",
+    "needle.height_m": "how far above the specimen it stands at the start (m)",
+    "needle.step_m": "mean coarse step towards plus at room temperature (m)",
+    "needle.direction_ratio": "coarse step towards minus over one towards plus",
+    "needle.scatter_rel": "scatter of a coarse step, relative, one sigma",
+    "needle.kick_rel": "by how much a coarse step goes too far before it slips back, relative",
+    "needle.crosstalk_rel": "what a coarse step does to the other axes, relative, one sigma",
+    "needle.hysteresis_rel": "share of a tube movement that is missing after it has turned round",
+    "needle.creep_rel": "share of a tube movement that comes late",
+    "needle.drift_m_per_s": "drift of the needle against the specimen (m/s)",
+    "needle.tip_radius_m": "radius of the tungsten apex (m)",
+    "needle.lixo_m": "thickness of the LixO on it (m); none: no ions",
     "clocks.DEVICE.offset_s": "offset of a device's own clock (s)",
 }
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -27,6 +39,18 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "stage.drift_m_per_s": (0.0, 1e-6),
     "stage.eucentric_error_m": (-3e-4, 3e-4),
     "needle.gap_m": (0.0, 1e-2),
+    "needle.offset_m": (-1e-3, 1e-3),
+    "needle.height_m": (-1e-3, 1e-3),
+    "needle.step_m": (20e-9, 500e-9),
+    "needle.direction_ratio": (0.4, 2.5),
+    "needle.scatter_rel": (0.0, 0.3),
+    "needle.kick_rel": (0.0, 0.5),
+    "needle.crosstalk_rel": (0.0, 0.2),
+    "needle.hysteresis_rel": (0.0, 0.49),
+    "needle.creep_rel": (0.0, 0.49),
+    "needle.drift_m_per_s": (0.0, 1e-8),
+    "needle.tip_radius_m": (2e-9, 1e-6),
+    "needle.lixo_m": (0.0, 5e-6),
 }
 """A number beyond is a slip of the pen: no such microscope could be simulated."""
 
@@ -41,6 +65,18 @@ def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names to nested mappings."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        *above, last = name.split(".")
+        level = result
+        for part in above:
+            level = level.setdefault(part, {})
+        level[last] = value
+    return result
 
 
 def checked(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from cryoctl_simulators.specimens.composition import Composition
 from cryoctl_simulators.specimens.nanowire import STAGES, NanowireParameters, build_nanowire, load_nanowire
 from cryoctl_simulators.specimens.phases import ELEMENTS, mixture_atoms_per_m3
 from cryoctl_simulators.world.column import ScanFrame
-from cryoctl_simulators.world.overrides import flatten
+from cryoctl_simulators.world.overrides import flatten, nested
 
 Atoms = npt.NDArray[np.float32]
 STRETCH_M = 2.56e-6
@@ -159,22 +159,11 @@ def _voxels_across(parameters: NanowireParameters, stage: str, length_m: float, 
 
 
 def _parameters(fields: Mapping[str, Any]) -> tuple[NanowireParameters, str]:
-    parameters = load_nanowire(_nested({name: value for name, value in fields.items() if name not in _OWN}))
+    parameters = load_nanowire(nested({name: value for name, value in fields.items() if name not in _OWN}))
     stage = str(fields.get("stage") or STAGES[1])
     if stage not in parameters.stages:
         raise RecipeError(f"specimen.stage: found {stage!r}, allowed are {', '.join(parameters.stages)}")
     return parameters, stage
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in flat.items():
-        *above, last = name.split(".")
-        level = result
-        for part in above:
-            level = level.setdefault(part, {})
-        level[last] = value
-    return result
 
 
 def _stretch(composition: Composition, x_m: float, y_m: float, z_m: float) -> Stretch:

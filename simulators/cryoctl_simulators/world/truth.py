@@ -44,6 +44,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
     told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
     told["safe_order"] = list(world.file.record["safe_order"])
+    told |= {f"results/{name}": value for name, value in _results(world).items()}
     told |= {f"hidden/{name}": value for name, value in _hidden(world).items()}
     told |= {f"final/{name}": value for name, value in _final(world).items()}
     if volume_grid is not None:
@@ -83,6 +84,29 @@ def _scan_frames(world: World) -> dict[str, Any]:
     }
 
 
+def _results(world: World) -> dict[str, Any]:
+    """What a run measures of specimen and needle; `particles` at the middles of this run's record frames."""
+    log, rows = world.frames.of_run(), world.frames.numbers_of_run()
+    chosen = log["kind"] == KINDS.index("record")
+    times_s = np.asarray(world.since_start(log["middle_s"][chosen]))
+    told = dict(world.sample.results(rows[chosen], times_s, world.time_s))
+    contact = world.contact
+    if contact is None or not world.sample.has_cell:
+        return told
+    record = contact.record
+    apex_z_m = record["met_m"][2] if record["met_m"] else float(contact.needle.apex_m(world.time_s)[2])
+    met = [touch for touch in record["touches"] if isinstance(touch[1], int)]
+    parted = [touch for touch in record["touches"] if touch[1] is None]
+    told |= {
+        "eucentric/needle_z_m": world.stage.hidden.eucentric_error_m + apex_z_m,
+        "contact/found": bool(met),
+        "contact/time_s": float(world.since_start(met[0][0])) if met else math.nan,
+        "contact/parted_s": float(world.since_start(parted[-1][0])) if parted else math.nan,
+        "contact/max_overlap_m": float(record["max_overlap_m"]),
+    }
+    return told
+
+
 def _hidden(world: World) -> dict[str, float]:
     stage, beam = world.stage.hidden, world.column.hidden
     (a, b), (c, d) = beam.shift_matrix
@@ -103,22 +127,20 @@ def _hidden(world: World) -> dict[str, float]:
 
 def _final(world: World) -> dict[str, Any]:
     """State at the end; an absent device is off, at 0 V, clear."""
-    record = world.file.record
+    record, contact = world.file.record, world.contact
     bias, needle = record["bias"], record["needle"]
-    present = bool(needle)
-    gap = float(needle["apex_m"][2] + needle["tube_m"][2]) if present else math.nan
     return {
         "beam_blanked": bool(record["beam"]["blanked"]),
         "ion_beam_blanked": True,
         "bias_v": float(bias.get("voltage_v", 0.0)) if bias.get("output_on") else 0.0,
         "output_on": bool(bias.get("output_on", False)),
         "output_mode": "high-impedance" if bias and not bias["output_on"] else ("on" if bias else "absent"),
-        "needle_gap_m": gap,
-        "needle_state": needle.get("hold", "free") if present else "absent",
+        "needle_gap_m": math.nan if contact is None else contact.gap_m(world.time_s),
+        "needle_state": "absent" if contact is None else needle["hold"],
         "needle_attached_to": "",
         "stage_moving": bool(record["stage"]["moving"]),
         "valves_open": bool(record["beam"]["valves_open"]),
         "gas_open_s": 0.0,
-        "collisions": int(needle.get("collisions", 0)),
-        "max_indentation_m": 0.0,
+        "collisions": 0 if contact is None else int(contact.record["collisions"]),
+        "max_indentation_m": 0.0 if contact is None else float(contact.record["max_indentation_m"]),
     }

@@ -17,17 +17,20 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
 from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
-from cryoctl_simulators.settings import BeamSettings, HolderSettings, Settings, StageSettings
-from cryoctl_simulators.world import column, goniometer
+from cryoctl_simulators.settings import BeamSettings, HolderSettings, NeedleSettings, Settings, StageSettings
+from cryoctl_simulators.world import column, goniometer, piezo_needle
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
+from cryoctl_simulators.world.needle_contact import NeedleContact
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
+from cryoctl_simulators.world.piezo_needle import HiddenNeedle, PiezoNeedle
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
-from cryoctl_simulators.world.specimen_check import check_specimen, differing
+from cryoctl_simulators.world.specimen import Place, Specimen
+from cryoctl_simulators.world.specimen_check import check_specimen, differing, kind_of
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -146,7 +149,8 @@ class World:
             self._check_same_specimen(path, self.file)
         else:
             header = self._header(stage, beam)
-            specs = _specs(beam) | Sample.specs(_grid_shape(beam))
+            shape = _grid_shape(beam)
+            specs = _specs(beam) | Sample.specs(shape) | kind_of(header["specimen"]).specs(shape)
             self.file = WorldFile.create(path, header, specs) if path else WorldFile.in_memory(header, specs)
         self._furnish(stage, beam)
         self._opened = True
@@ -159,7 +163,7 @@ class World:
         return {**dict(self.context.shared.get("specimen", {})), **part(self.given, "specimen")}
 
     def _header(self, stage: StageSettings, beam: BeamSettings) -> dict[str, Any]:
-        hidden = self.context.hidden_draws
+        hidden, needle = self.context.hidden_draws, self._of("needle", NeedleSettings)
         return {
             "seed": self.seed,
             "hidden_draws": hidden,
@@ -167,6 +171,7 @@ class World:
             "specimen": self._specimen_fields(),
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
+            "needle": asdict(piezo_needle.draw(needle, self.seed, hidden, part(self.given, "needle"))),
             "dose_pixel_m": beam.dose_pixel_m,
         }
 
@@ -182,7 +187,7 @@ class World:
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header
         record = file.record
-        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "run", "inserted"):
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "contact", "run", "inserted"):
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
@@ -196,8 +201,17 @@ class World:
         self.dose = DoseTruth(file.arrays["dose"], float(header["dose_pixel_m"]), beam.tail_m, beam.tail_fraction)
         self.frames = FrameLog(file.arrays["frames"], record["run"])
         tail = (beam.tail_m, beam.tail_fraction)
-        drawn_from = int(header["specimen_seed"])
-        self.sample = Sample(header["specimen"], drawn_from, file.arrays, self.dose.grid, record["sample"], tail)
+        self.sample: Specimen = kind_of(header["specimen"]).make(
+            Place(
+                fields=header["specimen"],
+                seed=int(header["specimen_seed"]),
+                arrays=file.arrays,
+                grid=self.dose.grid,
+                record=record["sample"],
+                tail=tail,
+            )
+        )
+        self.contact = self._needle_beside(HiddenNeedle.read(header["needle"]), seed)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
@@ -210,6 +224,18 @@ class World:
         if self.context.shared.get("attended", True):
             self.column.record["valves_open"] = True
         self.commit()
+
+    def _needle_beside(self, hidden: HiddenNeedle, seed: int) -> NeedleContact | None:
+        """None where the instrument has no needle."""
+        settings, record = self.settings.get("needle"), self.file.record
+        if not isinstance(settings, NeedleSettings):
+            return None
+        return NeedleContact(PiezoNeedle(settings, hidden, record["needle"], seed), self.sample, record["contact"])
+
+    @property
+    def cell(self) -> NeedleContact | None:
+        """What a biasing source is wired to; None where needle and specimen are no cell."""
+        return self.contact if self.contact is not None and self.sample.has_cell else None
 
     def _begin_session(self, record: dict[str, Any]) -> None:
         """The world's time goes on where it was left; for a resumed run at that run's own time, if that is later."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from cryoctl.errors import FileProblem
 
-MAGIC = b"CRYOCTL-WORLD-2\n"
+MAGIC = b"CRYOCTL-WORLD-3\n"
 _PAGE = 4096
 _SLOT_BYTES = 256 * 1024
 _SLOT_HEAD = struct.Struct("<QQI")
@@ -93,7 +93,7 @@ class WorldFile:
             with path.open("rb") as file:
                 head = file.read(len(MAGIC) + 8)
                 if len(head) < len(MAGIC) + 8 or not head.startswith(MAGIC):
-                    raise FileProblem(f"world file {path}: this is no world file of format 2; give another --world")
+                    raise FileProblem(f"world file {path}: this is no world file of format 3; give another --world")
                 (length,) = struct.unpack("<Q", head[len(MAGIC) :])
                 if length > path.stat().st_size:
                     raise FileProblem(f"world file {path}: cut off within its head; give another --world")
