@@ -94,7 +94,12 @@ def test_the_stage_moves_beside_a_needle_that_is_clear_or_was_left_alone() -> No
 
 def test_with_the_tube_live_the_stage_moves_only_where_the_gap_was_seen() -> None:
     live, wobble = SetNeedleVoltage(on=True), MoveStage(tilt_deg=1.0)
-    assert refusals(tried(bench(), live, wobble, NoteGap(gap_m=1e-5, sigma_m=0.0), wobble)) == [False, True, False, False]
+    assert refusals(tried(bench(), live, wobble, NoteGap(gap_m=1e-5, sigma_m=0.0), wobble)) == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_withdrawn_it_is_clear_but_its_gap_is_unknown() -> None:
