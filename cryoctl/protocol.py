@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from cryoctl.errors import RecipeError
 from cryoctl.interfaces.beam import Optics, ScanTiming
+from cryoctl.interfaces.bias import BiasCapabilities
 from cryoctl.interfaces.recording import RecordedSeries
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.steps.base import Step
@@ -79,6 +80,8 @@ class InstrumentFacts:
     """By kind (`cryoctl.calibration.KINDS`)."""
     current_drift_rel_per_s: float = 0.0
     edx_max_energy_ev: float = 0.0
+    bias: BiasCapabilities | None = None
+    """Of the biasing source, within what the operator allows; None where there is none."""
     dose_rate_max_e_per_a2_s: float = float("inf")
     """What the operator allows on this instrument."""
     dose_known: bool = True
@@ -134,7 +137,9 @@ class Protocol:
 
     def interlock_limits(self) -> Mapping[str, float]:
         """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel (how far
-        the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s; all optional."""
+        the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s, compliance_s (how
+        long the biasing source may be held by its own limits), probe_v and probe_a (what may be applied before a needle
+        is in contact); all optional."""
         return {}
 
     def interlock_policies(self) -> Mapping[str, str]:

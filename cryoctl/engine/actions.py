@@ -11,6 +11,7 @@ from typing import Any
 
 from cryoctl.clock import now_s
 from cryoctl.engine.allowed import Allowed
+from cryoctl.engine.bias_desk import BiasDesk
 from cryoctl.engine.compute import compute
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
@@ -108,6 +109,7 @@ class Actions:
         self._limits = limits
         self._nominal_a = math.nan
         self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
+        self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits)
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -125,6 +127,7 @@ class Actions:
             UseOptics: self._use_optics,
             Wait: self._wait,
             **self.needle.table,
+            **self.bias.table,
         }
 
     async def carry_out(self, step: Step[Any]) -> Any:

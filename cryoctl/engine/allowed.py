@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cryoctl.errors import OutOfRange
 from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.stage import StageLimits
-from cryoctl.steps import Expose, MoveStage
+from cryoctl.steps import Expose, MoveStage, SetBiasLimits
 
 _ANYWHERE = (-math.inf, math.inf)
 _SLACK = 1e-9
@@ -27,6 +27,8 @@ class Allowed:
     image_shift_m: float = math.inf
     beam_current_a: float = math.inf
     dose_rate_e_per_a2_s: float = math.inf
+    bias_v: float = math.inf
+    bias_a: float = math.inf
     current_ratio: float = 1.0
     """Beam current over the nominal one of a preset, as calibrated."""
 
@@ -51,3 +53,12 @@ class Allowed:
                 f"optics.{optics.name}: {optics.beam_current_a:g} A are beyond the {self.beam_current_a:g} A that are "
                 "allowed"
             )
+
+    def check_bias(self, step: SetBiasLimits) -> None:
+        """Raises `OutOfRange`, as the source itself would."""
+        for name, wanted, most in (
+            ("voltage_limit_v", step.voltage_limit_v, self.bias_v),
+            ("compliance_a", step.compliance_a, self.bias_a),
+        ):
+            if not 0 < wanted <= most * (1 + _SLACK):
+                raise OutOfRange(f"bias.{name}: {wanted:g} is beyond the {most:g} that are allowed, or not above 0")

@@ -58,6 +58,8 @@ class Boundary:
         self._standing: set[str] = set()
         self._mended = 0
         self._overridden: set[str] = set()
+        self.rest_bias: Callable[[str], Awaitable[None]] = _nothing_to_rest
+        """Awaited with the reason wherever the run stands still, blanked by then, or is secured."""
         self.secured_by = ""
         """The sentence of the interlock that ends the run in good order: nothing is exposed any more."""
         self.met: list[dict[str, Any]] = []
@@ -148,6 +150,7 @@ class Boundary:
 
     async def _stand_still(self) -> None:
         self.stand("operator")
+        await self.rest_bias("pause")
         await self._operator.until_go()
         self.leave("operator")
 
@@ -171,10 +174,12 @@ class Boundary:
             raise self.end_by(interlock, found)
         if interlock.policy == SECURE:
             self.meet(interlock.name, interlock.policy, found, ENDED)
+            await self.rest_bias(f"interlock {interlock.name}")
         else:
             entry = self.meet(interlock.name, interlock.policy, found)
             entry["outcome"] = ENDED
             self.stand("interlock")
+            await self.rest_bias(f"interlock {interlock.name}")
             outcome = await self._outcome(interlock)
             self.leave("interlock")
             told = {"policy": interlock.policy, "outcome": outcome or ENDED}
@@ -209,3 +214,7 @@ class Boundary:
             if interlock.policy != PAUSE and interlock.predicate(readings) is None:
                 return "cleared"
         return ""
+
+
+async def _nothing_to_rest(why: str) -> None:
+    del why

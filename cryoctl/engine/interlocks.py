@@ -20,10 +20,13 @@ POLICIES: Mapping[str, str] = {
     "temperature": WAIT,
     "nitrogen": WAIT,
     "beam-current": SECURE,
+    "source": SECURE,
+    "compliance": SECURE,
     "disk": SECURE,
 }
 """What is done unless the recipe says otherwise, the most urgent first."""
 DEFAULT_PATIENCE_S = 1800.0
+DEFAULT_COMPLIANCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,24 @@ def current_off(tolerance: float) -> Predicate:
     return predicate
 
 
+def source_failed(readings: Readings) -> str | None:
+    return readings.source_problem or None
+
+
+def compliance_met(limit_s: float) -> Predicate:
+    """A limit of the source's own holds: a short, a contact that is too good, or a voltage that needs more current."""
+
+    def predicate(readings: Readings) -> str | None:
+        if not readings.compliance_s > limit_s:
+            return None
+        return (
+            f"the source is held by its limit for {readings.compliance_s:.1f} s ({readings.bias_v:.3g} V, "
+            f"{readings.bias_a:.3g} A), allowed are {limit_s:g} s; look for a short"
+        )
+
+    return predicate
+
+
 def disk_short(readings: Readings) -> str | None:
     """What the next exposure and the packing of the run file need has to be there."""
     free, needed = readings.disk_free_bytes, readings.disk_needed_bytes
@@ -114,7 +135,8 @@ def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None
 
     Args:
         limits: of the protocol: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel, and patience_s
-            (how long a `wait` or `pause` may last, s); without one its interlock is not there.
+            (how long a `wait` or `pause` may last, s); without one its interlock is not there. compliance_s is how long
+            the biasing source may be held by a limit of its own.
         policies: of the protocol, by name; `POLICIES` where it says nothing.
     """
     limited: Mapping[str, tuple[str, Callable[[float], Predicate]]] = {
@@ -128,6 +150,8 @@ def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None
         "temperature-sensor": temperature_valid,
         "disk": disk_short,
         "needle-vacuum": needle_vacuum,
+        "source": source_failed,
+        "compliance": compliance_met(limits.get("compliance_s", DEFAULT_COMPLIANCE_S)),
     }
     predicates |= {name: make(limits[key]) for name, (key, make) in limited.items() if key in limits}
     chosen = {**POLICIES, **(policies or {})}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import DeviceError
 from cryoctl.interfaces.bias import BiasReading
 from cryoctl.interfaces.device_set import DeviceSet
@@ -61,6 +62,10 @@ class Readings:
     disk_needed_bytes: float = math.nan
     needle_limit_pa: float = math.inf
     """Pressure up to which the needle's high voltage, if it is on, may stay on."""
+    compliance_s: float = 0.0
+    """For how long the biasing source has been held by one of its limits."""
+    source_problem: str = ""
+    """What is wrong with the biasing source, empty where all is well."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,11 @@ class Monitors:
     needle_limit_pa: float = math.inf
     """See `Readings`; entered by whoever switches the high voltage."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
+    source: SourceWatch = field(init=False)
+    """Keeps up with the biasing source."""
+
+    def __post_init__(self) -> None:
+        self.source = SourceWatch(self.devices.bias, self.recorder, self.devices.beam.blank)
 
     async def sample(self, *, force: bool = False) -> Readings:
         """Read everything now; `force` journals each value (at exposures)."""
@@ -105,6 +115,7 @@ class Monitors:
                 async with asyncio.timeout(ANSWER_LIMIT_S):
                     bias = self.last_bias = await self.devices.bias.read()
                 voltage, current = bias.voltage_v, bias.current_a
+                await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
         valves = True
@@ -127,6 +138,8 @@ class Monitors:
             disk_free_bytes=math.nan if self.disk is None else float(self.disk.free_bytes()),
             disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
             needle_limit_pa=self.needle_limit_pa,
+            compliance_s=self.source.compliance_s,
+            source_problem=self.source.problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)

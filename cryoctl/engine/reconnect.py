@@ -13,10 +13,11 @@ from cryoctl.clock import now_s
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.set_points import SetPoints
+from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import ConnectionLost, DeviceError, NoAnswer, ReadBackMismatch
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.steps import Insert, MeasureCurrent, Retract, SetTemperature, Step, UseOptics
+from cryoctl.steps import Insert, MeasureCurrent, Retract, SetBiasLimits, SetTemperature, Step, UseOptics
 
 RECONNECT_LIMIT_S = 120.0
 """A link that is not back by then ends the run."""
@@ -51,9 +52,11 @@ class Links:
         self._set_again = set_again
         self._edx = devices.edx
         self._holder = devices.holder
+        self._bias_name = "" if devices.bias is None else devices.bias.name
         self.set_points: Callable[[], SetPoints] = SetPoints
         """What the run has set so far."""
         self._meet = meet
+        self.source: SourceWatch | None = None
 
     def of(self, error: Exception) -> tuple[str, ...]:
         """Names of the devices that a fault of a link speaks of; all where it names none."""
@@ -75,6 +78,8 @@ class Links:
         entry["outcome"] = "ended the run"
         deadline_s = now_s() + RECONNECT_LIMIT_S
         try:
+            if self._bias_name in lost and self.source is not None:
+                await self.source.lost()
             for name in lost:
                 self._check_identity(name, await self._connected(self._devices[name], deadline_s))
             await self._at_rest(lost)
@@ -119,6 +124,8 @@ class Links:
             await answered(self._beam.blank(), self._beam.name)
             if not await answered(self._beam.is_blanked(), self._beam.name):
                 raise ReadBackMismatch(f"{self._beam.name}: told to blank after its link came back, reads back open")
+        if self._bias_name in names and self.source is not None:
+            await self.source.answers_again()
         if self._stage.name in names:
             await answered(self._stage.stop(), self._stage.name)
             if await answered(self._stage.is_moving(), self._stage.name):
@@ -139,5 +146,7 @@ class Links:
                 return self._edx.name if step.detector == "edx" and self._edx is not None else step.detector
             case SetTemperature():
                 return "" if self._holder is None else self._holder.name
+            case SetBiasLimits():
+                return self._bias_name
             case _:
                 return self._stage.name

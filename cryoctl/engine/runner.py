@@ -90,7 +90,10 @@ class Runner:
             self._boundary.refuse,
             limits,
         )
+        self._boundary.rest_bias = self._monitors.source.rest
+        links.source = self._monitors.source
         if resumed is not None:
+            self._monitors.source.continue_after(resumed.fold)
             self._actions.needle.continue_after(resumed.fold)
         self._step_time = StepTime(self._actions, self._desk, self._operator, self._boundary, self._tell_fault)
         self._securing = Securing(outfit, self._status, self._try_to)
@@ -124,7 +127,9 @@ class Runner:
         self._operator.tell(self._tell_command)
         try:
             self._status.fire("prepare")
+            await self._monitors.source.begin(None)
             await self._monitors.sample(force=True)
+            await self._monitors.source.begin(self._monitors.last_bias)
             prepared()
             self._status.fire("start")
             return await self._play_chart()
@@ -183,7 +188,7 @@ class Runner:
         if sum(self._visits.values()) > resumed.states_told:
             self._tell_state(standing.state)
         outcome = standing.outcome
-        if lost := self._protocol.lost_by_interruption():
+        if lost := (*self._protocol.lost_by_interruption(), *resumed.fold.bias_left_on()):
             if str(standing.key) not in resumed.fold.steps:
                 self._tell_asked(standing.step, str(standing.key))  # a result without its step would be nobody's
             outcome = Interrupted(f"the run was interrupted: {', '.join(lost)} can't be driven back", lost)

@@ -51,6 +51,7 @@ class Securing:
             last_bias=self._outfit.monitors.last_bias,
             flush=self._outfit.flush,
         )
+        self._outfit.monitors.source.secured = True
         self._try_to(self._outfit.operator.tell_waiting)
         self._tell(actions)
         ending = ending_after(ending, actions)

@@ -14,6 +14,7 @@ from cryoctl.steps import (
     MeasureCurrent,
     MoveStage,
     Retract,
+    SetBiasLimits,
     SetTemperature,
     StageAt,
     Step,
@@ -45,6 +46,8 @@ class SetPoints:
     """Detectors by the name in their step, in the order of their first move."""
     stage: StageAt | None = None
     optics: UseOptics | None = None
+    bias_limits: SetBiasLimits | None = None
+    """The source comes back with its output off, whatever it did."""
     look: Look | None = None
     targets: tuple[str, ...] = ()
     """Names of what is recorded: no wide picture of these is taken once more."""
@@ -60,6 +63,8 @@ class SetPoints:
                 self.stage, self.look = result, None
             case UseOptics():
                 self.optics = step
+            case SetBiasLimits():
+                self.bias_limits = step
             case Expose() if self._may_be_repeated(step) and isinstance(result, Exposed) and result.frame:
                 self.look = Look(step=step, frame=result.frame)
             case _:
@@ -69,14 +74,16 @@ class SetPoints:
         return step.kind in BESIDE_THE_TARGET or (step.kind in WIDE and step.target not in self.targets)
 
     def way_back(self, at: StagePosition, *, stage: bool = True) -> tuple[Step[Any], ...]:
-        """Steps that drive an instrument back, in a safe order and blanked: cold first, detectors out of the way before
-        the stage moves, in again after it, then the optics and their current.
+        """Steps that drive an instrument back, in a safe order and blanked: the source's limits and cold first,
+        detectors out of the way before the stage moves, in again after it, then the optics and their current.
 
         Args:
             at: where the stage stands.
             stage: False where a move is about to be made anyhow.
         """
         steps: list[Step[Any]] = []
+        if self.bias_limits is not None:
+            steps.append(self.bias_limits)
         if self.temperature_k is not None:
             steps.append(SetTemperature(temperature_k=self.temperature_k))
         steps += [Retract(detector=name) for name, inside in self.inserted.items() if not inside]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryoctl.engine.boundary import Aborted, Boundary, Secured
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.patience import abandon
-from cryoctl.errors import DeviceTimeout
+from cryoctl.errors import DeviceError, DeviceTimeout
 from cryoctl.steps import Compute, Expose, MoveStage, Step, Wait
 
 _BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
@@ -84,6 +85,8 @@ class StepTime:
         while True:
             await self._operator.until_pause()
             self._boundary.stand("operator")
+            with contextlib.suppress(DeviceError):  # the boundary asks for it again, and tells
+                await self._boundary.rest_bias("pause")
             await self._operator.until_gone_on()
             self._boundary.leave("operator")
 

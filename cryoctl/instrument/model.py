@@ -77,6 +77,10 @@ class Limits(StrictModel):
     image_shift_m: Annotated[Metres, Positive] | None = None
     beam_current_a: Annotated[Amperes, Positive] | None = None
     """Nominal, of any preset."""
+    bias_v: Annotated[Volts, Positive] | None = None
+    """Of the biasing source, to either side of 0."""
+    bias_a: Annotated[Amperes, Positive] | None = None
+    """Largest compliance of the biasing source."""
     dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Positive] | None = None
     """Averaged over the scanned field; an exposure above it is refused."""
 

@@ -15,7 +15,7 @@ from cryoctl.dose.ledger import DoseLedger
 from cryoctl.engine.machine import ProtocolMachine
 from cryoctl.engine.played import played
 from cryoctl.engine.thrown import Thrown
-from cryoctl.errors import CryoctlError
+from cryoctl.errors import CryoctlError, RecipeError
 from cryoctl.launch.prepare import Furnished
 from cryoctl.launch.stated_instrument import StatedInstrument
 
@@ -48,10 +48,15 @@ def foretell(furnished: Furnished, ledger: DoseLedger, until: str = "") -> Cours
 
     Args:
         ledger: is charged with what the run would expose; not to be used again.
+
+    Raises:
+        RecipeError: it asks for what this instrument refuses.
     """
     instrument = StatedInstrument(furnished.devices, furnished.facts, ledger)
     try:
         share, end_reason = _play(furnished, instrument, until)
+    except RecipeError:
+        raise
     except CryoctlError:
         return Course()
     return Course(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from cryoctl.dose.ledger import DoseLedger
@@ -45,6 +46,8 @@ def build_outfit(
             image_shift_m=facts.image_shift_range_m,
             beam_current_a=facts.current_range_a[1],
             dose_rate_e_per_a2_s=facts.dose_rate_max_e_per_a2_s,
+            bias_v=math.inf if facts.bias is None else facts.bias.largest_v,
+            bias_a=math.inf if facts.bias is None else facts.bias.current_range_a[1],
             current_ratio=facts.calibrated("beam_current", 1.0),
         ),
         identities=furnished.identities,

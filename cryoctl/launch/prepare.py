@@ -15,6 +15,7 @@ from cryoctl.clock.wall import utc_now
 from cryoctl.errors import BadInput, FileProblem, InstrumentError, RecipeError
 from cryoctl.instrument import Instrument, Limits, load_instrument
 from cryoctl.interfaces.beam import Optics
+from cryoctl.interfaces.bias import BiasCapabilities
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
@@ -287,6 +288,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
         calibrations=_calibrated(instrument.file.calibration_set(), at or utc_now()),
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
+        bias=None if devices.bias is None else _bias_within(devices.bias.capabilities, limits),
         dose_known=devices.dose_known,
         dose_rate_max_e_per_a2_s=limits.dose_rate_e_per_a2_s or math.inf,
     )
@@ -307,6 +309,18 @@ def _stage_limits(own: StageLimits, limits: Limits) -> StageLimits:
         y_m=within(own.y_m, None if xy_m is None else -xy_m, xy_m),
         z_m=within(own.z_m, None if z_m is None else -z_m, z_m),
         tilt_deg=within(own.tilt_deg, limits.tilt_min_deg, limits.tilt_max_deg),
+    )
+
+
+def _bias_within(own: BiasCapabilities, limits: Limits) -> BiasCapabilities:
+    """The narrower of the source's own and the operator's."""
+    most_v, most_a = limits.bias_v or math.inf, limits.bias_a or math.inf
+    low_v, high_v = own.voltage_range_v
+    low_a, high_a = own.current_range_a
+    return replace(
+        own,
+        voltage_range_v=(max(low_v, -most_v), min(high_v, most_v)),
+        current_range_a=(max(low_a, -most_a), min(high_a, most_a)),
     )
 
 

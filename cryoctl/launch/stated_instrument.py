@@ -21,6 +21,7 @@ from cryoctl.engine.exposures import STREAMS
 from cryoctl.errors import BadInput, DoseRefused
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.counting import make_gate
+from cryoctl.launch.stated_source import StatedSource
 from cryoctl.protocol import InstrumentFacts
 from cryoctl.steps import (
     Afford,
@@ -104,6 +105,7 @@ class StatedInstrument:
             Retract: self._retract,
             UseOptics: self._use_optics,
             Wait: self._wait,
+            **StatedSource(facts.bias, lambda: self.time_s).table,
         }
 
     def answer(self, step: Step[Any]) -> Any:
@@ -112,6 +114,7 @@ class StatedInstrument:
         Raises:
             DoseRefused: as the gate would.
             BadInput: an analysis whose answer can't be known without pictures.
+        RecipeError: what the biasing source would refuse.
         """
         action = self._table.get(type(step))
         return None if action is None else action(step)

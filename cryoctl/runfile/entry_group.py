@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.runfile.bias_group import write_monitors
 from cryoctl.runfile.exposure_table import table
 from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.h5 import H5Group
@@ -82,13 +83,7 @@ def write_entry(
     exposures.write("exposure", np.array(sorted(fold.exposures), dtype=np.int32))
     _write_steps(entry, fold)
     _write_dose(entry, fold, by_kind, prior)
-    for name in sorted(fold.monitors):
-        trace = fold.monitors[name]
-        monitor = entry.group(f"monitors/{name}", "NXcollection")
-        monitor.write("time_s", np.array(trace.times_s), units="s")
-        monitor.write("value", np.array(trace.values), units=trace.unit)
-    if "monitors" in entry:
-        entry.group("monitors", "NXcollection")
+    write_monitors(entry, fold)
     events = entry.group("events", "NXcollection")
     events.write("time_s", np.array([event["time_s"] for event in fold.events], dtype=np.float64), units="s")
     for name in ("event", "level", "name", "message"):

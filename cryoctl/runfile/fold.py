@@ -5,6 +5,7 @@ The same fold serves the end of a run, `recover`, resume, `check`, and `open_run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from cryoctl.events import operator_said
 from cryoctl.interfaces.truth import MapGrid
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.journal import Record
+from cryoctl.runfile.source_samples import SampledSource
 from cryoctl.steps.codec import unplain
 
 DoseMap = npt.NDArray[np.float64]
@@ -81,6 +83,16 @@ class RunFold:
         self.states_entered = 0
         self.moved_m = (0.0, 0.0)
         """How much further on the specimen was found after interruptions (x, y), beam-normal."""
+        self.sampled = SampledSource()
+        """What the biasing source sampled by itself."""
+        self.bias_on = False
+        """The run had switched the source's output on, and nothing is known to have switched it off."""
+        self.bias_ends_s = -math.inf
+        """When it goes off by itself (run time)."""
+        self.bias_periods = 0
+        self.bias_stopped_by = ""
+        self.bias_cut_short = False
+        """The end of a session had switched it off."""
         self.identities: dict[str, dict[str, str]] = {}
         """Devices that answered, by name: maker, model, serial, firmware."""
         self.status = "preparing"
@@ -240,6 +252,26 @@ class RunFold:
         trace = self.monitors.setdefault(record["name"], MonitorTrace(record.get("unit", "")))
         trace.times_s.append(time_s)
         trace.values.append(number(record["value"]))
+
+    def _take_samples(self, record: Record, time_s: float) -> None:
+        self.sampled.take_samples(record)
+
+    def _take_clock(self, record: Record, time_s: float) -> None:
+        self.sampled.take_clock(record)
+
+    def _take_bias(self, record: Record, time_s: float) -> None:
+        self.bias_on = bool(record["on"])
+        self.bias_stopped_by = str(record.get("why", ""))
+        self.bias_cut_short = bool(record.get("cut_short", False))
+        if self.bias_on:
+            self.bias_periods += 1
+            self.bias_ends_s = number(record["ends_s"])
+
+    def bias_left_on(self) -> tuple[str, ...]:
+        """What an interruption took of the bias: it was on when the session ended, and is never switched on again by
+        itself."""
+        was_on = self.bias_on or self.bias_cut_short
+        return ("the bias",) if was_on and self.bias_ends_s > self.time_s else ()
 
     def _take_event(self, record: Record, time_s: float) -> None:
         """The journal tells a state or a command twice, by its own record and by the event after it: one is enough."""

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from cryoctl.steps.base import FrameRef, Step
+from cryoctl.steps.bias import (
+    ApplyBias,
+    BiasAtRest,
+    BiasLimitsSet,
+    BiasRead,
+    MeasureOpenCircuit,
+    OpenCircuit,
+    ReadBias,
+    RestBias,
+    SetBiasLimits,
+    StartWaveform,
+    StopWaveform,
+    WaveformStarted,
+)
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
 from cryoctl.steps.compute import Compute, Computed, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
@@ -23,6 +37,10 @@ from cryoctl.steps.stage import MoveStage, StageAt
 __all__ = [
     "Afford",
     "Affordable",
+    "ApplyBias",
+    "BiasAtRest",
+    "BiasLimitsSet",
+    "BiasRead",
     "Checkpoint",
     "Command",
     "Compute",
@@ -35,24 +53,32 @@ __all__ = [
     "FrameRef",
     "Insert",
     "MeasureCurrent",
+    "MeasureOpenCircuit",
     "MoveStage",
     "NeedleAt",
     "Note",
     "NoteGap",
     "NoteHold",
+    "OpenCircuit",
     "OpticsSet",
     "PlaceNeedle",
+    "ReadBias",
     "ReadNeedle",
     "ReadSensors",
+    "RestBias",
     "Retract",
     "Sensors",
+    "SetBiasLimits",
     "SetNeedleVoltage",
     "SetTemperature",
     "StageAt",
+    "StartWaveform",
     "Step",
     "StepNeedle",
+    "StopWaveform",
     "UseOptics",
     "Wait",
     "Waited",
+    "WaveformStarted",
     "WithdrawNeedle",
 ]

@@ -76,6 +76,59 @@ def edx_tomography(chance: Chance) -> dict[str, Any]:
     }
 
 
+def biased_series(chance: Chance) -> dict[str, Any]:
+    """A few small pictures under a waveform of a minute, within limits that hold it or not."""
+    duration_s = round(chance.uniform(20, 90), 1)
+    voltage_v = round(chance.uniform(0.2, 3.0) * chance.choice([-1, 1, 1]), 3)
+    compliance_a = chance.choice([3e-9, 1e-8, 1e-7])
+    dose = round(chance.uniform(0.5, 3.0), 2)
+    return {
+        "specimen": {"name": "nanowire"},
+        "bias": {
+            "waveform": _waveform(chance, duration_s),
+            "voltage_v": voltage_v,
+            "limit_v": 5.0,
+            "compliance_a": compliance_a,
+        },
+        "frame_interval_s": round(chance.uniform(4, 12), 1),
+        "before": chance.randint(0, 2),
+        "dose_limit_e_per_a2": round(chance.uniform(4, 60), 2),
+        "pictures": {"shape": [24, 32], "pixel_size_m": 20e-9, "dose_e_per_a2": dose},
+        "simulation": {
+            **_hidden(chance),
+            "clocks": {
+                "bias": {
+                    "offset_s": round(chance.uniform(-5, 5), 4),
+                    "drift_rel": round(chance.uniform(-1e-4, 1e-4), 8),
+                }
+            },
+        },
+    }
+
+
+def _waveform(chance: Chance, duration_s: float) -> dict[str, Any]:
+    """Each form that a recipe knows, of about this duration."""
+    forms: list[dict[str, Any]] = [
+        {"scheme": "constant-voltage", "duration_s": duration_s},
+        {"scheme": "constant-current", "current_a": round(chance.uniform(-2e-9, 2e-9), 12), "duration_s": duration_s},
+        {"scheme": "ramp", "rate_v_per_s": 0.1, "hold_s": duration_s / 2},
+        {"scheme": "steps", "levels_v": [0.5, 1.5, -1.0], "dwell_s": round(duration_s / 3, 2)},
+        {"scheme": "pulses", "width_s": 2, "period_s": 8, "count": 6},
+        {"scheme": "cyclic-voltammetry", "first_v": 1.0, "second_v": -1.0, "rate_v_per_s": 0.1, "cycles": 1},
+        {"scheme": "open-circuit", "duration_s": duration_s},
+        {"scheme": "points", "times_s": [0, duration_s / 2, duration_s], "voltages_v": [0, 2.0, 0.5]},
+        {
+            "scheme": "galvanostatic-cycling",
+            "current_a": 1e-9,
+            "low_v": -0.5,
+            "high_v": 0.8,
+            "longest_s": round(duration_s / 2, 1),
+            "rest_s": 2,
+        },
+    ]
+    return chance.choice(forms)
+
+
 def calibrate(chance: Chance) -> dict[str, Any]:
     """The least that it measures with: three repeats of small pictures."""
     return {

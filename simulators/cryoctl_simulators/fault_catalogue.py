@@ -68,6 +68,13 @@ FAULTS: tuple[FaultKind, ...] = (
     FaultKind(device="bias", fault="no-answer", happens="the source never answers what it is asked"),
     FaultKind(device="bias", fault="lost-link", happens="no answer from the source", parameters=_RETURNS),
     FaultKind(device="bias", fault="output-stuck", happens="the output does not switch off"),
+    FaultKind(device="bias", fault="compliance-trip",
+              happens="the source, its output on, meets an overcurrent and switches off by itself"),
+    FaultKind(device="bias", fault="short", happens="what the source is connected to is shorted: `ohm` remain of it",
+              parameters={"ohm": 50.0}),
+    FaultKind(device="bias", fault="restarted",
+              happens="the source loses its power for a moment: output off, limits and clock as at switch-on; it does "
+              "not tell"),
     FaultKind(device="needle", fault="no-answer", happens="the needle drive never answers what it is asked"),
     FaultKind(device="needle", fault="lost-link", happens="no answer from the needle drive", parameters=_RETURNS),
     FaultKind(device="disk", fault="full", happens="the disk has no room for more than `left_bytes`",

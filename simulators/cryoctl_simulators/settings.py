@@ -16,6 +16,7 @@ from cryoctl.units import (
     DegreesPerSecond,
     DriftPerDegree,
     ElectronVolts,
+    Hertz,
     Kelvin,
     KelvinDifference,
     Metres,
@@ -146,9 +147,25 @@ class BiasSettings(Settings):
     has_high_impedance_off: bool = True
     cell_voltage_v: Volts = 0.0
     cell_resistance_ohm: Annotated[Ohms, Above0] = 1e9
+    cell_capacitance_f: Annotated[float, Above0] | None = None
+    lead_ohm: Annotated[Ohms, Above0] = 200.0
+    leakage_ohm: Annotated[Ohms, Above0] = 1e13
+    offset_a: Annotated[Amperes, From0] = 1e-12
     noise_a: Annotated[Amperes, From0] = 2e-12
+    noise_rel: Annotated[float, From0] = 2e-6
+    noise_v: Annotated[Volts, From0] = 2e-5
+    resolution_rel: Annotated[float, Above0] = 1e-7
+    line_hz: Annotated[Hertz, Above0] = 50.0
+    integration_cycles: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    overhead_s: Annotated[Seconds, From0] = 0.005
+    settle_s: Annotated[Seconds, Above0] = 3e-3
+    settle_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     clock_offset_s: Seconds = 0.0
+    clock_offset_sigma_s: Annotated[Seconds, From0] = 2.5
+    clock_drift_sigma_rel: Annotated[float, From0] = 5e-5
+    link_s: Annotated[Seconds, From0] = 0.008
     read_s: Annotated[Seconds, From0] = 0.02
+    open_circuit_s: Annotated[Seconds, From0] = 0.2
 
 
 class NeedleSettings(Settings):

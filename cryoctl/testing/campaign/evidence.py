@@ -157,5 +157,10 @@ def _read(run: Run) -> dict[str, Any]:
     return {
         "limit_e_per_a2": float(run.dose.limit_e_per_a2),
         "in_file": in_file,
+        "bias_paused": "bias output off: pause" in map(_said, run.events.event, run.events.message),
         "in_table": frozenset(int(number) for number in run.exposures.exposure),
     }
+
+
+def _said(event: object, message: object) -> str:
+    return f"{event} {message}"

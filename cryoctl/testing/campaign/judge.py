@@ -77,6 +77,8 @@ class Evidence:
     in_table: frozenset[int] = frozenset()
     faults: tuple[Mapping[str, Any], ...] = ()
     commands: tuple[str, ...] = ()
+    bias_paused: bool = False
+    """A pause had brought a source to rest that was on."""
     kills: int = 0
     """How often its process was ended by SIGKILL."""
 
@@ -171,7 +173,7 @@ def ending_fits(of: Evidence) -> str:
         return f"it ended with exit {of.exit_code} and reason {of.end_reason}, which don't belong together"
     if of.kills and not of.faults and not of.commands and of.exit_code not in (0, 4):
         return f"killed and resumed it ended with exit {of.exit_code} ({of.end_reason}): {of.message}"
-    allowed = allowed_endings(of.faults, of.commands)
+    allowed = allowed_endings(of.faults, of.commands) | ({"operator"} if of.bias_paused else set[str]())
     if of.end_reason not in allowed and not (of.kills and of.end_reason == "target-lost"):
         wanted = ", ".join(sorted(allowed))
         return f"it ended by {of.end_reason} ({of.message}), these faults and commands allow {wanted}"

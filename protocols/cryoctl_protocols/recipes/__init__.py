@@ -5,4 +5,5 @@ from __future__ import annotations
 from importlib.resources import files
 
 EDX_TOMOGRAPHY = files(__name__) / "edx-tomography.yaml"
+BIASED_SERIES = files(__name__) / "biased-series.yaml"
 CALIBRATE = files(__name__) / "calibrate.yaml"

@@ -16,6 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 _EVEN = 0.1
 """Blurs that differ by less than this share, or so many pixels, are taken as one."""
 _MOST_MARGIN_PX = 96
+_SHARP_PX = 0.15
+"""A narrower Gaussian is none: on pixels it would ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def scattered_share(layers: Sequence[Layer], detector: HaadfDetector, pixel_size
     for layer in layers:
         passed = 1.0 - _blurred(-np.expm1(-layer.strength), layer.defocus_m, detector, pixel_size_m)
         left = passed if left is None else left * passed
-    return np.zeros(()) if left is None else 1.0 - left
+    return np.zeros(()) if left is None else np.clip(1.0 - left, 0.0, 1.0)
 
 
 def _blurred(share: FloatArray, defocus_m: FloatArray, detector: HaadfDetector, pixel_size_m: float) -> FloatArray:
@@ -51,7 +53,7 @@ def _blurred(share: FloatArray, defocus_m: FloatArray, detector: HaadfDetector, 
 def two_gaussians(image: FloatArray, sigma_px: float, tail_px: float, tail_share: float) -> FloatArray:
     """Blurred by a Gaussian and by a share of another one; the picture goes on beyond its edges as it ends there."""
     widest = max(sigma_px, tail_px if tail_share > 0 else 0.0)
-    if widest < 0.15:
+    if widest < _SHARP_PX:
         return image
     margin = min(_MOST_MARGIN_PX, math.ceil(3 * widest) + 1)
     shape = tuple(fft.next_fast_len(n + 2 * margin, real=True) for n in image.shape)
@@ -66,5 +68,6 @@ def two_gaussians(image: FloatArray, sigma_px: float, tail_px: float, tail_share
 def _gaussian(shape: tuple[int, ...], sigma_px: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """What it leaves of each frequency of the rows and of the columns."""
     frequencies = fft.fftfreq(shape[0]), fft.rfftfreq(shape[1])
+    sigma_px = sigma_px if sigma_px >= _SHARP_PX else 0.0
     down, along = (np.exp(-2 * (math.pi * sigma_px * one) ** 2).astype(np.float32) for one in frequencies)
     return down, along

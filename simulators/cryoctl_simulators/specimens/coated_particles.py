@@ -11,18 +11,34 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from cryoctl_simulators.optics.cross_sections import atomic_number
 from cryoctl_simulators.parameters import Parameters, load_parameters
 from cryoctl_simulators.specimens.phases import Phase
 
 FloatArray = npt.NDArray[np.float64]
 MOST_PARTICLES = 24
+BY_COATING = "by-coating"
 _LONGEST_WAVE_M, _SHORTEST_WAVE_M = 200e-6, 0.15e-6
 _WAVES_PER_OCTAVE = 3
 
 Length = Annotated[float, Field(gt=0, le=1e-3)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _by_coating_or(low: float, high: float, none: str = "") -> AfterValidator:
+    """A number within bounds, or the text that leaves it to the table of coatings; `none` says what null means."""
+
+    def check(value: Any) -> Any:
+        if value == BY_COATING or (none and value is None):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            also = f", {none}" if none else ""
+            raise ValueError(f"a number of {low:g} to {high:g} or the text {BY_COATING} is wanted{also}")
+        return float(value)
+
+    return AfterValidator(check)
 
 
 class ParticleParameters(Parameters):
@@ -46,6 +62,11 @@ class IonParameters(Parameters):
     expansion: float = Field(gt=0, le=2)
     rate: float = Field(gt=0, le=10)
     atoms: float = Field(gt=0, le=5)
+
+
+class IonTable(Parameters):
+    lithium: IonParameters
+    sodium: IonParameters
 
 
 class CellParameters(Parameters):
@@ -102,29 +123,57 @@ class GridParameters(Parameters):
     bar_m: Length
 
 
+class MaterialTable(Parameters):
+    silicon: Phase
+    titania: Phase
+    carbon: Phase
+    copper: Phase
+    tungsten: Phase
+    oxide: Phase
+
+    @model_validator(mode="after")
+    def _elements_exist(self) -> MaterialTable:
+        for element in {element for name in type(self).model_fields for element in getattr(self, name).formula}:
+            try:
+                atomic_number(element)
+            except ValueError:
+                raise ValueError(f"there is no element {element[:10]}") from None
+        if set(self.silicon.formula) != {"Si"}:
+            raise ValueError("silicon is made of Si alone")
+        return self
+
+    def atoms_per_m3(self) -> dict[str, dict[str, float]]:
+        """Of each material, by element."""
+        return {name: getattr(self, name).atoms_per_m3() for name in type(self).model_fields}
+
+
 class CoatedParticlesParameters(Parameters):
     schema_version: int
     particles: ParticleParameters
     coating_m: float = Field(ge=0, le=100e-9)
     coatings: tuple[CoatingParameters, ...] = Field(min_length=1)
-    area_ratio: Annotated[float, Field(ge=1, le=6)] | Literal["by-coating"]
-    rate_per_s: Annotated[float, Field(gt=0, le=10)] | Literal["by-coating"]
-    break_s: Annotated[float, Field(ge=0)] | Literal["by-coating"] | None
+    area_ratio: Annotated[Any, _by_coating_or(1.0, 6.0)]
+    rate_per_s: Annotated[Any, _by_coating_or(1e-6, 10.0)]
+    break_s: Annotated[Any, _by_coating_or(0.0, 1e6, none="null: never")]
     ion: Literal["lithium", "sodium"]
-    ions: dict[str, IonParameters]
+    ions: IonTable
     cell: CellParameters
     crack: CrackParameters
     beam: BeamParameters
     contact: ContactParameters
     grid: GridParameters
-    materials: dict[str, Phase]
+    materials: MaterialTable
+
+    @property
+    def its_ion(self) -> IonParameters:
+        return self.ions.lithium if self.ion == "lithium" else self.ions.sodium
 
     @cached_property
     def lithiation(self) -> CoatingParameters:
         """What holds for this coating and ion; a figure that was given stands for itself."""
         table = sorted(self.coatings, key=lambda one: one.coating_m)
         at = [one.coating_m for one in table]
-        ion = self.ions[self.ion]
+        ion = self.its_ion
         ratio = 1 + ion.expansion * (float(np.interp(self.coating_m, at, [one.area_ratio for one in table])) - 1)
         rate = ion.rate * math.exp(float(np.interp(self.coating_m, at, [math.log(one.rate_per_s) for one in table])))
         broken = min(table, key=lambda one: abs(one.coating_m - self.coating_m)).break_s

@@ -104,7 +104,7 @@ class CoatedParticles:
         detector = edx_detector(settings, frame.voltage_v)
         still, time_s = as_in_its_middle(frame), frame.middle_s
         atoms = np.zeros((len(ELEMENTS), *frame.shape), dtype=np.float32)
-        densities = {name: one.atoms_per_m3() for name, one in self.parameters.materials.items()}
+        densities = self.parameters.materials.atoms_per_m3()
         for index, element in enumerate(ELEMENTS):
             weights = {name: one.get(element, 0.0) for name, one in densities.items()} | {LITHIUM: 0.0}
             if any(weights.values()):
@@ -176,7 +176,7 @@ class CoatedParticles:
     def seen(self, time_s: float, lithium: float = 0.0) -> list[SeenParticle]:
         """How each looks; `lithium` is the strength of an atom of it over that of a silicon atom."""
         crack = self.parameters.crack
-        atoms = self.parameters.ions[self.parameters.ion].atoms
+        atoms = self.parameters.its_ion.atoms
         radii, reacted_shares = self.radii_m(time_s), reacted(self._q(time_s))
         seen: list[SeenParticle] = []
         for number, place in enumerate(self.places_m(time_s)):

@@ -31,6 +31,7 @@ FIELDS: Mapping[str, str] = {
     "needle.tip_radius_m": "radius of the tungsten apex (m)",
     "needle.lixo_m": "thickness of the LixO on it (m); none: no ions",
     "clocks.DEVICE.offset_s": "offset of a device's own clock (s)",
+    "clocks.DEVICE.drift_rel": "how much faster than true a device's own clock runs (1e-6 is 1 ppm)",
 }
 _RANGES: Mapping[str, tuple[float, float]] = {
     "beam.current_error": (-0.9, 9.0),
@@ -53,6 +54,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "needle.lixo_m": (0.0, 5e-6),
 }
 """A number beyond is a slip of the pen: no such microscope could be simulated."""
+_LARGEST_DRIFT = 1e-3
 
 
 def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -91,8 +93,9 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         if section == "specimen" and below:
             flat[name] = _plain(name, value)
             continue
-        if section == "clocks" and len(below) == 2 and below[1] == "offset_s":
-            flat[name] = _number(name, value, FIELDS["clocks.DEVICE.offset_s"])
+        if section == "clocks" and len(below) == 2 and below[1] in ("offset_s", "drift_rel"):
+            flat[name] = _number(name, value, FIELDS[f"clocks.DEVICE.{below[1]}"])
+            _check_drift(name, flat[name])
         elif name in _RANGES:
             flat[name] = _number(name, value, FIELDS[name])
         else:
@@ -100,6 +103,14 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
             hint = f"nearest is simulation.{near[0]}" if near else "known are " + ", ".join(FIELDS)
             raise RecipeError(f"simulation.{name[:60]}: the simulated world has no such field; {hint}")
     return flat
+
+
+def _check_drift(name: str, value: float) -> None:
+    if name.endswith(".drift_rel") and not abs(value) <= _LARGEST_DRIFT:
+        raise RecipeError(
+            f"simulation.{name}: found {value:g}, allowed are {-_LARGEST_DRIFT:g} to {_LARGEST_DRIFT:g}: no clock "
+            "runs so wrong"
+        )
 
 
 def check_clocks(flat: Mapping[str, Any], own_clocks: Mapping[str, bool]) -> None:

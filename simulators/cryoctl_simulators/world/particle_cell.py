@@ -19,9 +19,9 @@ def resistance_ohm(cell: CellParameters, voltage_v: float, reaction: float) -> f
 
 def capacity_c(parameters: CoatedParticlesParameters, particle: Particle) -> float:
     """Charge of all the ions that its core takes up."""
-    silicon = parameters.materials["silicon"].atoms_per_m3()["Si"]
+    silicon = parameters.materials.silicon.atoms_per_m3()["Si"]
     core_m3 = 4 / 3 * math.pi * particle.core_radius_m**3
-    return elementary_charge * parameters.ions[parameters.ion].atoms * silicon * core_m3
+    return elementary_charge * parameters.its_ion.atoms * silicon * core_m3
 
 
 def reaction_a(reaction: Reaction, voltage_v: float, oxide_m: float, capacity: float) -> float:

@@ -52,7 +52,7 @@ def as_in_its_middle(frame: ScanFrame) -> ScanFrame:
 
 def haadf_weights(parameters: CoatedParticlesParameters, detector: HaadfDetector) -> dict[str, float]:
     """Scattering events into the detector a metre of each material, and of lithium as dense as the atoms of silicon."""
-    atoms = {name: one.atoms_per_m3() for name, one in parameters.materials.items()}
+    atoms = parameters.materials.atoms_per_m3()
     weights = {
         name: sum(density * detector.cross_section_m2(element) for element, density in one.items())
         for name, one in atoms.items()

@@ -26,6 +26,8 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     a row for each scan frame of this run of any kind, however short.
     """
     world.open()
+    if world.contact is not None:
+        world.contact.look(world.time_s)
     told: dict[str, Any] = {}
     total, everything = world.dose.on(dose_grid)
     told["dose_map_e_per_a2"] = total
@@ -40,6 +42,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     blanking = world.column.blanking()
     told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
     told["blank/open"] = blanking[:, 1].astype(bool)
+    told |= {f"bias/{name}": values for name, values in _bias(world).items()}
     told |= {f"scan_frames/{name}": values for name, values in _scan_frames(world).items()}
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
     told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
@@ -66,6 +69,19 @@ def _shifts(world: World, volume_grid: VolumeGrid | None) -> dict[str, Any]:
         "record_exposure": chosen["exposure"].astype(np.int64),
         "true_tilt_deg": chosen["tilt_deg"],
         "true_current_a": chosen["current_a"],
+    }
+
+
+def _bias(world: World) -> dict[str, Any]:
+    """Each act of the source in this run: when it truly was, and V and A at its terminals from then on."""
+    acts = world.source.acts()
+    times_s = world.since_start(acts[:, 0])
+    own = times_s >= 0.0
+    return {
+        "time_s": times_s[own],
+        "voltage_v": acts[own, 1],
+        "current_a": acts[own, 2],
+        "output_on": acts[own, 3].astype(bool),
     }
 
 
@@ -108,7 +124,7 @@ def _results(world: World) -> dict[str, Any]:
 
 
 def _hidden(world: World) -> dict[str, float]:
-    stage, beam = world.stage.hidden, world.column.hidden
+    stage, beam, bias = world.stage.hidden, world.column.hidden, world.source.hidden
     (a, b), (c, d) = beam.shift_matrix
     return {
         "backlash_m": stage.backlash_m,
@@ -122,6 +138,9 @@ def _hidden(world: World) -> dict[str, float]:
         "image_shift_yx": c,
         "image_shift_yy": d,
         "defocus_error_m": beam.defocus_error_m,
+        "bias_clock_offset_s": bias.clock_offset_s,
+        "bias_clock_drift_rel": bias.clock_drift_rel,
+        "bias_offset_a": bias.offset_a,
     }
 
 
@@ -129,12 +148,14 @@ def _final(world: World) -> dict[str, Any]:
     """State at the end; an absent device is off, at 0 V, clear."""
     record, contact = world.file.record, world.contact
     bias, needle = record["bias"], record["needle"]
+    has_bias = any(device.kind == "bias" for device in world.devices.values())
+    bias_on = has_bias and bool(bias["output_on"])
     return {
         "beam_blanked": bool(record["beam"]["blanked"]),
         "ion_beam_blanked": True,
-        "bias_v": float(bias.get("voltage_v", 0.0)) if bias.get("output_on") else 0.0,
-        "output_on": bool(bias.get("output_on", False)),
-        "output_mode": "high-impedance" if bias and not bias["output_on"] else ("on" if bias else "absent"),
+        "bias_v": float(world.source.now(world.source.record["advanced_s"]).voltage_v[0]) if bias_on else 0.0,
+        "output_on": bias_on,
+        "output_mode": "on" if bias_on else (str(bias["off_mode"]) if has_bias else "absent"),
         "needle_gap_m": math.nan if contact is None else contact.gap_m(world.time_s),
         "needle_state": "absent" if contact is None else needle["hold"],
         "needle_attached_to": "",

@@ -17,20 +17,27 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl.units import quoted
 from cryoctl_simulators.computer import Computer
 from cryoctl_simulators.faults import FaultSchedule
-from cryoctl_simulators.settings import BeamSettings, HolderSettings, NeedleSettings, Settings, StageSettings
-from cryoctl_simulators.world import column, goniometer, piezo_needle
+from cryoctl_simulators.settings import (
+    BeamSettings,
+    BiasSettings,
+    HolderSettings,
+    NeedleSettings,
+    Settings,
+    StageSettings,
+)
+from cryoctl_simulators.world import column, goniometer, piezo_needle, source
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
-from cryoctl_simulators.world.needle_contact import NeedleContact
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
-from cryoctl_simulators.world.piezo_needle import HiddenNeedle, PiezoNeedle
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
+from cryoctl_simulators.world.source import BIAS_BUFFER, BIAS_LOG
 from cryoctl_simulators.world.specimen import Place, Specimen
 from cryoctl_simulators.world.specimen_check import check_specimen, differing, kind_of
+from cryoctl_simulators.world.wiring import bias_clock, needle_of, source_of
 from cryoctl_simulators.world.world_file import ArraySpec, WorldFile
 
 if TYPE_CHECKING:
@@ -172,6 +179,7 @@ class World:
             "stage": asdict(goniometer.draw(stage, self.seed, hidden, part(self.given, "stage"))),
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
             "needle": asdict(piezo_needle.draw(needle, self.seed, hidden, part(self.given, "needle"))),
+            "bias": asdict(source.draw(self._of("bias", BiasSettings), self.seed, hidden, bias_clock(self))),
             "dose_pixel_m": beam.dose_pixel_m,
         }
 
@@ -211,7 +219,8 @@ class World:
                 tail=tail,
             )
         )
-        self.contact = self._needle_beside(HiddenNeedle.read(header["needle"]), seed)
+        self.contact = needle_of(self, self.sample)
+        self.source = source_of(self, self.contact if self.sample.has_cell else None)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
@@ -224,18 +233,6 @@ class World:
         if self.context.shared.get("attended", True):
             self.column.record["valves_open"] = True
         self.commit()
-
-    def _needle_beside(self, hidden: HiddenNeedle, seed: int) -> NeedleContact | None:
-        """None where the instrument has no needle."""
-        settings, record = self.settings.get("needle"), self.file.record
-        if not isinstance(settings, NeedleSettings):
-            return None
-        return NeedleContact(PiezoNeedle(settings, hidden, record["needle"], seed), self.sample, record["contact"])
-
-    @property
-    def cell(self) -> NeedleContact | None:
-        """What a biasing source is wired to; None where needle and specimen are no cell."""
-        return self.contact if self.contact is not None and self.sample.has_cell else None
 
     def _begin_session(self, record: dict[str, Any]) -> None:
         """The world's time goes on where it was left; for a resumed run at that run's own time, if that is later."""
@@ -306,5 +303,7 @@ def _specs(beam: BeamSettings) -> dict[str, ArraySpec]:
         "before": (maps, np.dtype(np.float32).str),
         "blanking": BLANK_LOG,
         "frames": FRAME_LOG,
+        "bias_buffer": BIAS_BUFFER,
+        "bias_log": BIAS_LOG,
         **PreImage.specs(_grid_shape(beam)),
     }

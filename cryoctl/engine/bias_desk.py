@@ -1,0 +1,235 @@
+"""The biasing source's steps: its limits before anything, its output only within them, its rest verified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from cryoctl.engine.allowed import Allowed
+from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.patience import answered
+from cryoctl.engine.recorder import Recorder
+from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
+from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.needle import NeedleHold
+from cryoctl.steps import (
+    ApplyBias,
+    BiasAtRest,
+    BiasLimitsSet,
+    BiasRead,
+    MeasureOpenCircuit,
+    OpenCircuit,
+    ReadBias,
+    RestBias,
+    SetBiasLimits,
+    StartWaveform,
+    StopWaveform,
+    WaveformStarted,
+)
+
+LIMITS = "source-limits"
+CONTACT = "needle-contact"
+_SLACK = 1e-6
+"""Relative; what a limit and its reading back lose on the way through a source's own numbers."""
+
+
+class BiasDesk:
+    """Carries them out.
+
+    Args:
+        refuse: tells an interlock that forbids a step, and gives what to raise.
+        limits: of the protocol; with `probe_v` and `probe_a` no more than that is applied before a needle is in
+            contact.
+    """
+
+    def __init__(
+        self,
+        devices: DeviceSet,
+        recorder: Recorder,
+        monitors: Monitors,
+        allowed: Allowed,
+        refuse: Callable[[str, str], InterlockRefused],
+        limits: Mapping[str, float],
+    ) -> None:
+        self._devices = devices
+        self._recorder = recorder
+        self._monitors = monitors
+        self._watch = monitors.source
+        self._allowed = allowed
+        self._refuse = refuse
+        self._probe_v = limits.get("probe_v", math.inf)
+        self._probe_a = limits.get("probe_a", math.inf)
+        self.table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
+            ApplyBias: self._apply,
+            MeasureOpenCircuit: self._measure_open_circuit,
+            ReadBias: self._read,
+            RestBias: self._rest,
+            SetBiasLimits: self._set_limits,
+            StartWaveform: self._start,
+            StopWaveform: self._stop,
+        }
+
+    async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
+        source = self._source()
+        self._allowed.check_bias(step)
+        await self._watch.rest("limits are set", asked=self._watch.on)
+        wanted = BiasLimits(voltage_limit_v=step.voltage_limit_v, compliance_a=step.compliance_a)
+        self._watch.limits = None
+        await answered(source.set_limits(wanted), source.name)
+        open_v = await answered(source.open_circuit_voltage(), source.name)
+        mode = self._watch.off_mode
+        await answered(source.set_rest(BiasRest(off_mode=mode, voltage_v=open_v)), source.name)
+        self._watch.limits = await self._read_back(source, wanted, mode)
+        self._watch.problem = ""
+        return BiasLimitsSet(
+            voltage_limit_v=self._watch.limits.voltage_limit_v,
+            compliance_a=self._watch.limits.compliance_a,
+            off_mode=mode.value,
+            open_circuit_v=open_v,
+            time_s=self._recorder.time_s,
+        )
+
+    async def _read_back(self, source: BiasSource, wanted: BiasLimits, mode: OffMode) -> BiasLimits:
+        status = await answered(source.status(), source.name)
+        if status.output_on or status.off_mode is not mode or not _same(status.limits, wanted):
+            raise ReadBackMismatch(
+                f"{source.name}: limits {wanted.voltage_limit_v:g} V, {wanted.compliance_a:g} A and {mode} when off "
+                f"were set, it reads back {status.limits.voltage_limit_v:g} V, {status.limits.compliance_a:g} A, "
+                f"{status.off_mode}, output {'on' if status.output_on else 'off'}"
+            )
+        return status.limits
+
+    async def _measure_open_circuit(self, step: MeasureOpenCircuit) -> OpenCircuit:
+        del step
+        source = self._source()
+        if self._watch.on:
+            raise self._refuse(LIMITS, f"{source.name} has its output on: its current would be measured with; rest it")
+        found_v = await answered(source.open_circuit_voltage(), source.name)
+        return OpenCircuit(voltage_v=found_v, time_s=self._recorder.time_s)
+
+    async def _apply(self, step: ApplyBias) -> BiasRead:
+        source = self._source()
+        voltage_v, current_a = step.voltage_v, step.current_a
+        if (voltage_v is None) == (current_a is None):
+            raise BadInput("ApplyBias: found a voltage and a current or neither of them; give one")
+        await self._check(source, voltage_v or 0.0, current_a or 0.0)
+        if not self._watch.on:
+            await answered(source.sample_every(step.sample_interval_s), source.name)
+        if voltage_v is not None:
+            read_back, wanted = await answered(source.set_voltage(voltage_v), source.name), voltage_v
+        else:
+            assert current_a is not None
+            read_back, wanted = await answered(source.set_current(current_a), source.name), current_a
+        if not abs(read_back - wanted) <= _SLACK * max(abs(wanted), 1e-12):
+            raise ReadBackMismatch(f"{source.name}: was set to {wanted:g} and reads back {read_back:g}")
+        if self._watch.on:
+            self._watch.playing = False
+        else:
+            self._watch.switched_on(math.inf, playing=False)
+            if not await answered(source.output(True), source.name):
+                raise ReadBackMismatch(f"{source.name}: told to switch its output on, it reads back off")
+        return await self._read(ReadBias())
+
+    async def _start(self, step: StartWaveform) -> WaveformStarted:
+        source, waveform = self._source(), step.waveform
+        if self._watch.on:
+            raise self._refuse(LIMITS, f"{source.name} has its output on; rest it, then start a waveform")
+        await self._check(source, waveform.peak_v, waveform.peak_a)
+        began_s = self._recorder.time_s
+        self._watch.switched_on(began_s + waveform.duration_s, playing=True)  # before it is: a crash must find it
+        interval_s = await answered(source.start_waveform(waveform, step.sample_interval_s), source.name)
+        status = await answered(source.status(), source.name)
+        if not status.playing and not status.ended:
+            raise ReadBackMismatch(f"{source.name}: told to play {waveform.form}, it does not")
+        await self._watch.read_clock()
+        return WaveformStarted(began_s=began_s, ends_s=began_s + waveform.duration_s, sample_interval_s=interval_s)
+
+    async def _check(self, source: BiasSource, peak_v: float, peak_a: float) -> None:
+        """Raises `InterlockRefused` unless the limits that were set are still the source's own, and hold this."""
+        limits = self._watch.limits
+        if limits is None:
+            raise self._refuse(LIMITS, f"{source.name} has no limits of this run; set them, with its output off, first")
+        status = await answered(source.status(), source.name)
+        if status.restarted or not _same(status.limits, limits):
+            self._watch.limits = None
+            raise self._refuse(
+                LIMITS,
+                f"{source.name} reads back {status.limits.voltage_limit_v:g} V, {status.limits.compliance_a:g} A, set "
+                f"were {limits.voltage_limit_v:g} V, {limits.compliance_a:g} A: it was restarted; set them again",
+            )
+        most_v, most_a = limits.voltage_limit_v * (1 + _SLACK), limits.compliance_a * (1 + _SLACK)
+        if not (abs(peak_v) <= most_v and abs(peak_a) <= most_a):
+            raise self._refuse(
+                LIMITS,
+                f"{peak_v:g} V, {peak_a:g} A are asked for, the limits set are {limits.voltage_limit_v:g} V and "
+                f"{limits.compliance_a:g} A",
+            )
+        await self._check_contact(abs(peak_v), limits.compliance_a)
+
+    async def _check_contact(self, peak_v: float, compliance_a: float) -> None:
+        needle = self._devices.needle
+        if needle is None or (peak_v <= self._probe_v and compliance_a <= self._probe_a * (1 + _SLACK)):
+            return
+        if (await answered(needle.state(), needle.name)).hold is not NeedleHold.CONTACT:
+            raise self._refuse(
+                CONTACT,
+                f"{peak_v:g} V with up to {compliance_a:g} A, before contact are allowed {self._probe_v:g} V and "
+                f"{self._probe_a:g} A; confirm the contact first",
+            )
+
+    async def _read(self, step: ReadBias) -> BiasRead:
+        del step
+        source, watch = self._source(), self._watch
+        reading = await answered(source.read(), source.name)
+        self._monitors.last_bias = reading
+        if watch.on:
+            await watch.look(reading)
+        if watch.on:
+            await watch.fetch()
+        charge = watch.charge()
+        return BiasRead(
+            voltage_v=reading.voltage_v,
+            current_a=reading.current_a,
+            in_compliance=reading.in_compliance,
+            output_on=reading.output_on,
+            playing=watch.playing,
+            stopped_by=watch.stopped_by,
+            charge_c=charge.charge_c,
+            charge_bound_c=charge.bound_c,
+            time_s=self._recorder.time_s,
+        )
+
+    async def _stop(self, step: StopWaveform) -> BiasAtRest:
+        del step
+        return await self._rest(RestBias())
+
+    async def _rest(self, step: RestBias) -> BiasAtRest:
+        del step
+        source, watch = self._source(), self._watch
+        if watch.on:
+            await watch.look(await answered(source.read(), source.name))
+        await watch.rest("rest", asked=True)
+        open_v = await answered(source.open_circuit_voltage(), source.name)
+        status = await answered(source.status(), source.name)
+        if status.output_on:
+            raise ReadBackMismatch(f"{source.name}: is at rest, yet its output reads back on; disconnect it")
+        return BiasAtRest(
+            off_mode=status.off_mode.value,
+            open_circuit_v=open_v,
+            stopped_by=watch.stopped_by,
+            time_s=self._recorder.time_s,
+        )
+
+    def _source(self) -> BiasSource:
+        if self._devices.bias is None:
+            raise BadInput("bias: the instrument file has no biasing source; name an instrument that has one")
+        return self._devices.bias
+
+
+def _same(one: BiasLimits, other: BiasLimits) -> bool:
+    return all(
+        math.isclose(a, b, rel_tol=1e-3)
+        for a, b in ((one.voltage_limit_v, other.voltage_limit_v), (one.compliance_a, other.compliance_a))
+    )
