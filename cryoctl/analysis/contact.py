@@ -39,6 +39,7 @@ _SEARCH_PX = 12
 _NEEDLE_SEARCH_PX = 60
 """How far a particle and a needle are looked for from where they were in the first picture."""
 _LEAST_CORE_PX = 30
+_LEAST_PX = 12
 _LEAST_WIDTH_PX = 10
 _HALO_PX = 5
 _EDGE_PX = 2
@@ -67,9 +68,19 @@ class Contact:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """`gap_px` from the apex to the particle's outline, `aside_px` how far the apex lies aside of its middle, along the
+    rows or columns of the picture (positive: at larger ones)."""
+
+    found: bool
+    gap_px: float
+    aside_px: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """The first picture, needle from the right: the particle nearest to the apex, the others, and the apex."""
+    """The first picture, needle from the right: the particle that is meant, the others, and the apex."""
 
     parts: Parted
     particle: Bool
@@ -88,7 +99,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") 
     if len(pictures) < BEFORE + 2:
         raise ValueError(f"{len(pictures)} pictures; {BEFORE + 2} are needed to tell contact from noise")
     scene = _scene(pictures[0], side)
-    if scene is None:
+    if scene is None or scene.core.sum() < _LEAST_CORE_PX:
         return _unseen("needle and particle are not both seen apart in the first picture")
     steps = [_compared(scene, turned(np.asarray(picture, dtype=np.float64), side)) for picture in pictures]
     needle, particle, rest, contrast = (np.array(column, dtype=np.float64) for column in zip(*steps, strict=True))
@@ -118,6 +129,17 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") 
     )
 
 
+def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
+    """Where the apex of a needle stands before the particle nearest to the middle of a picture [y, x]."""
+    scene = _scene(picture, side, middle=True)
+    if scene is None:
+        return Aim(found=False, gap_px=math.nan, aside_px=math.nan)
+    rows, _ = np.nonzero(scene.particle)
+    middle = (float(rows.min()) + float(rows.max())) / 2
+    aside = scene.apex[0] - middle
+    return Aim(found=True, gap_px=scene.gap_px, aside_px=aside)
+
+
 def _against(values: Float, before: slice) -> tuple[Float, float]:
     """Change of each value against the mean of those before, and the sigma of one."""
     known = values[before]
@@ -125,7 +147,8 @@ def _against(values: Float, before: slice) -> tuple[Float, float]:
     return values - float(known.mean()), spread * math.sqrt(1 + 1 / len(known))
 
 
-def _scene(picture: npt.ArrayLike, side: Side) -> _Scene | None:
+def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene | None:
+    """With the particle nearest to the apex, or nearest to the picture's middle."""
     parts = parted(picture, side)
     if parts is None:
         return None
@@ -146,18 +169,19 @@ def _scene(picture: npt.ArrayLike, side: Side) -> _Scene | None:
     for number, (row, column) in enumerate(peak_local_max(ndimage.gaussian_filter(inward, 2.0), min_distance=5), 1):
         seeds[row, column] = number
     bodies = np.asarray(watershed(-inward, seeds, mask=bright), dtype=np.int32)
+    wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
     nearest, away = 0, math.inf
     for number in range(1, int(bodies.max(initial=0)) + 1):
         rows, columns = np.nonzero(bodies == number)
-        if len(rows) >= _LEAST_CORE_PX:
-            distance = float(np.hypot(rows - apex[0], columns - apex[1]).min())
+        if len(rows) >= _LEAST_PX:
+            distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
             nearest, away = (number, distance) if distance < away else (nearest, away)
     if not nearest:
         return None
     particle = np.asarray(bodies == nearest)
+    rows, columns = np.nonzero(particle)
+    away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
     core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
-    if core.sum() < _LEAST_CORE_PX:
-        return None
     return _Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
 
 
