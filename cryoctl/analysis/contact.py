@@ -15,10 +15,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.feature import match_template, peak_local_max
 from skimage.filters import threshold_otsu
-from skimage.measure import label
 from skimage.segmentation import clear_border, watershed
 
-from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned
+from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned, turned_back
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -41,6 +40,8 @@ _NEEDLE_SEARCH_PX = 60
 _LEAST_CORE_PX = 30
 _LEAST_PX = 12
 _LEAST_WIDTH_PX = 10
+_METAL = 0.3
+"""Of the needle's brightness where it is thick; a particle has less."""
 _HALO_PX = 5
 _EDGE_PX = 2
 _NEAR_PX = 70
@@ -70,12 +71,16 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """`gap_px` from the apex to the particle's outline, `aside_px` how far the apex lies aside of its middle, along the
-    rows or columns of the picture (positive: at larger ones)."""
+    """`gap_px` along the needle from the apex to where the particle begins, `clear_px` from the needle to whatever is
+    nearest to it, `aside_px` how far the apex lies aside of the particle's middle, along the rows or columns of the
+    picture (positive: at larger ones). (`target_y_px`, `target_x_px`) is that middle, from the picture's."""
 
     found: bool
     gap_px: float
+    clear_px: float
     aside_px: float
+    target_y_px: float
+    target_x_px: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +111,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") 
     pushed = particle - rest
     nearer = (needle - rest)[:, 1]
     before = slice(0, len(pictures) - 2)
-    change, change_sigma = _against(contrast, before)
+    change, change_sigma = _against(contrast / contrast[before].mean(), before)
     away, away_sigma = _against(pushed[:, 1], before)
     shows = [
         (abs(change[k]) > max(CLEAR * change_sigma, LEAST_CHANGE))
@@ -133,15 +138,35 @@ def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
     """Where the apex of a needle stands before the particle nearest to the middle of a picture [y, x]."""
     scene = _scene(picture, side, middle=True)
     if scene is None:
-        return Aim(found=False, gap_px=math.nan, aside_px=math.nan)
-    rows, _ = np.nonzero(scene.particle)
+        nothing = math.nan
+        return Aim(
+            found=False,
+            gap_px=nothing,
+            clear_px=nothing,
+            aside_px=nothing,
+            target_y_px=nothing,
+            target_x_px=nothing,
+        )
+    rows, columns = np.nonzero(scene.particle)
     middle = (float(rows.min()) + float(rows.max())) / 2
-    aside = scene.apex[0] - middle
-    return Aim(found=True, gap_px=scene.gap_px, aside_px=aside)
+    height, width = scene.particle.shape
+    y_px, x_px = turned_back(middle - (height - 1) / 2, (float(columns.min() + columns.max()) - (width - 1)) / 2, side)
+    clear = 0.0
+    if not scene.parts.overlap:
+        away = np.asarray(ndimage.distance_transform_edt(~scene.parts.specimen), dtype=np.float64)
+        clear = max(0.0, float(away[scene.parts.needle].min()) - 1.0)
+    return Aim(
+        found=True,
+        gap_px=scene.apex[1] - float(columns.max()),
+        clear_px=clear,
+        aside_px=scene.apex[0] - middle,
+        target_y_px=y_px,
+        target_x_px=x_px,
+    )
 
 
 def _against(values: Float, before: slice) -> tuple[Float, float]:
-    """Change of each value against the mean of those before, and the sigma of one."""
+    """Difference of each value from the mean of those before, and the sigma of one."""
     known = values[before]
     spread = float(known.std(ddof=1)) if len(known) > 1 else 0.0
     return values - float(known.mean()), spread * math.sqrt(1 + 1 / len(known))
@@ -157,18 +182,22 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     if not specimen.any():
         return None
     smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
+    metal = smooth - parts.vacuum > _METAL * float(np.percentile(smooth[parts.needle] - parts.vacuum, 95))
+    specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
+    if not specimen.any():
+        return None
     apex = apex_of(parts)
     rows, columns = np.nonzero(specimen)
     ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
     away_y, away_x = np.indices(specimen.shape)
     near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
     above = np.log(np.maximum(smooth - parts.vacuum, 1.0))
-    bright = np.asarray(clear_border(label(specimen & (above > threshold_otsu(above[near])))) > 0)
+    bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     inward = np.asarray(ndimage.distance_transform_edt(bright), dtype=np.float64)
     seeds = np.zeros(bright.shape, dtype=np.int32)
     for number, (row, column) in enumerate(peak_local_max(ndimage.gaussian_filter(inward, 2.0), min_distance=5), 1):
         seeds[row, column] = number
-    bodies = np.asarray(watershed(-inward, seeds, mask=bright), dtype=np.int32)
+    bodies = np.asarray(clear_border(watershed(-inward, seeds, mask=bright)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
     nearest, away = 0, math.inf
     for number in range(1, int(bodies.max(initial=0)) + 1):

@@ -85,7 +85,7 @@ def needle_view(picture: npt.ArrayLike, side: Side = "right") -> NeedleView:
         )
     row, column = apex_of(parts)
     rows, columns = parts.picture.shape
-    y_px, x_px = _turned_back(row - (rows - 1) / 2, column - (columns - 1) / 2, side)
+    y_px, x_px = turned_back(row - (rows - 1) / 2, column - (columns - 1) / 2, side)
     seen = bool(parts.specimen.any())
     if parts.overlap:
         gap = 0.0
@@ -230,13 +230,13 @@ def turned(picture: Float, side: Side) -> Float:
     }[side]
 
 
-def _turned_back(y: float, x: float, side: Side) -> tuple[float, float]:
+def turned_back(y: float, x: float, side: Side) -> tuple[float, float]:
     return {"right": (y, x), "left": (y, -x), "bottom": (x, y), "top": (-x, y)}[side]
 
 
 def _across(dy: float, dx: float, side: Side) -> float:
     """The rows' part of a displacement in the turned picture."""
-    return _turned_back(dy, dx, side)[0]
+    return turned_back(dy, dx, side)[0]
 
 
 def _no_heights() -> Heights:

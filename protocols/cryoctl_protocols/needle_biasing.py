@@ -66,6 +66,8 @@ _WIDE_M = 25e-9
 """Gap above which the tube takes three steps at once."""
 _TUBE_GAP_M = 1.2e-6
 _CLOSE_GAP_M = 150e-9
+_AIMED_M = 10e-9
+_AIMS = 40
 
 
 State = Callable[["NeedleBiasing"], Steps]
@@ -220,7 +222,8 @@ class NeedleBiasing(Protocol):
         """Coarse steps, fewer as the gap shrinks; never so many that the longest of them would use it up."""
         needle = self.recipe.needle
         for _ in range(needle.looks):
-            view = yield from self._look(self._wide_pixel_m(self.gap_m))
+            pixel_m = self._wide_pixel_m()
+            view = yield from self._look(pixel_m)
             if not view["found"]:
                 return self._give_up("lost", "the needle was lost from sight on its way")
             if self.gap_m <= needle.coarse_stop_m:
@@ -232,7 +235,7 @@ class NeedleBiasing(Protocol):
             before_m = self.gap_m
             count = yield from self._coarse(self._axis, self._sign * (self.gap_m - 0.8 * needle.coarse_stop_m))
             if count:
-                yield from self._look(self._wide_pixel_m(before_m))
+                yield from self._look(pixel_m)
                 self._learn(self._axis, self._sign, (before_m - self.gap_m) / count)
         return self._give_up("no_contact", "the needle did not come near; look at its coarse drive")
 
@@ -240,7 +243,7 @@ class NeedleBiasing(Protocol):
     def needle_height(self) -> Steps:
         """Differential wobbling: the apex against the grid. Coarse steps first, the tube for the rest."""
         needle = self.recipe.needle
-        pixel_m = self._wide_pixel_m(self.gap_m)
+        pixel_m = self._wide_pixel_m()
         live = False
         for _ in range(_WOBBLES):
             found = yield from self._wobble(pixel_m)
@@ -274,7 +277,7 @@ class NeedleBiasing(Protocol):
     def approach(self) -> Steps:
         yield from self._use(self.recipe.pictures.optics)
         for _ in range(self.recipe.needle.looks):
-            view = yield from self._look(self._wide_pixel_m(self.gap_m))
+            view = yield from self._look(self._wide_pixel_m())
             if not view["found"] or view["overlap"]:
                 return self._give_up("lost", "the needle was lost from sight on its way")
             if self.gap_m <= _TUBE_GAP_M:
@@ -407,12 +410,13 @@ class NeedleBiasing(Protocol):
         )
         return found.values if found.values["found"] else None
 
-    def _wide_pixel_m(self, gap_m: float) -> float:
-        """So that apex and edge are both in the picture, whose middle is at the edge."""
+    def _wide_pixel_m(self) -> float:
+        """So that apex and edge are both in the picture, whose middle is at the edge: which may run aslant."""
+        along_m = abs(self.apex[1] if self._axis == "x" else self.apex[0])
         looks = self.recipe.looks
         widest = looks.overview_m / looks.shape[1]
         along = looks.shape[1] if self._axis == "x" else looks.shape[0]
-        return min(widest, max(4e-9, 1.3 * gap_m / (along / 2)))
+        return min(widest, max(4e-9, 1.3 * max(self.gap_m, along_m) / (along / 2)))
 
     def _record(self, pixel_m: float, first: FrameRef | None) -> Block[FrameRef | None]:
         """A picture of the series; later ones follow the drift against the first."""
@@ -470,23 +474,35 @@ class NeedleBiasing(Protocol):
         yield from (self._tube(along, 0.0, 0.0) if self._axis == "x" else self._tube(0.0, along, 0.0))
 
     def _aim(self) -> Block[bool]:
-        """To a short gap before the particle's middle, by the tube."""
+        """To a short gap before the particle's middle, by the tube: aside first, on where nothing is in the way."""
         looks, side = self.recipe.looks, self.recipe.needle.side
-        for _ in range(self.recipe.needle.looks):
+        for _ in range(_AIMS):
             pixel_m = max(looks.close_pixel_m, 1.4 * self.gap_m / (looks.close_shape[1] / 2))
             frame = yield from self._take(self._expose("view", looks.close_shape, pixel_m, looks.close_dwell_s))
             seen = (yield from Compute(function=AIM, frames=(frame,), arguments={"side": side})).values
             if not seen["found"]:
                 self.why = "needle and particle could not be told apart"
                 return False
-            self.gap_m, aside_m = float(seen["gap_px"]) * pixel_m, float(seen["aside_px"]) * pixel_m
-            yield from NoteGap(gap_m=self.gap_m, sigma_m=pixel_m)
-            aimed = abs(aside_m) < 10e-9
-            if aimed and self.gap_m < _CLOSE_GAP_M:
+            gap_m, clear_m = float(seen["gap_px"]) * pixel_m, float(seen["clear_px"]) * pixel_m
+            aside_m = float(seen["aside_px"]) * pixel_m
+            self.gap_m = max(gap_m, abs(aside_m))
+            self.shift = (
+                self.shift[0] + float(seen["target_x_px"]) * pixel_m,
+                self.shift[1] + float(seen["target_y_px"]) * pixel_m,
+            )
+            yield from NoteGap(gap_m=clear_m, sigma_m=pixel_m)
+            if gap_m <= 0.0 or clear_m <= 0.0:
+                self.why = "the needle lies over the specimen, at another height"
+                return False
+            aimed = abs(aside_m) < max(_AIMED_M, pixel_m)
+            if abs(aside_m) < _AIMED_M and gap_m < _CLOSE_GAP_M:
                 return True
-            across = 0.0 if aimed else -aside_m
-            along = self._sign * max(0.0, 0.6 * (self.gap_m - 0.7 * _CLOSE_GAP_M))
-            yield from (self._tube(along, across, 0.0) if self._axis == "x" else self._tube(across, along, 0.0))
+            if aimed:
+                along = max(0.0, 0.6 * (min(gap_m, clear_m) - 0.7 * _CLOSE_GAP_M))
+                yield from self._onward(along)
+            if abs(aside_m) >= _AIMED_M:
+                across = -max(-0.6 * clear_m, min(0.6 * clear_m, aside_m))
+                yield from (self._tube(0.0, across, 0.0) if self._axis == "x" else self._tube(across, 0.0, 0.0))
         self.why = "the needle could not be aimed at the particle"
         return False
 
