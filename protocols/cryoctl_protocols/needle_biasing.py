@@ -476,6 +476,7 @@ class NeedleBiasing(Protocol):
     def _aim(self) -> Block[bool]:
         """To a short gap before the particle's middle, by the tube: aside first, on where nothing is in the way."""
         looks, side = self.recipe.looks, self.recipe.needle.side
+        self.gap_m = max(self.gap_m, abs(self.apex[1] if self._axis == "x" else self.apex[0]))
         for _ in range(_AIMS):
             pixel_m = max(looks.close_pixel_m, 1.4 * self.gap_m / (looks.close_shape[1] / 2))
             frame = yield from self._take(self._expose("view", looks.close_shape, pixel_m, looks.close_dwell_s))
