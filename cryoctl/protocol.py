@@ -135,6 +135,11 @@ class Protocol:
         """The limit of the run, for the gate; infinite where the recipe sets none."""
         return float("inf")
 
+    def dose_pixel_m(self) -> float:
+        """Pixel size of the ledger: coarser where a wide area is looked at, which counts what a pixel receives anywhere
+        for all of it."""
+        return 20e-9
+
     def interlock_limits(self) -> Mapping[str, float]:
         """What the interlocks watch: temperature_max_k, nitrogen_min, pressure_max_pa, current_tolerance_rel (how far
         the measured beam current may be from the preset's), dose_rate_max_e_per_a2_s, patience_s, compliance_s (how

@@ -16,8 +16,9 @@ from cryoctl.engine.compute import compute
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
+from cryoctl.engine.needle_desk import CLEAR_M, NeedleDesk
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon, answered, within
+from cryoctl.engine.patience import abandon, within
 from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import (
@@ -107,6 +108,7 @@ class Actions:
         self._refuse = refuse
         self._limits = limits
         self._nominal_a = math.nan
+        self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
         self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits)
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
@@ -124,6 +126,7 @@ class Actions:
             SetTemperature: self._set_temperature,
             UseOptics: self._use_optics,
             Wait: self._wait,
+            **self.needle.table,
             **self.bias.table,
         }
 
@@ -235,20 +238,10 @@ class Actions:
     async def _move_stage(self, step: MoveStage) -> StageAt:
         """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
         self._allowed.check_move(step)
-        await self._check_needle()
+        await self.needle.check_stage_move()
         while (at := await self._moved(step)) is None:
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
-
-    async def _check_needle(self) -> None:
-        """No stage move while a needle may be near: nobody knows where its apex is, but how it is driven is known."""
-        needle = self._devices.needle
-        if needle is not None and (await answered(needle.state(), needle.name)).high_voltage_on:
-            raise self._refuse(
-                "needle-clearance",
-                "the needle's tube has its high voltage on, so it may be near the specimen; withdraw it before the "
-                "stage moves",
-            )
 
     async def _moved(self, step: MoveStage) -> StagePosition | None:
         """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""

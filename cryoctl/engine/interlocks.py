@@ -15,6 +15,7 @@ WAIT, PAUSE, SECURE, ABORT = "wait", "pause", "secure", "abort"
 POLICIES: Mapping[str, str] = {
     "valves": ABORT,
     "vacuum": ABORT,
+    "needle-vacuum": ABORT,
     "temperature-sensor": WAIT,
     "temperature": WAIT,
     "nitrogen": WAIT,
@@ -72,6 +73,16 @@ def pressure_high(limit_pa: float) -> Predicate:
         return f"column at {readings.pressure_pa:.2g} Pa, allowed up to {limit_pa:.2g} Pa"
 
     return predicate
+
+
+def needle_vacuum(readings: Readings) -> str | None:
+    """A tube arcs in poor vacuum."""
+    if not readings.pressure_pa > readings.needle_limit_pa:
+        return None
+    return (
+        f"column at {readings.pressure_pa:.2g} Pa with the needle's high voltage on, allowed up to "
+        f"{readings.needle_limit_pa:.2g} Pa"
+    )
 
 
 def valves_closed(readings: Readings) -> str | None:
@@ -138,6 +149,7 @@ def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None
         "valves": valves_closed,
         "temperature-sensor": temperature_valid,
         "disk": disk_short,
+        "needle-vacuum": needle_vacuum,
         "source": source_failed,
         "compliance": compliance_met(limits.get("compliance_s", DEFAULT_COMPLIANCE_S)),
     }

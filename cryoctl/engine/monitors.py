@@ -60,6 +60,8 @@ class Readings:
     """Beam current as last measured over that of the preset."""
     disk_free_bytes: float = math.nan
     disk_needed_bytes: float = math.nan
+    needle_limit_pa: float = math.inf
+    """Pressure up to which the needle's high voltage, if it is on, may stay on."""
     compliance_s: float = 0.0
     """For how long the biasing source has been held by one of its limits."""
     source_problem: str = ""
@@ -84,6 +86,8 @@ class Monitors:
     """What the source told when it last answered."""
     current_ratio: float = math.nan
     """Beam current as last measured over that of the preset, entered by whoever measures it."""
+    needle_limit_pa: float = math.inf
+    """See `Readings`; entered by whoever switches the high voltage."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
     source: SourceWatch = field(init=False)
     """Keeps up with the biasing source."""
@@ -133,6 +137,7 @@ class Monitors:
             current_ratio=self.current_ratio,
             disk_free_bytes=math.nan if self.disk is None else float(self.disk.free_bytes()),
             disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
+            needle_limit_pa=self.needle_limit_pa,
             compliance_s=self.source.compliance_s,
             source_problem=self.source.problem,
         )

@@ -94,6 +94,7 @@ class Runner:
         links.source = self._monitors.source
         if resumed is not None:
             self._monitors.source.continue_after(resumed.fold)
+            self._actions.needle.continue_after(resumed.fold)
         self._step_time = StepTime(self._actions, self._desk, self._operator, self._boundary, self._tell_fault)
         self._securing = Securing(outfit, self._status, self._try_to)
 

@@ -12,8 +12,13 @@ from cryoctl.interfaces.device import Device
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedleCapabilities:
     coarse_step_m: tuple[float, float]
+    """Shortest and longest single step that it may make (m)."""
     fine_range_m: tuple[float, float]
     rides_with_stage: bool
+    step_s: float
+    """Of one coarse step."""
+    vacuum_limit_pa: float
+    """Highest pressure with which its high voltage may be on."""
 
 
 class NeedleHold(StrEnum):

@@ -17,7 +17,7 @@ def make_ledger(protocol: Protocol, earlier: EarlierDose) -> DoseLedger:
     others = earlier.box_m()
     if others is not None:
         box = (min(box[0], others[0]), max(box[1], others[1]), min(box[2], others[2]), max(box[3], others[3]))
-    grid = grid_over(box)
+    grid = grid_over(box, protocol.dose_pixel_m())
     prior = earlier.on(grid) if earlier.maps else None
     return DoseLedger(grid, protocol.dose_limit_e_per_a2(), prior, earlier.position_sigma_m)
 

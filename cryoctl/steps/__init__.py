@@ -22,6 +22,16 @@ from cryoctl.steps.compute import Compute, Computed, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
+from cryoctl.steps.needle import (
+    NeedleAt,
+    NoteGap,
+    NoteHold,
+    PlaceNeedle,
+    ReadNeedle,
+    SetNeedleVoltage,
+    StepNeedle,
+    WithdrawNeedle,
+)
 from cryoctl.steps.stage import MoveStage, StageAt
 
 __all__ = [
@@ -45,22 +55,30 @@ __all__ = [
     "MeasureCurrent",
     "MeasureOpenCircuit",
     "MoveStage",
+    "NeedleAt",
     "Note",
+    "NoteGap",
+    "NoteHold",
     "OpenCircuit",
     "OpticsSet",
+    "PlaceNeedle",
     "ReadBias",
+    "ReadNeedle",
     "ReadSensors",
     "RestBias",
     "Retract",
     "Sensors",
     "SetBiasLimits",
+    "SetNeedleVoltage",
     "SetTemperature",
     "StageAt",
     "StartWaveform",
     "Step",
+    "StepNeedle",
     "StopWaveform",
     "UseOptics",
     "Wait",
     "Waited",
     "WaveformStarted",
+    "WithdrawNeedle",
 ]

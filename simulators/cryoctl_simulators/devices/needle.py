@@ -33,7 +33,13 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
     @property
     def capabilities(self) -> NeedleCapabilities:
         one = self.settings
-        return NeedleCapabilities(coarse_step_m=one.coarse_step_m, fine_range_m=one.fine_range_m, rides_with_stage=True)
+        return NeedleCapabilities(
+            coarse_step_m=one.coarse_step_m,
+            fine_range_m=one.fine_range_m,
+            rides_with_stage=True,
+            step_s=one.step_s,
+            vacuum_limit_pa=one.vacuum_limit_pa,
+        )
 
     async def state(self) -> NeedleState:
         await self._link()

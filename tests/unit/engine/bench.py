@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ from cryoctl.interfaces.beam import BeamCapabilities, CurrentReading, ExposureRe
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.holder import TemperatureReading
+from cryoctl.interfaces.needle import NeedleCapabilities, NeedleHold, NeedleState
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.stage import StagePosition
 from cryoctl.protocol import Chart, Protocol, Transition
@@ -260,6 +262,72 @@ class FakeHolder(Linked):
         return self.pascal
 
 
+class FakeNeedle(Linked):
+    """A drive whose apex is really somewhere: `gap_m` from the specimen, `way` is how far and which way each step goes.
+
+    `touched` counts what coarse steps, or a tube that is grounded, drove into the specimen.
+    """
+
+    name = "needle"
+    capabilities = NeedleCapabilities(
+        coarse_step_m=(2e-8, 5e-7),
+        fine_range_m=(-2.5e-6, 2.5e-6),
+        rides_with_stage=True,
+        step_s=0.002,
+        vacuum_limit_pa=1e-3,
+    )
+
+    def __init__(self) -> None:
+        self.hooks: dict[str, Hook] = {}
+        self.gap_m = 2e-5
+        self.way: Callable[[], float] = lambda: -5e-7
+        self.touched = 0
+        self.steps = [0, 0, 0]
+        self.tube = (0.0, 0.0, 0.0)
+        self.on = False
+        self.hold = NeedleHold.FREE
+        self.bursts: list[int] = []
+
+    async def state(self) -> NeedleState:
+        x, y, z = self.steps
+        return NeedleState(coarse_steps=(x, y, z), fine_m=self.tube, high_voltage_on=self.on, hold=self.hold)
+
+    async def step(self, axis: str, steps: int) -> NeedleState:
+        self.bursts.append(steps)
+        if "step" in self.hooks:
+            await self.hooks["step"]()
+        await asyncio.sleep(abs(steps) * self.capabilities.step_s)
+        self.steps["xyz".index(axis)] += steps
+        for _ in range(abs(steps)):
+            self._moves(self.way())
+        return await self.state()
+
+    async def fine(self, x_m: float, y_m: float, z_m: float) -> NeedleState:
+        self.gap_m -= math.dist(self.tube, (x_m, y_m, z_m))
+        self.tube = (x_m, y_m, z_m)
+        return await self.state()
+
+    async def high_voltage(self, on: bool) -> NeedleState:
+        if not on:
+            self._moves(-math.dist(self.tube, (0.0, 0.0, 0.0)))
+            self.tube = (0.0, 0.0, 0.0)
+        self.on = on
+        return await self.state()
+
+    async def note_hold(self, hold: NeedleHold) -> NeedleState:
+        self.hold = hold
+        return await self.state()
+
+    async def stop(self) -> None: ...
+
+    async def make_safe(self) -> None:
+        self.gap_m, self.tube, self.on, self.hold = 2e-5, (0.0, 0.0, 0.0), False, NeedleHold.FREE
+
+    def _moves(self, by_m: float) -> None:
+        self.gap_m += by_m
+        self.touched += self.gap_m < -1e-12
+
+
 class Memory:
     """Journal and stores in memory; `full` throws as a full disk does, from the record kind named on."""
 
@@ -344,6 +412,7 @@ class Bench:
     policies: Mapping[str, str] = field(default_factory=dict[str, str])
     sinks: list[Any] = field(default_factory=list[Any])
     with_holder: bool = False
+    with_needle: bool = False
     drift_rel_per_s: float = 1e-6
     box: tuple[float, float, float, float] = (-2e-6, 2e-6, -2e-6, 2e-6)
     pixel_ratio: float = 1.0
@@ -354,6 +423,7 @@ class Bench:
         self.stage = FakeStage()
         self.detector = FakeDetector()
         self.holder = FakeHolder()
+        self.needle = FakeNeedle()
         self.memory = Memory(self.beam)
         self.ledger = DoseLedger(grid_over(self.box), self.limit)
         self.operator = OperatorDesk()
@@ -367,6 +437,7 @@ class Bench:
             beam=self.beam,  # type: ignore[arg-type]
             image_detectors={"haadf": self.detector},  # type: ignore[dict-item]
             holder=self.holder if self.with_holder else None,  # type: ignore[arg-type]
+            needle=self.needle if self.with_needle else None,  # type: ignore[arg-type]
         )
         recorder = Recorder(self.memory, self.sinks, now_s())
         monitors = Monitors(devices=devices, recorder=recorder)

@@ -147,7 +147,14 @@ def test_whatever_the_policy_nothing_is_exposed_while_it_is_tripped_and_unanswer
 def test_each_interlock_has_its_policy_and_its_limit() -> None:
     every = {**LIMITS, "current_tolerance_rel": 0.5}
     assert {one.name: one.policy for one in build(every)} == POLICIES
-    assert {one.name for one in build({})} == {"valves", "temperature-sensor", "disk", "source", "compliance"}
+    assert {one.name for one in build({})} == {
+        "valves",
+        "temperature-sensor",
+        "disk",
+        "needle-vacuum",
+        "source",
+        "compliance",
+    }
     assert {one.name: one.policy for one in build(every, {"vacuum": "wait"})}["vacuum"] == "wait"
 
 

@@ -1,0 +1,309 @@
+"""Whether a needle touches a particle, from pictures of the approach: contrast, and particle and needle going together.
+
+A current proves little at one particle (science.md, E4). What proves contact: the touched particle scatters otherwise
+than before, as it is charged and strained, and it goes where the needle goes. Both are held against the pictures
+before, in which nothing was touched; a needle that merely passes above or below covers a particle without either.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.feature import match_template, peak_local_max
+from skimage.filters import threshold_otsu
+from skimage.segmentation import clear_border, watershed
+
+from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned, turned_back
+
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+Way = tuple[float, float]
+Box = tuple[slice, slice]
+
+CLEAR = 5.0
+"""Standard deviations of the pictures before."""
+LEAST_CHANGE = 0.015
+"""Of the contrast, relative; less is what focus and drift do."""
+LEAST_PUSH_PX = 0.25
+DEEPEST_M = 20e-9
+"""What touches overlaps by no more than it is indented; where the outlines overlap by more they lie at two heights."""
+BEFORE = 3
+"""Pictures without contact that are needed to know what noise does."""
+_TIP_PX = 28
+_SEARCH_PX = 12
+_NEEDLE_SEARCH_PX = 60
+"""How far a particle and a needle are looked for from where they were in the first picture."""
+_LEAST_CORE_PX = 30
+_LEAST_PX = 12
+_LEAST_WIDTH_PX = 10
+_METAL = 0.3
+"""Of the needle's brightness where it is thick; a particle has less."""
+_HALO_PX = 5
+_EDGE_PX = 2
+_NEAR_PX = 70
+"""So far around what is nearest to the apex, particles are told from the film that they lie on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """`found`: the last two pictures both show it; `suspected`: the last one does, take another one as it is.
+
+    `gap_m` is the distance of the outlines in the last picture as the apex has come nearer since the first, negative
+    where they overlap; `contrast_change` is relative, `pushed_m` how far the particle went against the rest of the
+    specimen. Sigmas are of one picture. `seen` is false where needle or particle were not found: then nothing is told.
+    """
+
+    seen: bool
+    found: bool
+    suspected: bool
+    gap_m: float
+    gap_sigma_m: float
+    contrast_change: float
+    contrast_sigma: float
+    pushed_m: float
+    pushed_sigma_m: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """`gap_px` along the needle from the apex to where the particle begins, `clear_px` from the needle to whatever is
+    nearest to it, `aside_px` how far the apex lies aside of the particle's middle, along the rows or columns of the
+    picture (positive: at larger ones). (`target_y_px`, `target_x_px`) is that middle, from the picture's."""
+
+    found: bool
+    gap_px: float
+    clear_px: float
+    aside_px: float
+    target_y_px: float
+    target_x_px: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """The first picture, needle from the right: the particle that is meant, the others, and the apex."""
+
+    parts: Parted
+    particle: Bool
+    core: Bool
+    others: Bool
+    apex: tuple[float, float]
+    gap_px: float
+
+
+def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") -> Contact:
+    """From the pictures of an approach in their order, the first with a visible gap, all [y, x] of one place and scale.
+
+    Raises:
+        ValueError: fewer than five pictures, or of unlike shapes.
+    """
+    if len(pictures) < BEFORE + 2:
+        raise ValueError(f"{len(pictures)} pictures; {BEFORE + 2} are needed to tell contact from noise")
+    scene = _scene(pictures[0], side)
+    if scene is None or scene.core.sum() < _LEAST_CORE_PX:
+        return _unseen("needle and particle are not both seen apart in the first picture")
+    steps = [_compared(scene, turned(np.asarray(picture, dtype=np.float64), side)) for picture in pictures]
+    needle, particle, rest, contrast = (np.array(column, dtype=np.float64) for column in zip(*steps, strict=True))
+    pushed = particle - rest
+    nearer = (needle - rest)[:, 1]
+    before = slice(0, len(pictures) - 2)
+    change, change_sigma = _against(contrast / contrast[before].mean(), before)
+    away, away_sigma = _against(pushed[:, 1], before)
+    shows = [
+        (abs(change[k]) > max(CLEAR * change_sigma, LEAST_CHANGE))
+        or (away[k] < -max(CLEAR * away_sigma, LEAST_PUSH_PX))
+        for k in (-2, -1)
+    ]
+    gap_m = (scene.gap_px + nearer[-2:] - pushed[-2:, 1]) * pixel_size_m
+    if not gap_m.min() > -DEEPEST_M:
+        return _unseen(f"needle and particle overlap by {-gap_m.min() * 1e9:.0f} nm: it passes above or below")
+    return Contact(
+        seen=True,
+        found=all(shows),
+        suspected=bool(shows[1]),
+        gap_m=float(gap_m[-1]),
+        gap_sigma_m=math.hypot(0.5, away_sigma) * pixel_size_m,
+        contrast_change=float(change[-1]),
+        contrast_sigma=change_sigma,
+        pushed_m=-float(away[-1]) * pixel_size_m,
+        pushed_sigma_m=away_sigma * pixel_size_m,
+    )
+
+
+def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
+    """Where the apex of a needle stands before the particle nearest to the middle of a picture [y, x]."""
+    scene = _scene(picture, side, middle=True)
+    if scene is None:
+        nothing = math.nan
+        return Aim(
+            found=False,
+            gap_px=nothing,
+            clear_px=nothing,
+            aside_px=nothing,
+            target_y_px=nothing,
+            target_x_px=nothing,
+        )
+    rows, columns = np.nonzero(scene.particle)
+    middle = (float(rows.min()) + float(rows.max())) / 2
+    height, width = scene.particle.shape
+    y_px, x_px = turned_back(middle - (height - 1) / 2, (float(columns.min() + columns.max()) - (width - 1)) / 2, side)
+    clear = 0.0
+    if not scene.parts.overlap:
+        away = np.asarray(ndimage.distance_transform_edt(~scene.parts.specimen), dtype=np.float64)
+        clear = max(0.0, float(away[scene.parts.needle].min()) - 1.0)
+    return Aim(
+        found=True,
+        gap_px=scene.apex[1] - float(columns.max()),
+        clear_px=clear,
+        aside_px=scene.apex[0] - middle,
+        target_y_px=y_px,
+        target_x_px=x_px,
+    )
+
+
+def _against(values: Float, before: slice) -> tuple[Float, float]:
+    """Difference of each value from the mean of those before, and the sigma of one."""
+    known = values[before]
+    spread = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+    return values - float(known.mean()), spread * math.sqrt(1 + 1 / len(known))
+
+
+def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene | None:
+    """With the particle nearest to the apex, or nearest to the picture's middle."""
+    parts = parted(picture, side)
+    if parts is None:
+        return None
+    # Tungsten has a halo of the probe's tails, which may reach the specimen while the gap is open.
+    specimen = parts.specimen & ~_wider(parts.needle)
+    if not specimen.any():
+        return None
+    smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
+    metal = smooth - parts.vacuum > _METAL * float(np.percentile(smooth[parts.needle] - parts.vacuum, 95))
+    specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
+    if not specimen.any():
+        return None
+    apex = apex_of(parts)
+    rows, columns = np.nonzero(specimen)
+    ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
+    away_y, away_x = np.indices(specimen.shape)
+    near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
+    above = np.log(np.maximum(smooth - parts.vacuum, 1.0))
+    bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
+    inward = np.asarray(ndimage.distance_transform_edt(bright), dtype=np.float64)
+    seeds = np.zeros(bright.shape, dtype=np.int32)
+    for number, (row, column) in enumerate(peak_local_max(ndimage.gaussian_filter(inward, 2.0), min_distance=5), 1):
+        seeds[row, column] = number
+    bodies = np.asarray(clear_border(watershed(-inward, seeds, mask=bright)), dtype=np.int32)
+    wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
+    nearest, away = 0, math.inf
+    for number in range(1, int(bodies.max(initial=0)) + 1):
+        rows, columns = np.nonzero(bodies == number)
+        if len(rows) >= _LEAST_PX:
+            distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
+            nearest, away = (number, distance) if distance < away else (nearest, away)
+    if not nearest:
+        return None
+    particle = np.asarray(bodies == nearest)
+    rows, columns = np.nonzero(particle)
+    away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
+    core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
+    return _Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+
+
+def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
+    """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast."""
+    first = scene.parts.picture
+    others = scene.others if scene.others.any() else np.asarray(scene.parts.specimen & ~scene.particle)
+    rest = _moved(first, picture, _box(others, 4)) if others.any() else (0.0, 0.0)
+    row, column = round(scene.apex[0]), round(scene.apex[1])
+    tip = _clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
+    needle = _moved(first, picture, tip, _NEEDLE_SEARCH_PX)
+    covered = _wider(_shifted(scene.parts.needle, needle))
+    box = _box(scene.particle, 2)
+    reached = np.flatnonzero(covered[box].any(axis=0))  # what a needle hides tells nothing of the particle's place
+    free = box[0], slice(box[1].start, box[1].start + int(reached[0]) if reached.size else box[1].stop)
+    particle = _moved(first, picture, free) if free[1].stop - free[1].start >= _LEAST_WIDTH_PX else (math.nan, math.nan)
+    core = _shifted(scene.core, rest) & ~covered
+    reference = _shifted(scene.others, rest)
+    brightness = _mean(picture, core) - scene.parts.vacuum if core.sum() >= _LEAST_CORE_PX else math.nan
+    against = _mean(picture, reference) - scene.parts.vacuum if scene.others.any() else 1.0
+    return needle, particle, rest, brightness / against
+
+
+def _moved(first: Float, picture: Float, box: Box, furthest_px: int = _SEARCH_PX) -> Way:
+    """(dy, dx) of what a box of the first picture shows, by normalised correlation."""
+    template = first[box]
+    search = _clipped(
+        box[0].start - furthest_px,
+        box[0].stop + furthest_px,
+        box[1].start - furthest_px,
+        box[1].stop + furthest_px,
+        first.shape,
+    )
+    score = np.asarray(match_template(picture[search], template), dtype=np.float64)
+    y, x = np.unravel_index(int(score.argmax()), score.shape)
+    dy, dx = _top(score[:, x], int(y)), _top(score[y], int(x))
+    return search[0].start + dy - box[0].start, search[1].start + dx - box[1].start
+
+
+def _top(line: Float, at: int) -> float:
+    if not 0 < at < len(line) - 1:
+        return float(at)
+    left, middle, right = line[at - 1 : at + 2]
+    bend = left - 2 * middle + right
+    return at + (0.5 * float((left - right) / bend) if bend < 0 else 0.0)
+
+
+def _shifted(mask: Bool, by: Way) -> Bool:
+    return np.asarray(
+        ndimage.shift(mask, (round(by[0]), round(by[1])), order=0, mode="constant", cval=False), dtype=bool
+    )
+
+
+def _wider(mask: Bool) -> Bool:
+    return np.asarray(ndimage.binary_dilation(mask, iterations=_HALO_PX), dtype=bool)
+
+
+def _within(mask: Bool) -> Bool:
+    """Without the edge, which says less of what it is made of."""
+    return np.asarray(ndimage.binary_erosion(mask, iterations=_EDGE_PX), dtype=bool)
+
+
+def _mean(picture: Float, mask: Bool) -> float:
+    return float(picture[mask].mean()) if mask.any() else math.nan
+
+
+def _box(mask: Bool, margin: int) -> Box:
+    """Around all of a mask."""
+    rows, columns = np.nonzero(mask)
+    return _clipped(
+        int(rows.min()) - margin,
+        int(rows.max()) + margin + 1,
+        int(columns.min()) - margin,
+        int(columns.max()) + margin + 1,
+        mask.shape,
+    )
+
+
+def _clipped(top: int, bottom: int, left: int, right: int, shape: tuple[int, ...]) -> Box:
+    return slice(max(0, top), min(shape[0], bottom)), slice(max(0, left), min(shape[1], right))
+
+
+def _unseen(message: str) -> Contact:
+    nothing = math.nan
+    return Contact(
+        seen=False,
+        found=False,
+        suspected=False,
+        gap_m=nothing,
+        gap_sigma_m=nothing,
+        contrast_change=nothing,
+        contrast_sigma=nothing,
+        pushed_m=nothing,
+        pushed_sigma_m=nothing,
+        message=message,
+    )

@@ -1,0 +1,157 @@
+"""What a recipe of the needle biasing can say, and its chart."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cryoctl.protocol import Chart, Transition
+from cryoctl.units import Amperes, Degrees, DosePerA2, DoseRatePerA2, Kelvin, Metres, Seconds, StrictModel, Volts
+from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, ConstantVoltage
+from cryoctl_protocols.parameters import Name, Shape, Specimen
+
+
+class NeedleDose(StrictModel):
+    """Beam-normal fluence in electrons per square angstrom."""
+
+    limit_e_per_a2: Annotated[DosePerA2, Field(gt=0.0)] = 3e4
+    """No pixel of the specimen may receive more, the approach counted; the series ends in good order before."""
+
+
+class Needle(StrictModel):
+    """The drive, and how it comes to the particle. Coarse steps and tube are limited by the engine as well."""
+
+    side: Literal["left", "right", "top", "bottom"] = "right"
+    """Of the picture from which the needle comes."""
+    clear_distance_m: Annotated[Metres, Field(ge=2e-7, le=1e-4)] = 2e-6
+    """Least gap with which the stage moves, for wobbling too."""
+    max_indentation_m: Annotated[Metres, Field(gt=0.0, le=1e-7)] = 20e-9
+    """Never pushed further into a particle."""
+    wobble_deg: Annotated[Degrees, Field(gt=0.0, le=30.0)] = 8.0
+    height_m: Annotated[Metres, Field(gt=0.0, le=1e-6)] = 30e-9
+    """Needle and particle count as at one height within this."""
+    coarse_stop_m: Annotated[Metres, Field(gt=1e-6, le=2e-5)] = 4e-6
+    """Gap at which the heights are made equal; then the tube takes over."""
+    tube_step_m: Annotated[Metres, Field(gt=0.0, le=2e-9)] = 2e-9
+    """Near the particle, with a picture after each."""
+    looks: int = Field(default=300, ge=10, le=5000, strict=True)
+    """Pictures of the approach; without contact by then it is given up."""
+
+
+class Looks(StrictModel):
+    """Pictures of the way to the particle."""
+
+    optics: Name = "search"
+    overview_m: Annotated[Metres, Field(gt=1e-6, le=1e-3)] = 2e-4
+    """Width of the lowest magnification."""
+    shape: Shape = (256, 512)
+    """Rows (across the tilt axis) and columns (along it)."""
+    dwell_s: Annotated[Seconds, Field(gt=0.0, le=1e-2)] = 5e-6
+    close_shape: Shape = (256, 256)
+    close_pixel_m: Annotated[Metres, Field(gt=1e-11, le=1e-8)] = 2e-9
+    """Of the pictures that decide on contact."""
+    close_dwell_s: Annotated[Seconds, Field(gt=0.0, le=1e-2)] = 2e-6
+
+
+class Pictures(StrictModel):
+    optics: Name = "record"
+    shape: Shape = (256, 256)
+    dwell_s: Annotated[Seconds, Field(gt=0.0, le=1e-2)] = 4e-6
+    detector: Name = "haadf"
+
+
+class End(StrictModel):
+    """Conditions on which the series ends in good order, before the waveform has."""
+
+    time_s: Annotated[Seconds, Field(gt=0.0)] | None = None
+    """After the bias was switched on."""
+
+
+class NeedleBiasingParameters(StrictModel):
+    """A needle on a particle, under bias."""
+
+    specimen: Specimen = Specimen(name="coated-particles")
+    x_m: Metres = 0.0
+    """The particle to be reached, in the specimen's frame."""
+    y_m: Metres = 0.0
+    needle: Needle = Needle()
+    looks: Looks = Looks()
+    bias: BiasWaveform = BiasWaveform(waveform=ConstantVoltage(duration_s=200.0))
+    probe_v: Annotated[Volts, Field(ge=0.0, le=0.05)] = 0.05
+    """No more before the contact is confirmed."""
+    probe_a: Annotated[Amperes, Field(ge=0.0, le=1e-9)] = 1e-9
+    dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Field(gt=0.0, le=1e5)] = 10.0
+    """Averaged over the field while it is scanned; the pixel size follows from it and the measured current."""
+    frame_interval_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 4.0
+    """From the end of one picture to the next, blanked."""
+    before: int = Field(default=3, ge=1, le=1000, strict=True)
+    """Pictures in contact before the bias is on."""
+    dose: NeedleDose = NeedleDose()
+    pictures: Pictures = Pictures()
+    end: End = End()
+    temperature_limit_k: Kelvin = Field(default=400.0, gt=0.0)
+    interlocks: BiasInterlocks = BiasInterlocks()
+
+
+def needle_chart() -> Chart:
+    """Whatever goes wrong on the way, the source rests and the needle is withdrawn before the run ends."""
+    way = ("prepare", "overview", "specimen_height", "come_near", "needle_height", "approach", "series")
+    after = {
+        "prepare": "overview",
+        "overview": "specimen_height",
+        "specimen_height": "come_near",
+        "come_near": "needle_height",
+        "needle_height": "approach",
+        "approach": "series",
+        "series": "rest",
+    }
+    onward = [Transition(trigger="done", source=state, dest=after[state]) for state in way]
+    given_up = [Transition(trigger="over", source=state, dest="rest") for state in way]
+    return Chart(
+        initial="prepare",
+        states=(*way, "rest", "withdraw"),
+        finals={
+            "completed": "completed",
+            "asked_for": "condition",
+            "dose_limited": "dose",
+            "held": "interlock",
+            "lost_from_sight": "target-lost",
+            "no_contact": "no-contact",
+            "ended_by_operator": "operator",
+        },
+        transitions=(
+            *onward,
+            *given_up,
+            Transition(trigger="rested", source="rest", dest="withdraw"),
+            *(
+                Transition(trigger="interrupted", source=state, dest="lost_from_sight")
+                for state in ("rest", "withdraw")
+            ),
+            Transition(trigger="done", source="withdraw", dest="completed"),
+            Transition(trigger="condition", source="withdraw", dest="asked_for"),
+            Transition(trigger="dose", source="withdraw", dest="dose_limited"),
+            Transition(trigger="held", source="withdraw", dest="held"),
+            Transition(trigger="lost", source="withdraw", dest="lost_from_sight"),
+            Transition(trigger="no_contact", source="withdraw", dest="no_contact"),
+            Transition(trigger="stopped", source="withdraw", dest="ended_by_operator"),
+        ),
+        labels={
+            "prepare": "Detector in, optics set, beam current measured, limits of the source set",
+            "overview": "Grid and needle at the lowest magnification",
+            "specimen_height": "Specimen to the eucentric height",
+            "come_near": "Needle near by coarse steps",
+            "needle_height": "Needle to the specimen's height",
+            "approach": "To contact by the tube, a picture after each step",
+            "series": "Pictures in contact, without and under bias",
+            "rest": "Source to rest",
+            "withdraw": "Needle withdrawn, detector out",
+            "completed": "the waveform was played to its end",
+            "asked_for": "ended by a condition of the recipe",
+            "dose_limited": "ended by the dose limit",
+            "held": "ended by an interlock",
+            "lost_from_sight": "ended because the specimen, the needle or the bias was lost",
+            "no_contact": "ended without contact",
+            "ended_by_operator": "ended by the operator",
+        },
+    )
