@@ -550,7 +550,11 @@ class NeedleBiasing(Protocol):
         return self._give_up(next((name for kind, name in ways if isinstance(error, kind)), "lost"), str(error))
 
     def _pixel_m(self, current_a: float) -> float:
-        """With which a scan gives the dose rate asked for: I / (e N p^2), averaged over its field."""
-        rows, columns = self.recipe.pictures.shape
+        """With which a scan gives the dose rate asked for, averaged over its field and time, the ends of its lines with
+        the beam blanked included: s I / (e N p^2), s the share of a line that is in the field."""
+        pictures, timing = self.recipe.pictures, self.facts.timing
+        rows, columns = pictures.shape
+        line_s = (columns + timing.settle_px) * pictures.dwell_s + timing.flyback_s
+        share = columns * pictures.dwell_s / line_s
         per_m2_s = self.recipe.dose_rate_e_per_a2_s * 1e20
-        return math.sqrt(current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))
+        return math.sqrt(share * current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))

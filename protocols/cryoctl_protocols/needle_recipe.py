@@ -82,7 +82,7 @@ class NeedleBiasingParameters(StrictModel):
     """No more before the contact is confirmed."""
     probe_a: Annotated[Amperes, Field(ge=0.0, le=1e-9)] = 1e-9
     dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Field(gt=0.0, le=1e5)] = 10.0
-    """Averaged over the field while it is scanned; the pixel size follows from it and the measured current."""
+    """Averaged over the field and the time of a picture; the pixel size follows from it and the measured current."""
     frame_interval_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 4.0
     """From the end of one picture to the next, blanked."""
     before: int = Field(default=3, ge=1, le=1000, strict=True)

@@ -1,0 +1,129 @@
+"""A needle is brought to a particle, and away from it however the run ends: by the simulated world's own truth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cryoctl
+from cryoctl.runfile.check import check_run
+from cryoctl.runfile.journal import Journal
+from tests.runs.killed_runs import in_a_child, resumed
+from tests.runs.needle_runs import play
+
+
+def at_rest(path: Path) -> None:
+    with cryoctl.open_run(path) as run:
+        final = run.truth.final
+        assert str(final.needle_state) == "free"
+        assert float(final.needle_gap_m) > 2e-6
+        assert not final.output_on
+        assert str(final.output_mode) == "high-impedance"
+        assert final.beam_blanked
+        assert int(final.collisions) == 0
+        assert float(final.max_indentation_m) < 20e-9
+
+
+def test_the_needle_comes_to_the_particle_at_its_height_and_leaves_it(tmp_path: Path) -> None:
+    result = play(tmp_path)
+    assert result.exit_code == 0, result.summary["message"]
+    assert result.run_file is not None
+    at_rest(result.run_file)
+    assert all(one.ok for one in check_run(result.run_file).checks)
+    with cryoctl.open_run(result.run_file) as run:
+        told, true = run.results, run.truth.results
+        assert bool(true.contact.found)
+        assert -1.0 < float(told.contact.time_s) - float(true.contact.time_s) < 15.0
+        assert float(true.contact.max_overlap_m) < 15e-9
+        assert abs(float(true.eucentric.needle_z_m) - float(true.eucentric.grid_z_m)) < 40e-9
+        for name in ("grid_z_m", "needle_z_m"):
+            assert abs(float(told.eucentric[name]) - float(true.eucentric[name])) < 200e-9
+        touched = np.asarray(true.particles.touched)
+        expansion = np.asarray(true.particles.expansion)
+        assert touched.sum() == 1
+        assert expansion[touched][0] > 1.2
+        assert np.all(expansion[~touched] < 1.01)
+        rows = np.asarray(run.exposures.state) == "series"
+        rate = np.asarray(run.exposures.dose_e_per_a2)[rows] / np.asarray(run.exposures.duration_s)[rows]
+        assert rows.sum() >= 4
+        assert np.all(np.abs(rate / 10.0 - 1.0) < 0.03), "charged is the upper current"
+
+
+def test_without_a_needle_in_the_field_nothing_is_moved(tmp_path: Path) -> None:
+    result = play(tmp_path, "simulation.needle.gap_m=4e-4")
+    assert (result.exit_code, result.summary["end_reason"]) == (4, "target-lost")
+    assert "needle" in result.summary["message"]
+    assert result.run_file is not None
+    at_rest(result.run_file)
+
+
+@pytest.mark.parametrize("state", ["series", pytest.param("approach", marks=pytest.mark.campaign)])
+def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, tmp_path: Path) -> None:
+    def act() -> None:
+        append = Journal.append
+        seen = 0
+
+        def counted(self: Journal, kind: str, fields: Any, **how: Any) -> Any:
+            nonlocal seen
+            record = append(self, kind, fields, **how)
+            seen += seen > 0
+            if kind == "state" and fields["state"] == state:
+                seen = 1
+            if seen == 40:
+                os._exit(9)
+            return record
+
+        Journal.append = counted  # type: ignore[method-assign]
+        play(tmp_path)
+
+    assert in_a_child(act) == 9
+    run_file = next(path.with_suffix(".nxs") for path in tmp_path.glob("*.parts"))
+    result = resumed(run_file)
+    assert (result.exit_code, result.summary["end_reason"]) == (4, "target-lost")
+    assert "interrupted" in result.summary["message"]
+    at_rest(run_file)
+
+
+@pytest.mark.campaign
+def test_many_needles() -> None:
+    """Run: `pytest -m campaign -s tests/runs/test_needle_biasing.py`. It takes about half an hour."""
+    import tempfile
+
+    rng = np.random.default_rng(7)
+    rows: list[tuple[int, bool, float, float, float, float]] = []
+    for seed in range(100, 200):
+        given = (
+            f"simulation.needle.drift_m_per_s={rng.uniform(0.0, 2e-9)}",
+            f"simulation.needle.tip_radius_m={rng.uniform(10e-9, 60e-9)}",
+            f"simulation.needle.direction_ratio={rng.uniform(0.6, 1.6)}",
+            f"simulation.needle.scatter_rel={rng.uniform(0.05, 0.15)}",
+            "end.time_s=1",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            result = play(Path(folder), *given, seed=seed)
+            assert result.run_file is not None
+            with cryoctl.open_run(result.run_file) as run:
+                contact, heights, final = run.truth.results.contact, run.truth.results.eucentric, run.truth.final
+                found = bool(contact.found) and "contact" in run.results
+                apart = float(heights.needle_z_m) - float(heights.grid_z_m)
+                dose = float(run.results.contact.dose_e_per_a2) if found else float("nan")
+                rows.append(
+                    (seed, found, float(contact.max_overlap_m), float(final.max_indentation_m), abs(apart), dose)
+                )
+        print(rows[-1], result.summary["message"][:100], flush=True)
+    found = np.array([row[1] for row in rows])
+    beyond, deepest, apart, dose = (np.array([row[k] for row in rows])[found] for k in (2, 3, 4, 5))
+    print(
+        f"{len(rows)} approaches, contact found in {found.sum()}; overshoot median {np.median(beyond) * 1e9:.1f} nm, "
+        f"p95 {np.percentile(beyond, 95) * 1e9:.1f}; indentation at most {deepest.max() * 1e9:.1f} nm; heights apart "
+        f"at most {apart.max() * 1e9:.0f} nm; dose of the approach median {np.median(dose):.0f} e-/A^2"
+    )
+    assert found.all()
+    assert np.median(beyond) < 5e-9
+    assert np.percentile(beyond, 95) < 10e-9
+    assert deepest.max() < 20e-9
+    assert apart.max() < 30e-9
