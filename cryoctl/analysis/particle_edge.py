@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, map_coordinates
+from scipy.ndimage import binary_dilation, gaussian_filter1d, map_coordinates
 from scipy.optimize import least_squares
 from scipy.special import ndtr
 
@@ -45,12 +45,14 @@ class Outline:
         return self.radius / np.hypot(self.radius, slope)
 
     def area(self, offset_px: float = 0.0) -> float:
-        """Inside the outline moved outwards along its normal by `offset_px`."""
-        moved = np.maximum(self.radius + offset_px / self.slant(), 0.0)
+        """Inside the outline, its free part moved outwards along the normal by `offset_px`."""
+        moved = np.maximum(self.radius + np.where(self.free, offset_px, 0.0) / self.slant(), 0.0)
         return float(np.pi * np.square(moved).mean())
 
-    def perimeter(self) -> float:
-        return float((2 * np.pi * self.radius / self.slant()).mean())
+    def length(self) -> tuple[float, float]:
+        """Of the free part and of the rest, in pixels."""
+        each = 2 * np.pi * self.radius / self.slant() / self.radius.size
+        return float(each[self.free].sum()), float(each[~self.free].sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,8 +132,11 @@ def polar(segments: Segments, outline: Outline, number: int) -> tuple[Float, Flo
     slant = np.interp(turn, index, np.append(outline.slant(), outline.slant()[0]))
     depth = (radius - distance) * slant
     owner = segments.labels[y0:y1, x0:x1]
+    others = (owner != 0) & (owner != number)
+    if others.any():
+        others = binary_dilation(others, iterations=round(2 * segments.smoothing_px) + 2)
     near = np.rint(turn).astype(np.intp) % RAYS
-    kept = (depth > -OUTSIDE_PX) & outline.free[near] & ((owner == 0) | (owner == number))
+    kept = (depth > -OUTSIDE_PX) & outline.free[near] & ~others
     return depth[kept], turn[kept], segments.relief[y0:y1, x0:x1][kept]
 
 
