@@ -20,6 +20,8 @@ RAYS = 128
 HARMONICS = 8
 """Of the outline: enough for facets; more would follow the noise, and a profile across it would then meet its own
 threshold there."""
+BENDING = 0.3
+"""Usual amplitude of the outline's first harmonic over the radius; that of the k-th is less by its square."""
 OUTSIDE_PX = 10.0
 WIDEST_BLUR_PX = 8.0
 
@@ -27,12 +29,14 @@ WIDEST_BLUR_PX = 8.0
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outline:
     """Distance of the outline from (y, x) at RAYS angles that begin at +x and turn towards +y, in pixels; `free` tells
-    the rays that end in the background, not at a neighbour."""
+    the rays that end in the background, not at a neighbour. Behind a neighbour the outline is carried on from what is
+    free; `contact_sigma_px2` is half of what this adds to the area or takes from it."""
 
     y: float
     x: float
     radius: Float
     free: Bool
+    contact_sigma_px2: float = 0.0
 
     @property
     def mean_radius(self) -> float:
@@ -111,10 +115,23 @@ def outline_of(segments: Segments, number: int, guard_px: float) -> Outline | No
         px = np.clip(np.rint(x0 + cx + (radius + share * guard_px) * np.cos(angle)), 0, nx - 1).astype(np.intp)
         there = segments.labels[py, px]
         free &= (there == 0) | (there == number)
-    spectrum = np.fft.rfft(radius)
-    spectrum[HARMONICS + 1 :] = 0
-    smooth = np.fft.irfft(spectrum, n=RAYS)
-    return Outline(y=y0 + cy, x=x0 + cx, radius=np.asarray(smooth, dtype=np.float64), free=free)
+    smooth = _smooth(radius, np.ones(RAYS, dtype=bool))
+    whole = smooth if free.all() or free.sum() < RAYS / 4 else _smooth(radius, free)
+    hidden = abs(float(np.square(whole).mean() - np.square(smooth).mean())) * np.pi / 2
+    return Outline(y=y0 + cy, x=x0 + cx, radius=whole, free=free, contact_sigma_px2=hidden)
+
+
+def _smooth(radius: Float, free: Bool) -> Float:
+    """Harmonics through the free rays; where there are none, those that bend the least carry on what is free."""
+    angle = 2 * np.pi * np.arange(RAYS) / RAYS
+    order = np.arange(1, HARMONICS + 1)
+    design = np.concatenate(
+        [np.ones((RAYS, 1)), np.cos(np.outer(angle, order)), np.sin(np.outer(angle, order))], axis=1
+    )
+    usual = BENDING * float(np.median(radius[free])) / order**2
+    stiffness = np.concatenate([[0.0], 1 / usual**2, 1 / usual**2])
+    normal = design[free].T @ design[free] + np.diag(stiffness)
+    return np.asarray(design @ np.linalg.solve(normal, design[free].T @ radius[free]), dtype=np.float64)
 
 
 def polar(segments: Segments, outline: Outline, number: int) -> tuple[Float, Float, Float]:
@@ -204,7 +221,16 @@ def fit_edge(profile: Profile, radius: float, model: str, blur: tuple[float, flo
     best = None
     for begin in begins:
         x0 = np.clip(begin, np.add(low, 1e-6), np.subtract(high, 1e-6))
-        found = least_squares(lambda p: solved(p)[1], x0, bounds=(low, high), x_scale=[1.0, 0.5, 0.5][: len(low)], diff_step=1e-4)
+        found = least_squares(
+            lambda place: solved(place)[1],
+            x0,
+            bounds=(low, high),
+            x_scale=[1.0, 0.5, 0.5][: len(low)],
+            diff_step=1e-3,
+            ftol=1e-5,
+            xtol=1e-4,
+            gtol=1e-6,
+        )
         if best is None or found.cost < best.cost:
             best = found
     assert best is not None

@@ -135,6 +135,8 @@ def _after(
                     badness=fit.badness + (0.0 if so_far is None else so_far.badness),
                     pictures=1 + (0 if so_far is None else so_far.pictures),
                 )
+    if before is not None:
+        drift = _moved(before, seen, drift)
     after = Followed(
         pictures=1 if before is None else before.pictures + 1,
         particles=tuple(seen),
@@ -149,6 +151,18 @@ def _after(
         trials=tuple(trials.values()),
     )
     return after, np.asarray(numbers[segments.labels], dtype=np.int32)
+
+
+def _moved(before: Followed, seen: list[Seen], drift: tuple[float, float]) -> tuple[float, float]:
+    """Drift by the whole particles' centroids, which growth does not displace; else as it was found."""
+    old = {one.number: one for one in before.particles if one.whole and not one.touching}
+    pairs = [(old[one.number], one) for one in seen if one.number in old and one.whole and not one.touching]
+    if not pairs:
+        return drift
+    return (
+        float(np.median([new.y_px - one.y_px for one, new in pairs])),
+        float(np.median([new.x_px - one.x_px for one, new in pairs])),
+    )
 
 
 def ranked(trials: dict[tuple[int, str], Trial], number: int) -> list[str]:

@@ -28,7 +28,7 @@ SECTORS = 64
 RESOLVED = 10.0
 """By how much the BIC of a coated model has to be lower: odds of 150 to 1."""
 CONTACT_PX = 0.7
-"""Uncertainty of the line at which two touching particles are parted."""
+"""Uncertainty of a pixel of the line at which two touching particles are parted."""
 _NAN = float("nan")
 
 
@@ -100,10 +100,8 @@ def measured(
     free, contact = outline.length()
     depth, turn, relief = polar(segments, outline, label)
     noise = _contour_sigma(segments, outline, depth, relief) * math.sqrt(max(free, 1.0) * _patch(segments))
-    by_contact = CONTACT_PX * contact
-    fits = [
-        ModelArea(model=THRESHOLD, area_px=area, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN)
-    ]
+    by_contact = float(np.hypot(CONTACT_PX * math.sqrt(contact), outline.contact_sigma_px2))
+    fits = [ModelArea(model=THRESHOLD, area_px=area, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN)]
     profile = profile_of(depth, relief, segments.noise, segments.correlation, 0.8 * outline.mean_radius)
     edges = [] if profile is None else [fit_edge(profile, outline.mean_radius, model, blur) for model in models]
     fits += [_area_of(edge, outline, by_contact) for edge in edges if edge is not None]

@@ -65,9 +65,7 @@ class Segments:
         return int(self.labels.max())
 
 
-def segment(
-    picture: npt.ArrayLike, settings: Segmenting | None = None, smoothing_px: float | None = None
-) -> Segments:
+def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothing_px: float | None = None) -> Segments:
     """Particles of a picture [y, x] on an uneven background; `smoothing_px` fixes what is chosen otherwise (a series
     keeps its first picture's).
 
