@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float64]
 
-CLEAR = 7.0
-"""Standard deviations of the change at its sector: noise reaches 4.5 over all pictures, sectors and widths."""
+CLEAR = 6.0
+"""Standard deviations of the change at its sector: noise reaches 4.2 over sixty pictures, all sectors and widths."""
 GAP = 0.25
 """Part of the ring's brightness that has to be missing in the sector; a ring that only thins loses it all around."""
 ABRUPT = 0.5

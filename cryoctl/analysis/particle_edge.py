@@ -49,8 +49,8 @@ class Outline:
         return self.radius / np.hypot(self.radius, slope)
 
     def area(self, offset_px: float = 0.0) -> float:
-        """Inside the outline, its free part moved outwards along the normal by `offset_px`."""
-        moved = np.maximum(self.radius + np.where(self.free, offset_px, 0.0) / self.slant(), 0.0)
+        """Inside the outline moved outwards along its normal by `offset_px`."""
+        moved = np.maximum(self.radius + offset_px / self.slant(), 0.0)
         return float(np.pi * np.square(moved).mean())
 
     def length(self) -> tuple[float, float]:
@@ -84,8 +84,9 @@ class EdgeFit:
     badness: float
 
 
-def outline_of(segments: Segments, number: int, guard_px: float) -> Outline | None:
-    """Outline of a labelled particle; None where it is not star-shaped about its centroid or too small for rays."""
+def outline_of(segments: Segments, number: int, guard_px: float, without: Bool | None = None) -> Outline | None:
+    """Outline of a labelled particle, carried on over the rays `without`; None where it is not star-shaped about its
+    centroid or too small for rays."""
     inside = segments.labels == number
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if rows.size < 4 or columns.size < 4:
@@ -101,7 +102,7 @@ def outline_of(segments: Segments, number: int, guard_px: float) -> Outline | No
     if not hit[:, 0].all():
         return None
     last = reach.size - 1 - np.argmax(hit[:, ::-1], axis=1)
-    gaps = (~hit & (np.arange(reach.size) < last[:, None])).sum()
+    gaps = (np.logical_not(hit) & (np.arange(reach.size) < last[:, None])).sum()
     if gaps > 0.02 * hit.sum():
         return None
     radius = reach[last] + 0.125
@@ -116,8 +117,11 @@ def outline_of(segments: Segments, number: int, guard_px: float) -> Outline | No
         there = segments.labels[py, px]
         free &= (there == 0) | (there == number)
     smooth = _smooth(radius, np.ones(RAYS, dtype=bool))
+    contact = ~free
+    if without is not None:
+        free &= ~without
     whole = smooth if free.all() or free.sum() < RAYS / 4 else _smooth(radius, free)
-    hidden = abs(float(np.square(whole).mean() - np.square(smooth).mean())) * np.pi / 2
+    hidden = abs(float(np.square(whole[contact]).sum() - np.square(smooth[contact]).sum())) / RAYS * np.pi / 2
     return Outline(y=y0 + cy, x=x0 + cx, radius=whole, free=free, contact_sigma_px2=hidden)
 
 
@@ -211,7 +215,10 @@ def fit_edge(profile: Profile, radius: float, model: str, blur: tuple[float, flo
         rest = design @ heights - profile.value / profile.sigma
         if blur is not None:
             rest = np.append(rest, (place[1] - np.log(blur[0])) / blur[1])
-        return heights, rest
+        return np.asarray(heights, dtype=np.float64), np.asarray(rest, dtype=np.float64)
+
+    def apart(place: Float) -> Float:
+        return solved(place)[1]
 
     low, high = [-0.5 * radius, np.log(0.3)], [OUTSIDE_PX / 2, np.log(WIDEST_BLUR_PX)]
     begins = [[0.0, np.log(1.5 if blur is None else blur[0])]]
@@ -222,7 +229,7 @@ def fit_edge(profile: Profile, radius: float, model: str, blur: tuple[float, flo
     for begin in begins:
         x0 = np.clip(begin, np.add(low, 1e-6), np.subtract(high, 1e-6))
         found = least_squares(
-            lambda place: solved(place)[1],
+            apart,
             x0,
             bounds=(low, high),
             x_scale=[1.0, 0.5, 0.5][: len(low)],

@@ -9,10 +9,8 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float64]
 
-EDGE_PX = 0.1
-"""How well an edge's place is known whatever the noise; alike in all pictures, so it nearly cancels in a ratio."""
 LAST_SHARE = 0.15
-DRAWS = 300
+DRAWS = 100
 HALF = 1.96
 
 
@@ -38,15 +36,15 @@ def growth(
     area: npt.ArrayLike,
     sigma: npt.ArrayLike,
     onset_s: float,
-    pixel_area: float = 0.0,
+    edge: float = 0.0,
 ) -> Growth | None:
     """Growth of one particle from areas [t] with sigmas [t] (NaN: not measured).
 
     A0 is the weighted mean up to the onset (of the first picture where none is before it). The final area is the end
     of a line through the last pictures, or their mean where the line's slope says nothing. Sigmas are widened where
     the areas scatter more than they say. Intervals by redrawing the areas from their sigmas; what is common to all
-    pictures (EDGE_PX) is added. `pixel_area` is a pixel's in the unit of the areas, 0 leaves that out. None with fewer
-    than two pictures after the onset, or without a first one.
+    pictures is added: `edge`, how well the edge's place is known (a length in the unit of the areas' root), which
+    nearly cancels in a ratio. None with fewer than two pictures, or none after the onset.
     """
     times, areas, sigmas = (np.asarray(values, dtype=np.float64) for values in (time_s, area, sigma))
     good = np.isfinite(times) & np.isfinite(areas) & np.isfinite(sigmas) & (areas > 0)
@@ -67,12 +65,10 @@ def growth(
     ]
     expansions = np.array([one.expansion for one in drawn])
     rates = np.array([one.rate for one in drawn])
-    edge = 0.0
-    if pixel_area > 0:
-        radius = np.sqrt(found.area0 / (np.pi * pixel_area))
-        edge = 2 * EDGE_PX * abs(1 / radius - 1 / (radius * np.sqrt(max(found.expansion, 1e-6)))) * found.expansion
-    wide = HALF * float(np.hypot(expansions.std(), edge))
-    relative = edge / abs(found.expansion - 1) if found.grew else 0.0
+    radius = np.sqrt(found.area0 / np.pi)
+    common = 2 * edge * abs(1 / radius - 1 / (radius * np.sqrt(max(found.expansion, 1e-6)))) * found.expansion
+    wide = HALF * float(np.hypot(expansions.std(), common))
+    relative = common / abs(found.expansion - 1) if found.grew else 0.0
     wide_rate = HALF * float(np.hypot(np.nanstd(rates), relative * found.rate))
     return Growth(
         area0=found.area0,
@@ -97,7 +93,7 @@ class _Found:
 
 
 def _widening(areas: Float, sigmas: Float) -> float:
-    """How much more neighbouring pictures' areas scatter than their sigmas say, a smooth course taken off; at least 1."""
+    """How much more neighbouring pictures' areas scatter about a smooth course than their sigmas say; at least 1."""
     if areas.size < 6:
         return 1.0
     bend = areas[:-2] - 2 * areas[1:-1] + areas[2:]
@@ -119,10 +115,9 @@ def _once(
     if not grown:
         slope = _slope(np.append(onset_s, times[after]), np.append(1.0, ratio[after]), np.append(sigma, spread[after]))
         return _Found(area0, expansion, slope, float("nan"), False)
-    half_s = _half_time(
-        times[after] - onset_s, (ratio[after] - 1) / (expansion - 1), spread[after] / abs(expansion - 1)
-    )
-    return _Found(area0, expansion, (expansion - 1) / 2 / half_s if half_s > 0 else float("nan"), half_s, True)
+    whole = expansion - 1
+    half_s = _half_time(times[after] - onset_s, (ratio[after] - 1) / whole, spread[after] / abs(whole))
+    return _Found(area0, expansion, whole / 2 / half_s if half_s > 0 else float("nan"), half_s, True)
 
 
 def _end(times: Float, ratio: Float, spread: Float) -> tuple[float, float]:
@@ -165,7 +160,7 @@ def _half_time(times: Float, risen: Float, spread: Float) -> float:
         end += 1
     first, end = max(0, min(first, at - 2)), min(y.size - 1, max(end, at + 1))
     near = slice(first, end + 1)
-    degree = 2 if end - first + 1 >= 5 else 1
+    degree = min(3, max(1, (end - first + 1) // 2 - 1))
     if end - first < 1:
         return float(t[at]) if t[at] > 0 else float("nan")
     coefficients = np.polyfit(t[near], y[near] - 0.5, degree, w=1 / s[near])

@@ -25,6 +25,7 @@ Float = npt.NDArray[np.float64]
 THRESHOLD = "threshold"
 """The area above the threshold, where no edge model can be told."""
 SECTORS = 64
+GAP_BELOW = 0.7
 RESOLVED = 10.0
 """By how much the BIC of a coated model has to be lower: odds of 150 to 1."""
 CONTACT_PX = 0.7
@@ -97,20 +98,44 @@ def measured(
         return plain
     if outline is None:
         return _with(plain, (ModelArea(model=THRESHOLD, area_px=area, sigma_px=_rough(area, segments), badness=_NAN),))
+    pixels = polar(segments, outline, label)
+    fits, best = _fits(segments, outline, pixels, area, models, blur)
+    if best is None:
+        return _with(plain, fits)
+    ring, sigma = _ring(best, pixels, segments)
+    gap = _gap(ring, sigma)
+    if gap.any():
+        # The area is that within the particle's outline; a gap in its coating is no notch.
+        across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS))
+        if across is not None:
+            fits, _ = _fits(segments, across, polar(segments, across, label), area, models, blur)
+    return _with(plain, fits, ring, sigma)
+
+
+def _fits(
+    segments: Segments,
+    outline: Outline,
+    pixels: tuple[Float, Float, Float],
+    area_px: float,
+    models: tuple[str, ...],
+    blur: tuple[float, float] | None,
+) -> tuple[tuple[ModelArea, ...], EdgeFit | None]:
+    """All areas, and the best coated model's edge."""
     free, contact = outline.length()
-    depth, turn, relief = polar(segments, outline, label)
+    depth, _, relief = pixels
     noise = _contour_sigma(segments, outline, depth, relief) * math.sqrt(max(free, 1.0) * _patch(segments))
     by_contact = float(np.hypot(CONTACT_PX * math.sqrt(contact), outline.contact_sigma_px2))
-    fits = [ModelArea(model=THRESHOLD, area_px=area, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN)]
+    by_threshold = ModelArea(
+        model=THRESHOLD, area_px=area_px, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN
+    )
     profile = profile_of(depth, relief, segments.noise, segments.correlation, 0.8 * outline.mean_radius)
-    edges = [] if profile is None else [fit_edge(profile, outline.mean_radius, model, blur) for model in models]
-    fits += [_area_of(edge, outline, by_contact) for edge in edges if edge is not None]
-    coated = [edge for edge in edges if edge is not None and edge.model.startswith("coated-")]
-    if not coated:
-        return _with(plain, tuple(fits))
-    best = min(coated, key=lambda edge: edge.badness)
-    ring, sigma = _ring(depth + best.offset_px, turn, relief, best.coating_px, segments)
-    return _with(plain, tuple(fits), ring, sigma)
+    tried = [] if profile is None else [fit_edge(profile, outline.mean_radius, model, blur) for model in models]
+    edges = [edge for edge in tried if edge is not None]
+    coated = [edge for edge in edges if edge.model.startswith("coated-")]
+    return (
+        (by_threshold, *(_area_of(edge, outline, by_contact) for edge in edges)),
+        min(coated, key=lambda edge: edge.badness) if coated else None,
+    )
 
 
 def _with(
@@ -166,24 +191,31 @@ def _area_of(edge: EdgeFit, outline: Outline, by_contact: float) -> ModelArea:
 
 
 def _ring(
-    depth: Float, turn: Float, relief: Float, coating_px: float, segments: Segments
+    edge: EdgeFit, pixels: tuple[Float, Float, Float], segments: Segments
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    depth, turn, relief = pixels
+    depth = depth + edge.offset_px
     outside = relief[depth < -3.0]
     level = float(np.median(outside)) if outside.size else 0.0
-    within = (depth > -0.5) & (depth < max(coating_px, 1.5) + 0.5)
+    within = (depth > -0.5) & (depth < max(edge.coating_px, 1.5) + 0.5)
     sector = (turn[within] * SECTORS / RAYS).astype(np.intp) % SECTORS
+    values = relief[within] - level
     n = np.bincount(sector, minlength=SECTORS)
-    sums = np.bincount(sector, relief[within] - level, minlength=SECTORS)
-    mean = np.where(n > 1, sums / np.maximum(n, 1), np.nan)
-    # Shot noise grows with brightness; the square of the background's is the least it can be.
-    spread = np.bincount(sector, np.square(relief[within] - level - mean[sector]), minlength=SECTORS)
+    mean = np.where(n > 1, np.bincount(sector, values, minlength=SECTORS) / np.maximum(n, 1), np.nan)
+    # The background's noise is the least it can be; shot noise grows with brightness.
+    spread = np.bincount(sector, np.square(values - mean[sector]), minlength=SECTORS)
     variance = np.maximum(spread / np.maximum(n - 1, 1), segments.noise**2)
     sigma = np.where(n > 1, np.sqrt(variance * segments.correlation / np.maximum(n, 1)), np.nan)
     return tuple(float(v) for v in mean), tuple(float(v) for v in sigma)
 
 
-def coating_is_resolved(seen: tuple[ModelArea, ...]) -> bool:
-    """Whether a coated model describes the edge clearly better than any without a coating."""
-    coated = [one.badness for one in seen if one.model.startswith("coated-")]
-    plain = [one.badness for one in seen if not one.model.startswith("coated-") and math.isfinite(one.badness)]
-    return bool(coated and plain and min(coated) < min(plain) - RESOLVED)
+def _gap(ring: tuple[float, ...], sigma: tuple[float, ...]) -> npt.NDArray[np.bool_]:
+    """Sectors where the coating is clearly missing, and their neighbours; none where that would be much of the ring."""
+    values, spread = np.asarray(ring), np.asarray(sigma)
+    known = np.isfinite(values)
+    if known.sum() < SECTORS / 4:
+        return np.zeros(SECTORS, dtype=bool)
+    usual = float(np.median(values[known]))
+    gap = known & (values < GAP_BELOW * usual) & (usual - values > 4 * spread)
+    gap = gap | np.roll(gap, 1) | np.roll(gap, -1)
+    return gap if gap.sum() <= SECTORS / 4 else np.zeros(SECTORS, dtype=bool)

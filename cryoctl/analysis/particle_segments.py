@@ -171,7 +171,7 @@ def _threshold(relief: Float, least: float, rim_px: int) -> tuple[float, float]:
         if best[1]:
             if separation < least or below.size < relief.size / 2:
                 break
-            known = ndimage.binary_dilation(relief > best[0], iterations=rim_px)
+            known = np.asarray(ndimage.binary_dilation(relief > best[0], iterations=rim_px), dtype=bool)
             if ((relief > threshold) & ~known).sum() < RIMLESS_PX:
                 break
         best = (threshold, separation)
@@ -214,7 +214,7 @@ def _noise(flat: Float, outside: Mask) -> tuple[float, float]:
     noise = float(rest[outside].std())
     width = 2.0
     mean = ndimage.gaussian_filter(rest, width)
-    deep = ndimage.binary_erosion(outside, iterations=4)
+    deep = np.asarray(ndimage.binary_erosion(outside, iterations=4), dtype=bool)
     if noise <= 0 or deep.sum() < 100:
         return noise, 1.0
     return noise, max(1.0, float(mean[deep].var()) * 4 * np.pi * width**2 / noise**2)
