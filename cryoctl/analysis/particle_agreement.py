@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from skimage.measure import label
 
 SMALLEST_PX = 100
 """Mask components of fewer pixels are not judged."""
@@ -34,11 +35,11 @@ def agreement(labels: Sequence[npt.NDArray[np.integer]], masks: Sequence[npt.NDA
     errors: list[float] = []
     extra = 0
     for regions, mask in zip(labels, masks, strict=True):
-        components, count = ndimage.label(mask)
-        sizes = np.bincount(components.ravel(), minlength=int(count) + 1)
+        components = np.asarray(label(mask, connectivity=1), dtype=np.int32)
+        sizes = np.bincount(components.ravel())
         own = np.bincount(regions.ravel())
         best: set[int] = set()
-        for k in range(1, int(count) + 1):
+        for k in range(1, sizes.size):
             if sizes[k] < SMALLEST_PX:
                 continue
             shared = np.bincount(regions[components == k], minlength=own.size)
@@ -65,5 +66,4 @@ def plain_otsu(picture: npt.ArrayLike, sigma_px: float) -> npt.NDArray[np.int32]
     """Gaussian, Otsu's threshold, components: dark or bright, whichever class is the smaller."""
     smooth = np.asarray(ndimage.gaussian_filter(np.asarray(picture, dtype=np.float64), sigma_px), dtype=np.float64)
     inside = smooth > threshold_otsu(smooth) if np.ptp(smooth) > 0 else np.zeros(smooth.shape, dtype=bool)
-    labels, _ = ndimage.label(inside if inside.mean() < 0.5 else ~inside)
-    return np.asarray(labels, dtype=np.int32)
+    return np.asarray(label(inside if inside.mean() < 0.5 else np.logical_not(inside), connectivity=1), dtype=np.int32)

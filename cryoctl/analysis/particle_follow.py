@@ -21,6 +21,8 @@ from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, par
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
+BLIND_MODELS = ("disc",)
+"""Where the area is that above the threshold anyway: the one that says how far half height lies from it."""
 MODEL_PICTURES = 4
 """Pictures in which every edge model is tried on a particle; afterwards the two best go on."""
 REMEMBERED_PICTURES = 10
@@ -91,7 +93,7 @@ def follow(
     if before is None:
         segments = segment(picture, chosen)
         numbers = np.arange(segments.count + 1, dtype=np.int32)
-        return _after(None, segments, numbers, (0.0, 0.0), (), 1.0)
+        return _after(None, segments, numbers, (0.0, 0.0), (), 1.0, chosen)
     fixed = dataclasses.replace(chosen, polarity="bright" if before.bright else "dark")
     segments = segment(picture, fixed, before.smoothing_px)
     drift = _drift(before, segments, picture, previous)
@@ -107,7 +109,7 @@ def follow(
     )
     expected = [one.number for one in before.particles if one.whole]
     related = sum(number in found for number in expected) / len(expected) if expected else 1.0
-    return _after(before, segments, numbers, drift, missing, related)
+    return _after(before, segments, numbers, drift, missing, related, chosen)
 
 
 def _after(
@@ -117,12 +119,15 @@ def _after(
     drift: tuple[float, float],
     missing: tuple[Missing, ...],
     related: float,
+    settings: Segmenting,
 ) -> tuple[Followed, Labels]:
     trials = {} if before is None else {(one.number, one.model): one for one in before.trials}
     blur = None if before is None or math.isnan(before.blur_px) else (before.blur_px, BLUR_SIGMA)
+    blind = is_blind(segments.smoothing_px, settings)
     seen: list[Seen] = []
     for label, number in enumerate(numbers[1:], start=1):
-        one = measured(segments, label, int(number), _models(trials, int(number)), blur)
+        models = BLIND_MODELS if blind else _models(trials, int(number))
+        one = measured(segments, label, int(number), models, blur)
         seen.append(one)
         for fit in one.fits:
             if math.isnan(fit.badness):
@@ -163,6 +168,11 @@ def _moved(before: Followed, seen: list[Seen], drift: tuple[float, float]) -> tu
         float(np.median([new.y_px - one.y_px for one, new in pairs])),
         float(np.median([new.x_px - one.x_px for one, new in pairs])),
     )
+
+
+def is_blind(smoothing_px: float, settings: Segmenting) -> bool:
+    """Whether the strongest smoothing was needed, at which a pixel's edge can't be told."""
+    return len(settings.smoothing_px) > 1 and smoothing_px >= max(settings.smoothing_px)
 
 
 def ranked(trials: dict[tuple[int, str], Trial], number: int) -> list[str]:

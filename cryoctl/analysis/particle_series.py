@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.particle_coating import Break, broken
-from cryoctl.analysis.particle_follow import Followed, follow
+from cryoctl.analysis.particle_follow import Followed, follow, is_blind
 from cryoctl.analysis.particle_growth import Growth, growth
 from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen
 from cryoctl.analysis.particle_segments import Labels, Segmenting
@@ -80,8 +80,7 @@ def courses(
     for k, state in enumerate(states):
         for one in state.particles:
             by_number.setdefault(one.number, {})[k] = one
-    # Where the strongest smoothing is needed a pixel's edge can't be told.
-    blind = bool(states) and len(chosen.smoothing_px) > 1 and states[0].smoothing_px >= max(chosen.smoothing_px)
+    blind = bool(states) and is_blind(states[0].smoothing_px, chosen)
     return [
         course
         for number, seen in sorted(by_number.items())
@@ -100,7 +99,7 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
     for k, one in seen.items():
         place[k] = one.y_px, one.x_px
         touching[k] = one.touching
-        fit = one.fit(model) or (one.fit(THRESHOLD) if model == THRESHOLD else None)
+        fit = one.fit(model)
         if fit is not None and fit.sigma_px < UNSURE * fit.area_px:
             area[k], sigma[k], core[k], core_sigma[k] = fit.area_px, fit.sigma_px, fit.core_px, fit.core_sigma_px
     if not np.isfinite(area).any():

@@ -64,8 +64,10 @@ def measure(
     """Measure volumes and pictures offline, also such as are not ours.
 
     elongation: width along the beam (z) over across (y) of a wire along x, a core's FWHM or a shell's outer walls. fsc:
-    Fourier shell correlation of half data; of a stack, its shape is [2, z, y, x]. area: particles [frame, y, x] followed
-    from picture to picture; area, expansion, rate, broken coating. Exit code 1 if no particle can be measured.
+    Fourier shell correlation of half data; of a stack, its shape is [2, z, y, x].
+
+    area: particles of pictures [frame, y, x], followed from one to the next: area, expansion, rate, broken coating.
+    Exit code 1 if no particle can be measured.
     """
     if what not in KINDS:
         raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")

@@ -24,6 +24,9 @@ from cryoctl.launch.particle_pictures import Series, read_masks, read_polygons, 
 Tell = Callable[[str], None]
 Stack = npt.NDArray[np.int32]
 
+ENOUGH_TO_TELL = 3
+"""Pictures after the first by which a stack that is no sequence is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AreaRequest:
@@ -82,13 +85,10 @@ def measure_area(path: Path, request: AreaRequest, tell: Tell = lambda text: Non
         report["area"] = _drawn(polygons, series, times, onset_s, unit)
         return MeasuredAreas(report=report, series=series, labels=None)
     settings = Segmenting(polarity=request.polarity)
-    apart = request.separate
-    if not apart:
-        states, labels = _follow(series, settings, tell)
-        apart = not is_sequence(states)
-        if apart:
-            tell(f"{series.name}: the pictures don't show the same particles; each is measured by itself (--separate)")
-    if apart:
+    states, labels = ([], None) if request.separate else _follow(series, settings, tell)
+    if labels is None and not request.separate:
+        tell(f"{series.name}: the pictures don't show the same particles; each is measured by itself (--separate)")
+    if labels is None:
         report |= {"sequence": False, "onset_s": None}
         report["area"], labels = _separately(series, settings, request.points, tell)
     else:
@@ -120,15 +120,18 @@ def _times(series: Series, request: AreaRequest) -> tuple[npt.NDArray[np.float64
     return times, onset_s if math.isfinite(onset_s) else float(times[0]), "s" if known else "frame"
 
 
-def _follow(series: Series, settings: Segmenting, tell: Tell) -> tuple[list[Followed], Stack]:
+def _follow(series: Series, settings: Segmenting, tell: Tell) -> tuple[list[Followed], Stack | None]:
+    """No labels where the first pictures, or most of all, are no sequence."""
     states: list[Followed] = []
     labels: list[Labels] = []
     for k, (state, one) in enumerate(followed(list(series.data), settings)):
         states.append(state)
         labels.append(one)
+        if k == ENOUGH_TO_TELL and not is_sequence(states):
+            break
         if (k + 1) % 20 == 0:
             tell(f"{k + 1} of {len(series.frame)} pictures")
-    return states, np.stack(labels)
+    return states, np.stack(labels) if is_sequence(states) else None
 
 
 def _separately(

@@ -139,8 +139,8 @@ def is_hdf5(path: Path) -> bool:
 
 
 def read_stack(path: Path, pixel_size_m: float | None, dataset: str = "") -> NamedVolume:
-    """A volume that is not ours: .npy, .tif, .mrc (mode 0, 1, 2, 6), or of an HDF5 file the array called `dataset`, else
-    its largest.
+    """A volume that is not ours: .npy, .tif, .mrc (mode 0, 1, 2, 6), or of an HDF5 file the array `dataset`, else its
+    largest.
 
     Raises:
         FileProblem: absent, or of another kind.
