@@ -160,8 +160,9 @@ def _after(
 
 def _moved(before: Followed, seen: list[Seen], drift: tuple[float, float]) -> tuple[float, float]:
     """Drift by the whole particles' centroids, which growth does not displace; else as it was found."""
-    old = {one.number: one for one in before.particles if one.whole and not one.touching}
-    pairs = [(old[one.number], one) for one in seen if one.number in old and one.whole and not one.touching]
+    old = {one.number: one for one in before.particles if one.whole}
+    both = [(old[one.number], one) for one in seen if one.number in old and one.whole]
+    pairs = [pair for pair in both if not (pair[0].touching or pair[1].touching)] or both
     if not pairs:
         return drift
     return (
@@ -223,7 +224,8 @@ def _drift(
         return best
     ways = [(float(n[0] - o[0]), float(n[1] - o[1])) for o in old for n in new if 0.5 < n[2] / o[2] < 2.0]
     voted = max(ways, key=lambda way: (_hits(old, new, way), -math.hypot(*way)), default=best)
-    return voted if _hits(old, new, voted) > _hits(old, new, best) else best
+    # Any pair of particles gives a way on which one of them is found again.
+    return voted if _hits(old, new, voted) > max(_hits(old, new, best), 1 if len(old) > 1 else 0) else best
 
 
 def _places(segments: Segments) -> Float:

@@ -158,24 +158,21 @@ def _is_bright(smooth: Float) -> bool:
 
 def _threshold(relief: Float, least: float, rim_px: int) -> tuple[float, float]:
     """The lowest of nested Otsu thresholds that separates (class means apart over the lower class's spread), and by
-    how much; the first one where none does. What a lower one adds has to lie further than `rim_px` from what is there:
-    a blurred edge is no class of its own."""
+    how much; the first one where none does. A lower one is sought beyond `rim_px` of what is there: a blurred edge is
+    no class of its own."""
     best = (float(relief.max()), 0.0)
     rest = relief.ravel()
-    while rest.size > 100 and np.ptp(rest) > 0:
+    while rest.size > max(100, relief.size / 2 if best[1] else 0) and np.ptp(rest) > 0:
         threshold = float(threshold_otsu(rest, nbins=BINS))
         below, above = rest[rest <= threshold], rest[rest > threshold]
         middle = float(np.median(below))
         spread = 1.4826 * float(np.median(np.abs(below - middle)))
         separation = (float(above.mean()) - float(below.mean())) / max(spread, 1e-12 * abs(middle), 1e-300)
-        if best[1]:
-            if separation < least or below.size < relief.size / 2:
-                break
-            known = np.asarray(ndimage.binary_dilation(relief > best[0], iterations=rim_px), dtype=bool)
-            if ((relief > threshold) & ~known).sum() < RIMLESS_PX:
-                break
+        if best[1] and (separation < least or above.size < RIMLESS_PX):
+            break
         best = (threshold, separation)
-        rest = below
+        known = np.asarray(ndimage.binary_dilation(relief > threshold, iterations=rim_px), dtype=bool)
+        rest = relief[np.logical_not(known)]
     return best
 
 

@@ -63,6 +63,8 @@ def _picture(
     k: int,
     pixel_size_m: float,
 ) -> None:
+    from matplotlib.patheffects import withStroke
+
     low, high = np.percentile(picture, [0.5, 99.7])
     axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), origin="lower", interpolation="nearest")
     for name, values in areas.items():
@@ -74,7 +76,9 @@ def _picture(
         number = int(name.rsplit("p", 1)[-1]) if labels is not None else 0
         if labels is not None and (labels == number).any():
             axes.contour(labels == number, [0.5], colors=[colour], linewidths=0.9)
-        axes.text(x[at], y[at], name.rsplit("f", 1)[-1], color=colour, fontsize=7, ha="center", va="center")
+        text = axes.text(x[at], y[at], name[name.rfind("p") :] if number else name, color="white", fontsize=7)
+        text.set(horizontalalignment="center", verticalalignment="center")
+        text.set_path_effects([withStroke(linewidth=1.6, foreground=colour)])
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
