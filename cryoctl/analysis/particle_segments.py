@@ -127,7 +127,11 @@ def _level(values: Float, scale: float, settings: Segmenting) -> _Level:
         uneven = _cut(smooth, _surface(smooth, taken), scale, sign, settings)
         if np.array_equal(taken, uneven.near):
             break
-    return uneven if _spread(uneven) < FLATTER * _spread(flat) else flat
+    if _spread(uneven) >= FLATTER * _spread(flat):
+        return flat
+    waist = settings.waist
+    fewer = _whole(uneven.relief > uneven.threshold, waist) < _whole(flat.relief > flat.threshold, waist)
+    return flat if fewer else uneven
 
 
 def _cut(smooth: Float, surface: Float, scale: float, sign: float, settings: Segmenting) -> _Level:
