@@ -1,4 +1,4 @@
-"""`measure elongation` and `measure fsc`."""
+"""`measure elongation`, `measure fsc` and `measure area`."""
 
 from __future__ import annotations
 
@@ -8,43 +8,113 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoctl.cli import options
+from cryoctl.cli import areas, options
 from cryoctl.cli.output import put, put_json, say
 from cryoctl.errors import BadInput, FileProblem
 
 app = typer.Typer(rich_markup_mode=None)
 
-KINDS = ("elongation", "fsc")
+KINDS = ("elongation", "fsc", "area")
 ENDINGS = (".json", ".csv")
 LARGEST_PIXEL_M = 1e-3
 
 
 @app.command("measure")
 def measure(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="elongation or fsc.")],
-    data: Annotated[Path, typer.Argument(metavar="RUN|STACK", help="Run file, or a volume: .npy .tif .mrc HDF5.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="elongation, fsc or area.")],
+    data: Annotated[Path, typer.Argument(metavar="RUN|STACK", help="Run file, or a stack: .npy .tif .mrc HDF5.")],
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Reconstruction of the run; default: the last made.")
     ] = "",
     pixel_size: Annotated[
-        str, typer.Option("--pixel-size", metavar="Q", help="Voxel size with its unit, like 10nm.")
+        str, typer.Option("--pixel-size", metavar="Q", help="Pixel or voxel size with its unit, like 10nm.")
     ] = "",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write .json or .csv.")] = None,
+    polygons: Annotated[
+        Path | None, typer.Option("--polygons", metavar="FILE", help="area: measure hand-drawn polygons (JSON).")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", metavar="FILE", help="area: say how masks agree with what is found.")
+    ] = None,
+    particle: Annotated[
+        list[str] | None,
+        typer.Option("--particle", metavar="X,Y", help="area: the particle there in the first picture; repeatable."),
+    ] = None,
+    frame_interval: Annotated[
+        str, typer.Option("--frame-interval", metavar="Q", help="area: time between the pictures of a stack, like 2s.")
+    ] = "",
+    onset: Annotated[
+        str, typer.Option("--onset", metavar="Q", help="area: when growth may begin; default: when the bias came on.")
+    ] = "",
+    polarity: Annotated[
+        str, typer.Option("--polarity", metavar="P", help="area: particles are auto, bright or dark.")
+    ] = "auto",
+    separate: Annotated[
+        bool, typer.Option("--separate", help="area: the pictures are no sequence; measure each by itself.")
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="NPY", help="area: write the particles' labels [frame, y, x].")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="area: draw the particles and their areas.")
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure volumes offline, also such as are not ours.
+    """Measure volumes and pictures offline, also such as are not ours.
 
     elongation: width along the beam (z) over across (y) of a wire along x, a core's FWHM or a shell's outer walls. fsc:
     Fourier shell correlation of half data; of a stack, its shape is [2, z, y, x].
+
+    area: particles of pictures [frame, y, x], followed from one to the next: area, expansion, rate, broken coating.
+    Exit code 1 if no particle can be measured.
     """
     if what not in KINDS:
         raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")
     if out is not None:
         check_out(out)
+    size = pixel_size_of(pixel_size)
+    if what == "area":
+        if name:
+            raise BadInput("--name: it chooses a reconstruction, of which no areas are measured; leave it out")
+        if polarity not in areas.POLARITIES:
+            raise BadInput(f"--polarity: found {polarity[:40]!r}; choose one of {', '.join(areas.POLARITIES)}")
+        if plot is not None:
+            areas.check_plot(plot)
+        if labels is not None:
+            areas.check_labels(labels)
+        from cryoctl.launch.measure import write_measured
+        from cryoctl.launch.measure_area import AreaRequest
+
+        request = AreaRequest(
+            pixel_size_m=size,
+            frame_interval_s=areas.seconds_of(frame_interval, "--frame-interval", 1e-9),
+            onset_s=areas.seconds_of(onset, "--onset", 0.0),
+            polygons=polygons,
+            masks=masks,
+            points=tuple(areas.point_of(one) for one in particle or ()),
+            polarity=polarity,
+            separate=separate,
+        )
+        done = areas.measured_areas(data, request, plot, labels, quiet)
+        if out is not None and done.found:
+            write_measured(out, done.report)
+        raise typer.Exit(areas.put_areas(done, json))
+    given = {
+        "--polygons": polygons,
+        "--masks": masks,
+        "--particle": particle,
+        "--frame-interval": frame_interval,
+        "--onset": onset,
+        "--separate": separate,
+        "--labels": labels,
+        "--plot": plot,
+    }
+    for option, value in given.items():
+        if value:
+            raise BadInput(f"{option}: belongs to measure area; leave it out for {what}")
     from cryoctl.launch.measure import measure_elongation, measure_fsc, write_measured
 
-    size = pixel_size_of(pixel_size)
     if what == "elongation":
         measured = measure_elongation(data, name=name, pixel_size_m=size)
     else:

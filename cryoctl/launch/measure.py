@@ -129,7 +129,7 @@ def write_measured(path: Path, measured: Mapping[str, Any]) -> None:
             if path.suffix.lower() == ".csv":
                 table = csv.writer(file)
                 table.writerow(("name", "quantity", "value"))
-                for kind in ("elongation", "fsc"):
+                for kind in ("elongation", "fsc", "area"):
                     for element, values in cast("Mapping[str, Any]", measured.get(kind) or {}).items():
                         table.writerows((element, quantity, value) for quantity, value in _rows("", values))
             else:

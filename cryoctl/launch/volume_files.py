@@ -138,8 +138,9 @@ def is_hdf5(path: Path) -> bool:
         return False
 
 
-def read_stack(path: Path, pixel_size_m: float | None) -> NamedVolume:
-    """A volume that is not ours: .npy, .tif, .mrc (mode 0, 1, 2, 6), or the largest array of an HDF5 file.
+def read_stack(path: Path, pixel_size_m: float | None, dataset: str = "") -> NamedVolume:
+    """A volume that is not ours: .npy, .tif, .mrc (mode 0, 1, 2, 6), or of an HDF5 file the array `dataset`, else its
+    largest.
 
     Raises:
         FileProblem: absent, or of another kind.
@@ -160,7 +161,7 @@ def read_stack(path: Path, pixel_size_m: float | None) -> NamedVolume:
         elif suffix in (".mrc", ".rec", ".map"):
             data, own = _read_mrc(path)
         elif is_hdf5(path):
-            data, own = _largest(path), None
+            data, own = _largest(path, dataset), None
         else:
             raise FileProblem(f"{path}: its kind is not known; give a run file, .npy, .tif, .mrc or HDF5")
     except (OSError, ValueError, EOFError) as problem:
@@ -189,10 +190,12 @@ def _read_mrc(path: Path) -> tuple[npt.NDArray[Any], float | None]:
     return data, cell_a * 1e-10 / nx if cell_a > 0 else None
 
 
-def _largest(path: Path) -> npt.NDArray[Any]:
-    """The largest array of three or four dimensions."""
+def _largest(path: Path, dataset: str) -> npt.NDArray[Any]:
+    """The array `dataset` of the file's top, else the largest of three or four dimensions."""
     best: H5Dataset | None = None
     with open_h5(path) as root:
+        if dataset and dataset in root and isinstance(root[dataset], H5Dataset):
+            return cast("npt.NDArray[Any]", root.dataset(dataset)[()])
         waiting: list[H5Group] = [root]
         while waiting:
             group = waiting.pop()

@@ -233,7 +233,7 @@ def copy_of(finished: Path, folder: Path) -> Path:
     return copy
 
 
-READERS = (["check"], ["show"], ["reconstruct"], ["measure", "elongation"], ["measure", "fsc"])
+READERS = (["check"], ["show"], ["reconstruct"], ["measure", "elongation"], ["measure", "fsc"], ["measure", "area"])
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
