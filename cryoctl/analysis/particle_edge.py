@@ -153,9 +153,9 @@ def polar(segments: Segments, outline: Outline, number: int) -> tuple[Float, Flo
     slant = np.interp(turn, index, np.append(outline.slant(), outline.slant()[0]))
     depth = (radius - distance) * slant
     owner = segments.labels[y0:y1, x0:x1]
-    others = (owner != 0) & (owner != number)
+    others = np.asarray((owner != 0) & (owner != number))
     if others.any():
-        others = binary_dilation(others, iterations=round(2 * segments.smoothing_px) + 2)
+        others = np.asarray(binary_dilation(others, iterations=round(2 * segments.smoothing_px) + 2), dtype=bool)
     near = np.rint(turn).astype(np.intp) % RAYS
     kept = (depth > -OUTSIDE_PX) & outline.free[near] & ~others
     return depth[kept], turn[kept], segments.relief[y0:y1, x0:x1][kept]
