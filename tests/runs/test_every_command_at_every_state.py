@@ -76,6 +76,8 @@ def test_abort(protocol: str, state: str, after_s: float) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_ends_nothing_changes_nothing(protocol: str, command: str, after_s: float) -> None:
     """At every state of one run. A pause counts within a second, but of an exposure under way, and always blanked."""
+    if (protocol, command) == ("biased-series", "pause"):
+        pytest.skip("a pause rests the source, which ends that series: see test_biased_runs")
     open_while_paused: list[str] = []
 
     def at_state(run: Operated, entered: str, visit: int) -> None:
