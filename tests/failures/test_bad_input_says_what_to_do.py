@@ -59,7 +59,7 @@ SETS: list[tuple[tuple[str, ...], str]] = [
     (("instrument.limits.image_shift_m=1e-7",), "the image shift reaches 0.1 um"),
     (("instrument.limits.beam_current_a=1e-12",), "allowed are 1e-12 to 1e-12 A"),
     (("instrument.limits.xy_m=1 um", "targets=[{name: a, x_m: 5e-6}]"), "move the target"),
-    (("instrument.limits.bias_v=1",), "is not a field"),
+    (("instrument.limits.voltage=1",), "is not a field"),
     # the simulated world
     (("simulation.beam.current_error=-1",), "allowed are -0.9 to 9"),
     (("simulation.stage.backlash_m=-1e-7",), "allowed are 0 to 0.0001"),

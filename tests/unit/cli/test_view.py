@@ -21,7 +21,8 @@ def test_without_the_extra_a_sentence_says_how_to_get_it(
 ) -> None:
     for name in [one for one in sys.modules if one.startswith("cryoctl.viewer.window")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "PySide6", None)
+    for name in ("PySide6", *[one for one in sys.modules if one.startswith("PySide6.")]):
+        monkeypatch.setitem(sys.modules, name, None)  # also those that other tests have loaded
     assert call(["view", str(tmp_path), "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
     assert "pip install 'cryoctl[viewer]'" in told["message"]
