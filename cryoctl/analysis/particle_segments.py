@@ -21,6 +21,9 @@ BINS = 2048
 """Of the histogram that Otsu's threshold is read from; with the usual 256 its answer depends on the picture's sign."""
 SURFACE_POINTS = 4000
 RIMLESS_PX = 60
+FAR_BRIGHTER = 10.0
+CUT = 2.0
+"""Times the level that parts a picture's logarithm in two."""
 FLATTER = 0.9
 """A surface is taken off where it brings the background's spread below this part of what it was."""
 
@@ -71,14 +74,16 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothin
 
     Background: a surface of second order through what is no particle, where that leaves it clearly flatter. Threshold:
     Otsu's, again below itself for as long as that separates (a needle far brighter than the particles would take the
-    only threshold for itself). Holes are filled; touching particles are parted by the watershed of the distance from
-    the outline. Raises `ValueError` unless the picture is 2-D and at least 16 pixels a side.
+    only threshold for itself); what is far brighter still is cut off before. Holes are filled; touching particles are
+    parted by the watershed of the distance from the outline. Raises `ValueError` unless the picture is 2-D and at least
+    16 pixels a side.
     """
     chosen = settings if settings is not None else Segmenting()
     values = np.asarray(picture, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 16:
         raise ValueError(f"a picture [y, x] of at least 16 pixels a side is needed, found shape {values.shape}")
     values = np.where(np.isfinite(values), values, np.nanmedian(values) if np.isfinite(values).any() else 0.0)
+    values = _without_metal(values) if chosen.polarity != "dark" else values
     scales = chosen.smoothing_px if smoothing_px is None else (smoothing_px,)
     level = _level(values, scales[0], chosen)
     for scale in scales[1:]:
@@ -101,6 +106,17 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothin
         contrast=level.separation,
         bright=level.sign > 0,
     )
+
+
+def _without_metal(values: Float) -> Float:
+    """Cut off above what is no particle: a needle or a grid bar, tens of times brighter than all else, would take each
+    threshold and each surface for itself. Where nothing stands out so far the picture is as it was."""
+    low = float(np.percentile(values, 2))
+    above = np.maximum(values - low, 1.0)
+    parting = float(np.exp(threshold_otsu(np.log(above))))
+    if float(np.percentile(above, 99)) < FAR_BRIGHTER * parting:
+        return values
+    return np.minimum(values, low + CUT * parting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -69,7 +69,15 @@ def series_of_run(path: Path, pixel_size_m: float | None) -> Series:
 
 
 def _onset(run: Run) -> float:
-    """When the bias first rose above BIASED_ABOVE_V: by the source's samples, else by the exposures' own values."""
+    """When the source's output was first switched on, as the run tells; else when a voltage rose above BIASED_ABOVE_V,
+    which a cell's own may as well: by the source's samples, or by the exposures' own values."""
+    told = [
+        float(time_s)
+        for time_s, message in zip(run.entry.events.time_s, run.entry.events.message, strict=True)
+        if str(message) == "output on"
+    ]
+    if told:
+        return told[0]
     base = "entry/monitors/bias_voltage"
     if base in run.root:
         times = np.asarray(run.root.value(f"{base}/time_s"), dtype=np.float64)
