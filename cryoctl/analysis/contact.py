@@ -29,8 +29,6 @@ CLEAR = 5.0
 LEAST_CHANGE = 0.015
 """Of the contrast, relative; less is what focus and drift do."""
 LEAST_PUSH_PX = 0.25
-DEEPEST_M = 20e-9
-"""What touches overlaps by no more than it is indented; where the outlines overlap by more they lie at two heights."""
 BEFORE = 3
 """Pictures without contact that are needed to know what noise does."""
 _TIP_PX = 28
@@ -95,8 +93,11 @@ class _Scene:
     gap_px: float
 
 
-def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") -> Contact:
+def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", deepest_m: float = 20e-9) -> Contact:
     """From the pictures of an approach in their order, the first with a visible gap, all [y, x] of one place and scale.
+
+    What touches overlaps by no more than it is indented, at most `deepest_m`: where the outlines overlap by more they
+    lie at two heights, or the needle is too deep, and nothing is told but that.
 
     Raises:
         ValueError: fewer than five pictures, or of unlike shapes.
@@ -119,7 +120,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right") 
         for k in (-2, -1)
     ]
     gap_m = (scene.gap_px + nearer[-2:] - pushed[-2:, 1]) * pixel_size_m
-    if not gap_m.min() > -DEEPEST_M:
+    if not gap_m.min() > -deepest_m:
         return _unseen(f"needle and particle overlap by {-gap_m.min() * 1e9:.0f} nm: it passes above or below")
     return Contact(
         seen=True,

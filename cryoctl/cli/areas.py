@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryoctl.cli.output import put, put_json, say
+from cryoctl.cli.quantities import quantity_of
 from cryoctl.errors import BadInput, FileProblem
 
 if TYPE_CHECKING:
@@ -38,18 +39,7 @@ def seconds_of(text: str, option: str, least: float) -> float | None:
     """`2s`, `500 ms` or `2`; None for nothing. Raises BadInput for anything else, and below `least`."""
     if not text:
         return None
-    from cryoctl.units import dimension_of, parse_quantity
-
-    dimension = dimension_of("time_s")
-    assert dimension is not None
-    try:
-        value: float | str = float(text)
-    except ValueError:
-        value = text
-    try:
-        found = parse_quantity(value, dimension)
-    except BadInput as problem:
-        raise BadInput(f"{option}: {problem}") from None
+    found = quantity_of(text, "time_s", option)
     if not (math.isfinite(found) and found >= least):
         raise BadInput(f"{option}: found {text[:40]!r}, it must be {'above' if least > 0 else 'at least'} 0; like 2s")
     return found

@@ -10,6 +10,7 @@ import typer
 
 from cryoctl.cli import areas, options
 from cryoctl.cli.output import put, put_json, say
+from cryoctl.cli.quantities import quantity_of
 from cryoctl.errors import BadInput, FileProblem
 
 app = typer.Typer(rich_markup_mode=None)
@@ -142,18 +143,7 @@ def pixel_size_of(text: str) -> float | None:
     """`10nm`, `10 nm` or `1e-8` (m); None for nothing. Raises BadInput for anything else, and for 0 or less."""
     if not text:
         return None
-    from cryoctl.units import dimension_of, parse_quantity
-
-    dimension = dimension_of("pixel_size_m")
-    assert dimension is not None
-    try:
-        value: float | str = float(text)
-    except ValueError:
-        value = text
-    try:
-        size = parse_quantity(value, dimension)
-    except BadInput as problem:
-        raise BadInput(f"--pixel-size: {problem}") from None
+    size = quantity_of(text, "pixel_size_m", "--pixel-size")
     if not size > 0:
         raise BadInput(f"--pixel-size: found {text[:40]!r}, it must be above 0; like 10nm")
     if size > LARGEST_PIXEL_M:

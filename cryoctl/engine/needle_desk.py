@@ -213,6 +213,7 @@ class NeedleDesk:
             high_voltage_on=state.high_voltage_on,
             hold=state.hold.value,
             gap_low_m=self._gap_low_m,
+            longest_step_m=self._needle().capabilities.coarse_step_m[1],
             time_s=self._recorder.time_s,
         )
 

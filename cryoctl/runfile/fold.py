@@ -6,17 +6,17 @@ The same fold serves the end of a run, `recover`, resume, `check`, and `open_run
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.dose.rasterise import deposit
 from cryoctl.errors import RunFileError
 from cryoctl.events import operator_said
 from cryoctl.interfaces.truth import MapGrid
+from cryoctl.runfile.deposits import lay
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.journal import Record
 from cryoctl.runfile.source_samples import SampledSource
@@ -183,7 +183,7 @@ class RunFold:
         for index in sorted(self.exposures):
             exposure = self.exposures[index]
             dose_map = maps.setdefault(str(exposure.row.get("kind", "")), np.zeros(self.grid.shape))
-            self._lay(dose_map, exposure.deposits)
+            lay(dose_map, self.grid, exposure.deposits)
         return maps
 
     def unconfirmed_dose(self) -> DoseMap | None:
@@ -194,22 +194,9 @@ class RunFold:
             return None
         charged, intended = np.zeros(self.grid.shape), np.zeros(self.grid.shape)
         for exposure in found:
-            self._lay(charged, exposure.deposits)
-            self._lay(intended, exposure.intended)
+            lay(charged, self.grid, exposure.deposits)
+            lay(intended, self.grid, exposure.intended)
         return np.maximum(charged - intended, 0.0)
-
-    def _lay(self, dose_map: DoseMap, rectangles: Iterable[Mapping[str, Any]]) -> None:
-        for rect in rectangles:
-            deposit(
-                dose_map,
-                self.grid,
-                x_m=rect["x_m"],
-                y_m=rect["y_m"],
-                width_m=rect["width_m"],
-                height_m=rect["height_m"],
-                rotation_deg=rect.get("rotation_deg", 0.0),
-                dose_e_per_a2=number(rect["dose_e_per_a2"]),
-            )
 
     def _take_head(self, record: Record, time_s: float) -> None:
         self.head = unplain(record)

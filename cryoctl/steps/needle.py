@@ -16,7 +16,7 @@ class NeedleAt:
     """What the drive knows, never where the apex is.
 
     `gap_low_m` is the least distance from the specimen that is sure: what was measured last less what the apex may
-    have travelled since; NaN where nobody has measured it.
+    have travelled since; NaN where nobody has measured it. `longest_step_m` is what one coarse step may be at most.
     """
 
     coarse_steps: tuple[int, int, int]
@@ -24,6 +24,7 @@ class NeedleAt:
     high_voltage_on: bool
     hold: Held
     gap_low_m: float
+    longest_step_m: float
     time_s: float
 
 

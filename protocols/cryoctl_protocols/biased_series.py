@@ -12,14 +12,11 @@ from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeErr
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps, Transition
 from cryoctl.steps import (
     Checkpoint,
-    Conclude,
     EndTarget,
     Expose,
     Insert,
-    MeasureOpenCircuit,
     Note,
     ReadBias,
-    RestBias,
     Retract,
     SetBiasLimits,
     StartWaveform,
@@ -222,21 +219,10 @@ class BiasedSeries(Protocol):
 
     def rest(self) -> Steps:
         try:
-            last = yield from ReadBias()
-            at_rest = yield from RestBias()
-            voltage = yield from MeasureOpenCircuit()
+            yield from blocks.rest_source()
         except Interrupted as error:
             self._end(error)
             return self.ended
-        yield from Conclude(
-            name="bias",
-            values={
-                "charge_c": last.charge_c,
-                "charge_c_sigma": last.charge_bound_c / 2,
-                "open_circuit_v": voltage.voltage_v,
-                "stopped_by": at_rest.stopped_by,
-            },
-        )
         outcome = "completed" if self.ended == "rested" else "partial"
         yield from EndTarget(name="wired", outcome=outcome, reason=self.why)
         yield from Retract(detector=self.recipe.pictures.detector)

@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 
 from cryoctl.errors import StepLost
 from cryoctl.steps import (
+    BiasAtRest,
     Compute,
+    Conclude,
     CurrentMeasured,
     Expose,
     Exposed,
     FrameRef,
     MeasureCurrent,
+    MeasureOpenCircuit,
     MoveStage,
     Note,
+    ReadBias,
+    RestBias,
     StageAt,
     Step,
     Wait,
@@ -195,3 +200,20 @@ def wait_for_drift(
             return Settled(rate_m_per_s=rate, waited_s=now[2] - started_s, in_time=False)
         before = now
         wait_s = min(1.5 * wait_s, max(started_s + timeout_s - now[2], interval_s))
+
+
+def rest_source() -> Block[BiasAtRest]:
+    """Source to rest; charge and open-circuit voltage are concluded as `bias`."""
+    last = yield from ReadBias()
+    at_rest = yield from RestBias()
+    voltage = yield from MeasureOpenCircuit()
+    yield from Conclude(
+        name="bias",
+        values={
+            "charge_c": last.charge_c,
+            "charge_c_sigma": last.charge_bound_c / 2,
+            "open_circuit_v": voltage.voltage_v,
+            "stopped_by": at_rest.stopped_by,
+        },
+    )
+    return at_rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,6 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, tmp_path: Pa
 @pytest.mark.campaign
 def test_many_needles() -> None:
     """Run: `pytest -m campaign -s tests/runs/test_needle_biasing.py`. It takes about half an hour."""
-    import tempfile
-
     rng = np.random.default_rng(7)
     rows: list[tuple[int, bool, float, float, float, float]] = []
     for seed in range(100, 200):

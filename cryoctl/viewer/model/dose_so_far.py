@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.dose.rasterise import deposit
 from cryoctl.interfaces.truth import MapGrid
-from cryoctl.runfile.exposure_table import number
+from cryoctl.runfile.deposits import lay
 from cryoctl.viewer.model.known import DoseNow
 
 DoseMap = npt.NDArray[np.float64]
@@ -45,18 +44,7 @@ class DoseSoFar:
         return dose_now(self._maps, self._limit, self._planned)
 
     def _add(self, kind: str, deposits: Rectangles, sign: float = 1.0) -> None:
-        dose_map = self._maps.setdefault(kind, np.zeros(self._grid.shape))
-        for rect in deposits:
-            deposit(
-                dose_map,
-                self._grid,
-                x_m=rect["x_m"],
-                y_m=rect["y_m"],
-                width_m=rect["width_m"],
-                height_m=rect["height_m"],
-                rotation_deg=rect.get("rotation_deg", 0.0),
-                dose_e_per_a2=sign * number(rect["dose_e_per_a2"]),
-            )
+        lay(self._maps.setdefault(kind, np.zeros(self._grid.shape)), self._grid, deposits, sign)
 
 
 def dose_now(maps: Mapping[str, DoseMap], limit: float, planned: float) -> DoseNow:

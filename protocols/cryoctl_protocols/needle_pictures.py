@@ -1,0 +1,146 @@
+"""Pictures of a needle before a specimen, and what they say: its gap, its apex, the heights of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cryoctl.errors import StepLost
+from cryoctl.protocol import InstrumentFacts
+from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, Wait
+from cryoctl.units import ELEMENTARY_CHARGE_C
+from cryoctl_protocols import blocks
+from cryoctl_protocols.blocks import Block
+from cryoctl_protocols.needle_drive import NeedleDrive
+from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
+
+VIEW = "analysis.needle_view:needle_view"
+HEIGHTS = "analysis.needle_view:heights"
+
+TARGET = "particle"
+_FAR_SIGMA_M = 500e-9
+"""A third of how far off a stage's place may be before anything was seen."""
+_NEAR_SIGMA_M = 300e-9
+"""The same once the particle was seen in the middle."""
+_DRIFT_M_PER_S = 2e-9
+_SHORTEST_PIXEL_M = 4e-9
+"""Of the pictures of the way."""
+_SETTLE_S = 2.0
+_FOLLOWED = 0.7
+"""Part of the drift seen that the next picture makes up for: noise is not followed whole."""
+_MIN_QUALITY = 12.0
+
+
+class NeedlePictures:
+    """Takes them; keeps the last gap (m) and apex (y, x from the picture's middle, m), and the dose of all so far."""
+
+    def __init__(self, recipe: NeedleBiasingParameters, facts: InstrumentFacts, drive: NeedleDrive) -> None:
+        self._recipe = recipe
+        self._facts = facts
+        self._drive = drive
+        self.gap_m = math.nan
+        self.apex_m = (math.nan, math.nan)
+        self.dose_e_per_a2 = 0.0
+        self._shift_m = (0.0, 0.0)
+
+    @property
+    def widest_pixel_m(self) -> float:
+        """Of the lowest magnification."""
+        return self._recipe.looks.overview_m / self._recipe.looks.shape[1]
+
+    def fitting_pixel_m(self) -> float:
+        """So that apex and edge are both in the picture, whose middle is at the edge: which may run aslant."""
+        rows, columns = self._recipe.looks.shape
+        half_px = (columns if self._drive.axis == "x" else rows) / 2
+        reach_m = max(self.gap_m, abs(self._drive.along(self.apex_m)))
+        return min(self.widest_pixel_m, max(_SHORTEST_PIXEL_M, 1.3 * reach_m / half_px))
+
+    def series_pixel_m(self, current_a: float) -> float:
+        """With which a scan gives the dose rate asked for, averaged over its field and time, the ends of its lines with
+        the beam blanked included: s I / (e N p^2), s the share of a line that is in the field."""
+        pictures, timing = self._recipe.pictures, self._facts.timing
+        rows, columns = pictures.shape
+        line_s = (columns + timing.settle_px) * pictures.dwell_s + timing.flyback_s
+        share = columns * pictures.dwell_s / line_s
+        per_m2_s = self._recipe.dose_rate_e_per_a2_s * 1e20
+        return math.sqrt(share * current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))
+
+    def centre(self, x_m: float, y_m: float) -> None:
+        """What lies so far from the middle is in the middle of the next picture."""
+        self._shift_m = (self._shift_m[0] + x_m, self._shift_m[1] + y_m)
+
+    def look(self, pixel_m: float) -> Block[Mapping[str, Any]]:
+        """Needle and grid; the gap is noted."""
+        looks = self._recipe.looks
+        frame = yield from self._take(self._exposure("view", looks.shape, pixel_m, looks.dwell_s))
+        view = (yield from Compute(function=VIEW, frames=(frame,), arguments={"side": self._recipe.needle.side})).values
+        if view["found"]:
+            self.gap_m = float(view["gap_px"]) * pixel_m
+            self.apex_m = (float(view["apex_y_px"]) * pixel_m, float(view["apex_x_px"]) * pixel_m)
+            yield from NoteGap(gap_m=self.gap_m, sigma_m=float(view["gap_sigma_px"]) * pixel_m)
+        return view
+
+    def close_look(self, pixel_m: float) -> Block[FrameRef]:
+        looks = self._recipe.looks
+        return (yield from self._take(self._exposure("view", looks.close_shape, pixel_m, looks.close_dwell_s)))
+
+    def wobble(self, pixel_m: float) -> Block[Mapping[str, Any] | None]:
+        """Heights from two tilts, the stage left at the second; None where needle and grid can't be told apart."""
+        looks, tilt = self._recipe.looks, self._recipe.needle.wobble_deg
+        frames: list[FrameRef] = []
+        for angle in (-tilt, tilt):
+            yield from MoveStage(tilt_deg=angle)
+            yield from Wait(duration_s=_SETTLE_S, reason="the stage comes to rest")
+            frames.append((yield from self._take(self._exposure("wobble", looks.shape, pixel_m, looks.dwell_s))))
+        found = yield from Compute(
+            function=HEIGHTS,
+            frames=tuple(frames),
+            arguments={"pixel_size_m": pixel_m, "tilt_deg": tilt, "side": self._recipe.needle.side},
+        )
+        return found.values if found.values["found"] else None
+
+    def record(self, pixel_m: float, first: FrameRef | None) -> Block[FrameRef | None]:
+        """A picture of the series, which is returned where it is the first; later ones follow the drift against it."""
+        pictures = self._recipe.pictures
+        try:
+            done: Exposed = yield from self._exposure(
+                "record", pictures.shape, pixel_m, pictures.dwell_s, _NEAR_SIGMA_M
+            )
+        except StepLost:
+            return first
+        if done.frame is None or first is None:
+            return first or done.frame
+        found = yield from blocks.measure_shift(first, done.frame, pixel_size_m=pixel_m)
+        if found.found and found.quality > _MIN_QUALITY:
+            self.centre(_FOLLOWED * found.x_m, _FOLLOWED * found.y_m)
+        return first
+
+    def _exposure(
+        self, kind: str, shape: tuple[int, int], pixel_m: float, dwell_s: float, sigma_m: float = _FAR_SIGMA_M
+    ) -> Expose:
+        shortest, longest = self._facts.dwell_range_s
+        x_m, y_m = self._shift_m
+        return Expose(
+            kind=kind,
+            area=kind,
+            target=TARGET,
+            x_m=self._recipe.x_m + x_m,
+            y_m=self._recipe.y_m + y_m,
+            shift_x_m=x_m,
+            shift_y_m=y_m,
+            defocus_m=0.0,
+            shape=shape,
+            pixel_size_m=pixel_m,
+            dwell_s=min(max(dwell_s, shortest), longest),
+            detector=self._recipe.pictures.detector,
+            position_sigma_m=sigma_m,
+            drift_bound_m_per_s=_DRIFT_M_PER_S,
+        )
+
+    def _take(self, exposure: Expose) -> Block[FrameRef]:
+        done, frame = yield from blocks.take(exposure)
+        self.dose_e_per_a2 += done.dose_e_per_a2
+        if frame is None:
+            raise StepLost(f"{exposure.kind} picture: none came")
+        return frame
