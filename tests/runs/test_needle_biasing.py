@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import cryoctl
+from cryoctl.analysis.particle_series import courses, followed
 from cryoctl.runfile.check import check_run
 from cryoctl.runfile.journal import Journal
 from tests.runs.killed_runs import in_a_child, resumed
@@ -48,6 +49,12 @@ def test_the_needle_comes_to_the_particle_at_its_height_and_leaves_it(tmp_path: 
         assert touched.sum() == 1
         assert expansion[touched][0] > 1.2
         assert np.all(expansion[~touched] < 1.01)
+        states = [state for state, _ in followed(list(np.asarray(run.image.data, dtype=np.float64)))]
+        times = np.asarray(run.image.time_s)
+        grown = [one.area_px2[-1] / one.area_px2[0] for one in courses(states, times.tolist(), float(times[0]))]
+        shown = np.asarray(true.particles.area_m2)[touched][0]
+        assert np.isfinite(grown).sum() >= 3, "beside needle and grid"
+        assert abs(np.nanmax(grown) - shown[-1] / shown[0]) < 0.08
         rows = np.asarray(run.exposures.state) == "series"
         rate = np.asarray(run.exposures.dose_e_per_a2)[rows] / np.asarray(run.exposures.duration_s)[rows]
         assert rows.sum() >= 4
