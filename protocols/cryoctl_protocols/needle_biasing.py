@@ -12,21 +12,16 @@ from pydantic import BaseModel
 from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeError, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
-    Checkpoint,
     Compute,
     Conclude,
     EndTarget,
-    FrameRef,
     Insert,
     MoveStage,
-    ReadBias,
     ReadNeedle,
     Retract,
     SetBiasLimits,
     SetNeedleVoltage,
-    StartWaveform,
     UseOptics,
-    Wait,
     WithdrawNeedle,
 )
 from cryoctl_protocols import blocks
@@ -36,6 +31,7 @@ from cryoctl_protocols.needle_approach import aim, touch
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
+from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures
 
 DOSE_PIXEL_M = 100e-9
 _WOBBLES = 12
@@ -143,7 +139,8 @@ class NeedleBiasing(Protocol):
         recipe = self.recipe
         pixel_m = self.pictures.series_pixel_m(self.facts.optics[recipe.pictures.optics].beam_current_a)
         rows, columns = recipe.pictures.shape
-        count = recipe.before + math.ceil(recipe.bias.played().duration_s / max(recipe.frame_interval_s, 0.5))
+        planned = planned_pictures(recipe)
+        count = planned + max(recipe.before, math.ceil(recipe.unbiased_share * planned))
         return {
             "title": "Needle biasing",
             "specimen": recipe.specimen.name,
@@ -158,6 +155,7 @@ class NeedleBiasing(Protocol):
             "targets": [TARGET],
             "image": {"shape": [rows, columns], "pixel_size_m": pixel_m},
             "edx": None,
+            "particles": {"side": recipe.needle.side},
             "tilts": count,
         }
 
@@ -305,7 +303,6 @@ class NeedleBiasing(Protocol):
     @ending_well
     def series(self) -> Steps:
         recipe = self.recipe
-        waveform = recipe.bias.played()
         yield from self._use(recipe.pictures.optics)
         pixel_m = self.pictures.series_pixel_m(self.current_a)
         yield from Conclude(
@@ -316,29 +313,12 @@ class NeedleBiasing(Protocol):
                 "pixel_size_m": pixel_m,
             },
         )
-        first: FrameRef | None = None
-        for _ in range(recipe.before):
-            first = yield from self.pictures.record(pixel_m, first)
-            yield from Wait(duration_s=recipe.frame_interval_s, reason="interval")
-        began = yield from StartWaveform(waveform=waveform, sample_interval_s=recipe.bias.sample_interval_s)
-        last_s = math.inf if recipe.end.time_s is None else began.began_s + recipe.end.time_s
-        while True:
-            first = yield from self.pictures.record(pixel_m, first)
-            waited = yield from Wait(duration_s=max(recipe.frame_interval_s, 0.5), reason="interval")
-            found = yield from ReadBias()
-            if not found.output_on:
-                if found.stopped_by != "complete":
-                    self.ended = "stopped" if found.stopped_by == "pause" else "lost"
-                    self.why = f"the bias went off ({found.stopped_by})"
-                return "over"
-            if waited.time_s >= last_s:
-                self.ended = "condition"
-                return "over"
-            share = min(1.0, (waited.time_s - began.began_s) / waveform.duration_s)
-            command = yield from Checkpoint(progress=share, label=f"{waited.time_s - began.began_s:.0f} s under bias")
-            if command.command:
-                self.ended, self.why = "stopped", command.command
-                return "over"
+        series = NeedleSeries(recipe, self.pictures, pixel_m)
+        ended = yield from series.unbiased()
+        if ended is None:
+            ended = yield from series.under_bias()
+        self.ended, self.why = ended
+        return "over"
 
     def rest(self) -> Steps:
         yield from blocks.rest_source()

@@ -43,6 +43,7 @@ class NeedlePictures:
         self.apex_m = (math.nan, math.nan)
         self.dose_e_per_a2 = 0.0
         self._shift_m = (0.0, 0.0)
+        self._first: FrameRef | None = None
 
     @property
     def widest_pixel_m(self) -> float:
@@ -113,21 +114,23 @@ class NeedlePictures:
             return None
         return {**found.values, "time_s": (times_s[0] + times_s[-1]) / 2}
 
-    def record(self, pixel_m: float, first: FrameRef | None) -> Block[FrameRef | None]:
-        """A picture of the series, which is returned where it is the first; later ones follow the drift against it."""
+    def record(self, pixel_m: float) -> Block[Exposed | None]:
+        """A picture of the series, None where it was lost; later ones follow the drift against the first."""
         pictures = self._recipe.pictures
         try:
             done: Exposed = yield from self._exposure(
                 "record", pictures.shape, pixel_m, pictures.dwell_s, _NEAR_SIGMA_M
             )
         except StepLost:
-            return first
-        if done.frame is None or first is None:
-            return first or done.frame
-        found = yield from blocks.measure_shift(first, done.frame, pixel_size_m=pixel_m)
+            return None
+        self.dose_e_per_a2 += done.dose_e_per_a2
+        if done.frame is None or self._first is None:
+            self._first = self._first or done.frame
+            return done
+        found = yield from blocks.measure_shift(self._first, done.frame, pixel_size_m=pixel_m)
         if found.found and found.quality > _MIN_QUALITY:
             self.centre(_FOLLOWED * found.x_m, _FOLLOWED * found.y_m)
-        return first
+        return done
 
     def _exposure(
         self, kind: str, shape: tuple[int, int], pixel_m: float, dwell_s: float, sigma_m: float = _FAR_SIGMA_M
