@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
+from scipy import ndimage
 
-from cryoctl.analysis.needle_view import Side, apex_of, parted, turned
+from cryoctl.analysis.needle_view import Side, turned
 from cryoctl.analysis.particle_coating import AROUND, broken
 from cryoctl.analysis.particle_follow import Followed, follow, is_blind, ranked
 from cryoctl.analysis.particle_measure import THRESHOLD, ModelArea, Seen
@@ -38,7 +39,9 @@ _LINE = 4
 _DIGITS = 5
 """Of the ring's brightness in what is handed on from picture to picture; the series is made of all digits."""
 GAP_PX = 3.0
-"""How much further than before the bias apex and particle are apart where a gap is told."""
+"""How much further than before the bias needle and particle are apart where a gap is told."""
+ADJOINS_PX = 5.0
+"""Outlines of a needle and a particle in contact are no further apart, however they are blurred and parted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class LiveArea:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveParticles:
     """One picture's: `particles` as they were measured, `areas` of those that lie whole in it, `target` the touched
-    one for `progress` (None: not found), `gap_px` from the needle's apex to its outline, `labels` packed."""
+    one for `progress` (None: not found), `gap_px` between the needle's outline and its own, `labels` packed."""
 
     state: LiveState
     particles: tuple[Seen, ...]
@@ -75,7 +78,7 @@ class LiveParticles:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Of the touched particle after its latest picture: A/A0 and its rate (1/s) by a line through the latest pictures,
-    the coating's break where one is clear, and how much further than before the bias the needle's apex is from it.
+    the coating's break where one is clear, and how much further than before the bias the needle is from it.
 
     `ratio` is NaN where it was not measured before the bias or not in the latest picture. `gap_open`: the last two
     pictures show a gap; `gap_suspected`: the last one does.
@@ -198,18 +201,27 @@ def unpacked(text: str, shape: tuple[int, int]) -> Labels:
 def _beside_the_needle(
     picture: npt.ArrayLike, labels: Labels, followed: Followed, touched: int, side: Side
 ) -> tuple[int, float]:
-    """Number of the touched particle, which is the one nearest to the needle's apex in the first picture that shows
-    both, and its distance from the apex (pixels); NaN where needle or particle are not seen."""
-    parts = parted(picture, side)
-    if parts is None:
+    """Number of the touched particle, which is the one that adjoins the needle in the first picture that shows both,
+    and how many pixels lie between their outlines; NaN where needle or particle are not seen.
+
+    The needle is the brightest of what the border on its side cuts.
+    """
+    values = turned(np.asarray(picture, dtype=np.float64), side)
+    seen = np.asarray(turned(labels.astype(np.float64), side)).astype(np.int32)
+    cut = [int(number) for number in np.unique(seen[:, -1]) if number and number != touched]
+    if not cut:
         return touched, math.nan
-    row, column = apex_of(parts)
-    seen = np.asarray(turned(labels.astype(np.float64), side))
-    away = np.asarray(np.hypot(np.arange(seen.shape[0])[:, None] - row, np.arange(seen.shape[1])[None, :] - column))
-    whole = [one.number for one in followed.particles if one.whole and (seen == one.number).any()]
-    if not touched and whole:
-        touched = min(whole, key=lambda number: float(away[seen == number].min()))
-    return touched, float(away[seen == touched].min()) if touched in whole else math.nan
+    needle = max(cut, key=lambda number: float(values[seen == number].mean()))
+    away = np.asarray(ndimage.distance_transform_edt(seen != needle), dtype=np.float64)
+    gaps = {
+        one.number: float(away[seen == one.number].min()) - 1.0
+        for one in followed.particles
+        if one.whole and one.number != needle and (seen == one.number).any()
+    }
+    if not touched and gaps:
+        nearest = min(gaps, key=lambda number: gaps[number])
+        touched = nearest if gaps[nearest] <= ADJOINS_PX else 0
+    return touched, gaps.get(touched, math.nan)
 
 
 def _best(followed: Followed, one: Seen, settings: Segmenting) -> ModelArea | None:
