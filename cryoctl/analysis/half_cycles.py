@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.analysis.particle_growth import Growth, growth
+from cryoctl.analysis.particle_growth import HALF
 from cryoctl.analysis.particle_series import Course
 
 Float = npt.NDArray[np.float64]
 
 LEAST_V = 0.05
 """No sign is told of a smaller voltage."""
-_BEFORE = 3
-"""Last pictures before a half cycle that it is compared with."""
+_AROUND = 4
+"""Pictures before a half cycle, and last ones in it, between which it is measured."""
 _LEAST_PICTURES = 2
 
 
@@ -58,8 +58,8 @@ def half_cycle_table(found: Sequence[Course], halves: Sequence[HalfCycle], time_
     """By the names of /results/half_cycles, arrays [particle, half cycle].
 
     `change` is the area gained over A0, the one before the first half cycle, `rate_per_s` the mean slope of A/A0 from
-    the half cycle's start to half of that; both with their 95 % intervals, below 0 where the particle shrank. NaN
-    where too few pictures tell.
+    the half cycle's start to half of that (NaN where nothing changed beyond its noise); both with their 95 %
+    intervals, below 0 where the particle shrank. NaN where too few pictures tell.
     """
     parts = [[_of(one, half, time_s) for half in halves] for one in found]
     names = ("change", "change_low", "change_high", "rate_per_s", "rate_per_s_low", "rate_per_s_high")
@@ -75,22 +75,43 @@ def half_cycle_table(found: Sequence[Course], halves: Sequence[HalfCycle], time_
 def _of(course: Course, half: HalfCycle, times: Float) -> tuple[float, ...]:
     nothing = (math.nan,) * 6
     good = np.isfinite(course.area_px2)
-    before = np.flatnonzero(good & (times <= half.start_s))[-_BEFORE:]
+    before = np.flatnonzero(good & (times <= half.start_s))[-_AROUND:]
     during = np.flatnonzero(good & (times > half.start_s) & (times <= half.end_s))
     if course.growth is None or not before.size or during.size < _LEAST_PICTURES:
         return nothing
-    rows = np.concatenate([before, during])
-    areas, sigmas = course.area_px2[rows], course.sigma_px2[rows]
-    found: Growth | None = growth(times[rows], areas, sigmas, half.start_s, course.edge_px)
-    if found is None:
-        return nothing
-    unit = found.area0 / course.growth.area0
-    lows = (found.expansion_low - 1, found.expansion_high - 1)
-    return (
-        (found.expansion - 1) * unit,
-        lows[0] * unit,
-        lows[1] * unit,
-        found.rate_per_s * unit,
-        found.rate_low * unit,
-        found.rate_high * unit,
-    )
+    ratio, sigma = course.area_px2 / course.growth.area0, course.sigma_px2 / course.growth.area0
+    first, first_sigma = _at(half.start_s, times[before], ratio[before], sigma[before])
+    ends = during[-_AROUND:]
+    last, last_sigma = _at(half.end_s, times[ends], ratio[ends], sigma[ends])
+    change, wide = last - first, HALF * math.hypot(first_sigma, last_sigma)
+    rate, wide_rate = math.nan, math.nan
+    if abs(change) > wide:
+        risen = (ratio[during] - first) / change
+        half_s, sigma_s = _crossing(times[during] - half.start_s, risen, sigma[during] / abs(change))
+        rate = change / 2 / half_s
+        wide_rate = abs(rate) * math.hypot(wide / abs(change), HALF * sigma_s / half_s)
+    return change, change - wide, change + wide, rate, rate - wide_rate, rate + wide_rate
+
+
+def _at(time_s: float, times: Float, ratio: Float, sigma: Float) -> tuple[float, float]:
+    """Value and sigma at a time: of a line through the pictures where its slope is clear, else their mean."""
+    weight = 1 / sigma**2
+    mean, spread = float((ratio * weight).sum() / weight.sum()), float(1 / np.sqrt(weight.sum()))
+    middle = float((times * weight).sum() / weight.sum())
+    lever = float((weight * (times - middle) ** 2).sum())
+    slope = float((weight * (times - middle) * ratio).sum()) / lever if lever > 0 else 0.0
+    if times.size < 3 or abs(slope) < 2 / math.sqrt(lever):
+        return mean, spread
+    return mean + slope * (time_s - middle), math.hypot(spread, (time_s - middle) / math.sqrt(lever))
+
+
+def _crossing(since_s: Float, risen: Float, sigma: Float) -> tuple[float, float]:
+    """When half of the change was reached, and its sigma."""
+    t, y = np.append(0.0, since_s), np.append(0.0, risen)
+    calm = np.array([float(np.median(y[max(0, k - 1) : k + 2])) for k in range(y.size)])
+    over = np.flatnonzero(calm >= 0.5)
+    at = max(int(over[0]) if over.size else y.size - 1, 1)
+    low, high = float(calm[at - 1]), float(calm[at])
+    slope = max(high - low, 1e-9) / float(t[at] - t[at - 1])
+    found_s = float(t[at - 1]) + min(max((0.5 - low) / slope, 0.0), float(t[at] - t[at - 1]))
+    return max(found_s, 1e-9), float(sigma[at - 1]) / slope

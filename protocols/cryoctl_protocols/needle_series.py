@@ -75,22 +75,20 @@ class NeedleSeries:
         began = yield from StartWaveform(waveform=waveform, sample_interval_s=recipe.bias.sample_interval_s)
         self._onset_s = began.began_s
         last_s = math.inf if recipe.end.time_s is None else began.began_s + recipe.end.time_s
-        ends_s = min(last_s, began.ends_s)
         while True:
             yield from self._picture()
-            waited_s = self._interval_s(ends_s)
+            if self._gap_open:
+                return (yield from self._contact_lost(f"{self._since_s:.0f} s after the bias"))
+            if reached := self._reached():
+                return "condition", reached
+            waited_s = self._interval_s(min(last_s, began.ends_s))
             waited = yield from Wait(duration_s=max(waited_s, _LOST_WAIT_S), reason="interval")
             found: BiasRead = yield from ReadBias()
-            since_s = waited.time_s - began.began_s
             if not found.output_on:
                 return _bias_off(found)
-            if self._gap_open:
-                return (yield from self._contact_lost(f"after {since_s:.0f} s under bias"))
-            reached = self._reached(since_s)
-            if reached:
-                return "condition", reached
             if waited.time_s >= last_s:
                 return "condition", ""
+            since_s = waited.time_s - began.began_s
             share = min(1.0, since_s / waveform.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{since_s:.0f} s under bias")
             if command.command:
@@ -148,12 +146,11 @@ class NeedleSeries:
 
     def _interval_s(self, ends_s: float) -> float:
         recipe = self._recipe
-        if recipe.frame_interval_s == 0.0 or not self._seen:
+        if recipe.frame_interval_s == 0.0 or math.isnan(self._since_s):
             return recipe.frame_interval_s
-        time_s = float(self._seen[-1]["time_s"])
         now = Outlook(
-            since_s=time_s - self._onset_s,
-            left_s=ends_s - time_s,
+            since_s=self._since_s,
+            left_s=ends_s - self._onset_s - self._since_s,
             ratio=self._number("ratio"),
             rate_per_s=self._number("rate_per_s"),
             suspected=self._now is not None and bool(self._now["gap_suspected"]),
@@ -163,8 +160,9 @@ class NeedleSeries:
         return interval_s(recipe.pace, recipe.frame_interval_s, recipe.end.area_ratio, now)
 
     @property
-    def _seen(self) -> list[Mapping[str, Any]]:
-        return self._recent or self._first
+    def _since_s(self) -> float:
+        """Of the latest picture, after the bias; NaN before."""
+        return float(self._recent[-1]["time_s"]) - self._onset_s if self._recent else math.nan
 
     @property
     def _gap_open(self) -> bool:
@@ -173,13 +171,13 @@ class NeedleSeries:
     def _number(self, name: str) -> float:
         return math.nan if self._now is None else float(self._now[name])
 
-    def _reached(self, since_s: float) -> str:
+    def _reached(self) -> str:
         """What of the recipe's conditions is met, in words; empty where none is."""
         end, ratio = self._recipe.end, self._number("ratio")
         wanted = end.area_ratio
         if wanted is not None and math.isfinite(ratio) and (ratio >= wanted if wanted > 1.0 else ratio <= wanted):
             sigma = self._number("ratio_sigma")
-            return f"the area came to {ratio:.3f} +- {sigma:.3f} of that before, {since_s:.0f} s after the bias"
+            return f"the area came to {ratio:.3f} +- {sigma:.3f} of that before, {self._since_s:.0f} s after the bias"
         if end.broken and self._now is not None and self._now["broken"]:
             return f"the coating was seen broken {self._number('broken_s'):.0f} s after the bias"
         return ""

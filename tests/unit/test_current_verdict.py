@@ -30,9 +30,7 @@ def biased(current_a: np.ndarray | float = 0.0, offset_bound_a: float = 1e-12) -
 def watched(final: float = 2.0, gap_open: bool = False) -> Watched:
     at = np.arange(0.0, 200.0, 4.0)
     ratio = 1 + (final - 1) * np.minimum(at / 60.0, 1.0)
-    return Watched(
-        time_s=at, ratio=ratio, expansion_low=final - 0.02, expansion_high=final + 0.02, gap_open=gap_open
-    )
+    return Watched(time_s=at, ratio=ratio, expansion_low=final - 0.02, expansion_high=final + 0.02, gap_open=gap_open)
 
 
 def test_a_particle_that_grows_is_normal_and_its_charge_stays_untold() -> None:
