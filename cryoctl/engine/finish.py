@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.blas_threads import one_blas_thread
+from cryoctl.analysis.needle_view import Side
 from cryoctl.analysis.scan_frames import registered_image
 from cryoctl.engine.edx_counts import EdxCounts, count_elements
 from cryoctl.engine.particle_results import particle_results
@@ -87,7 +88,7 @@ def finish(
         reader = PartsReader(parts, fold)
         try:
             if particles := head.get("particles"):
-                return _of_particles(finished, reader, str(particles["side"]))
+                return _of_particles(finished, reader, particles["side"])
             series = _series(reader, reader.fold, head)
         finally:
             reader.close()
@@ -168,7 +169,7 @@ def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Ser
     )
 
 
-def _of_particles(finished: Finished, reader: PartsReader, side: str) -> dict[str, Any]:
+def _of_particles(finished: Finished, reader: PartsReader, side: Side) -> dict[str, Any]:
     results, labels = particle_results(reader, side)
     finished.results |= results
     return conclusions_of(results) | ({} if labels is None else {"image/labels": labels})

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cryoctl.analysis.current_verdict import Biased, Watched, current_verdict
 from cryoctl.analysis.half_cycles import half_cycle_table, half_cycles
+from cryoctl.analysis.needle_view import Side
 from cryoctl.analysis.particle_growth import growth
 from cryoctl.analysis.particle_live import follow_live, is_open, kept, unpacked, widened_px
 from cryoctl.analysis.particle_series import Course, courses, is_sequence
@@ -49,7 +50,7 @@ class _Seen:
     touched: int
 
 
-def particle_results(reader: PartsReader, side: str) -> tuple[Results, npt.NDArray[np.int32] | None]:
+def particle_results(reader: PartsReader, side: Side) -> tuple[Results, npt.NDArray[np.int32] | None]:
     """Results by name, and labels [frame, y, x]; nothing where no frame shows a whole particle, no labels where the
     frames differ in shape."""
     fold = reader.fold
@@ -84,7 +85,7 @@ def particle_results(reader: PartsReader, side: str) -> tuple[Results, npt.NDArr
     return results, _labels(reader, records, seen, found)
 
 
-def _seen(reader: PartsReader, records: list[Record], side: str) -> _Seen:
+def _seen(reader: PartsReader, records: list[Record], side: Side) -> _Seen:
     fold = reader.fold
     live = _told_live(fold)
     told: list[Mapping[str, Any]] = []
