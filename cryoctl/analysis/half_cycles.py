@@ -79,11 +79,15 @@ def _of(course: Course, half: HalfCycle, times: Float) -> tuple[float, ...]:
     during = np.flatnonzero(good & (times > half.start_s) & (times <= half.end_s))
     if course.growth is None or not before.size or during.size < _LEAST_PICTURES:
         return nothing
-    ratio, sigma = course.area_px2 / course.growth.area0, course.sigma_px2 / course.growth.area0
+    area0 = course.growth.area0
+    ratio, sigma = course.area_px2 / area0, course.sigma_px2 / area0
     first, first_sigma = _at(half.start_s, times[before], ratio[before], sigma[before])
     ends = during[-_AROUND:]
     last, last_sigma = _at(half.end_s, times[ends], ratio[ends], sigma[ends])
-    change, wide = last - first, HALF * math.hypot(first_sigma, last_sigma)
+    change = last - first
+    unit_sigma = abs(change) * course.growth.area0_sigma / area0
+    edge = _by_the_edge(last, course, area0) - _by_the_edge(first, course, area0)
+    wide = HALF * math.hypot(last_sigma, first_sigma + unit_sigma, edge)
     rate, wide_rate = math.nan, math.nan
     if abs(change) > wide:
         risen = (ratio[during] - first) / change
@@ -91,6 +95,12 @@ def _of(course: Course, half: HalfCycle, times: Float) -> tuple[float, ...]:
         rate = change / 2 / half_s
         wide_rate = abs(rate) * math.hypot(wide / abs(change), HALF * sigma_s / half_s)
     return change, change - wide, change + wide, rate, rate - wide_rate, rate + wide_rate
+
+
+def _by_the_edge(ratio: float, course: Course, area0: float) -> float:
+    """What A/A0 would be off by, were the edge of all pictures alike further out by `edge_px`."""
+    radius0 = math.sqrt(area0 / math.pi)
+    return 2 * ratio * course.edge_px / radius0 * (1 / math.sqrt(max(ratio, 1e-6)) - 1)
 
 
 def _at(time_s: float, times: Float, ratio: Float, sigma: Float) -> tuple[float, float]:
