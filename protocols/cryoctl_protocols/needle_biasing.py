@@ -31,7 +31,7 @@ from cryoctl_protocols.needle_approach import aim, touch
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
-from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures
+from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures, unbiased_pictures
 
 DOSE_PIXEL_M = 100e-9
 _WOBBLES = 12
@@ -139,8 +139,7 @@ class NeedleBiasing(Protocol):
         recipe = self.recipe
         pixel_m = self.pictures.series_pixel_m(self.facts.optics[recipe.pictures.optics].beam_current_a)
         rows, columns = recipe.pictures.shape
-        planned = planned_pictures(recipe)
-        count = planned + max(recipe.before, math.ceil(recipe.unbiased_share * planned))
+        count = unbiased_pictures(recipe) + planned_pictures(recipe)
         return {
             "title": "Needle biasing",
             "specimen": recipe.specimen.name,

@@ -61,11 +61,14 @@ class NeedleSeries:
     def unbiased(self) -> Block[Ended | None]:
         """In contact without bias; None where the bias may come on."""
         recipe = self._recipe
-        share = recipe.unbiased_share * planned_pictures(recipe)
-        for _ in range(max(recipe.before, math.ceil(share))):
+        count = unbiased_pictures(recipe)
+        for k in range(count):
             yield from self._picture()
             if self._gap_open:
                 return (yield from self._contact_lost("before the bias"))
+            command = yield from Checkpoint(progress=0.0, label=f"picture {k + 1} of {count} without bias")
+            if command.command:
+                return "stopped", command.command
             yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
         return None
 
@@ -194,6 +197,11 @@ def planned_pictures(recipe: NeedleBiasingParameters) -> int:
     if recipe.end.time_s is not None:
         lasts_s = min(lasts_s, recipe.end.time_s)
     return math.ceil(lasts_s / max(recipe.frame_interval_s, _LOST_WAIT_S))
+
+
+def unbiased_pictures(recipe: NeedleBiasingParameters) -> int:
+    """In contact before the bias."""
+    return max(recipe.before, math.ceil(recipe.unbiased_share * planned_pictures(recipe)))
 
 
 def _bias_off(found: BiasRead) -> Ended:

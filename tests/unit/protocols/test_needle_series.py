@@ -43,7 +43,10 @@ class Bench:
     """Answers a series: the particle grows evenly under bias. `told` is what `progress` says instead from a picture on,
     in pictures `blind` nothing is found."""
 
-    def __init__(self, told: dict[int, dict[str, Any]] | None = None, blind: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, told: dict[int, dict[str, Any]] | None = None, blind: tuple[int, ...] = (), stop_after: int = 10_000
+    ) -> None:
+        self.stop_after = stop_after
         self.time_s, self.frames, self.told, self.blind = 100.0, 0, told or {}, blind
         self.ends_s = self.onset_s = math.inf
         self.asked: list[Step[Any]] = []
@@ -84,7 +87,7 @@ class Bench:
                     time_s=self.time_s,
                 )
             case Checkpoint():
-                return Command(command="", time_s=self.time_s)
+                return Command(command="stop-after" if self.frames > self.stop_after else "", time_s=self.time_s)
             case _:
                 return None
 
@@ -201,6 +204,13 @@ def test_the_particle_in_contact_is_its_own_control_before() -> None:
     play(bench, unbiased_share=0.5, before=2)
     before = sum(isinstance(step, Expose) for step in bench.asked[: _started(bench)])
     assert before == 13, "half of the 25 that are planned under bias"
+
+
+@pytest.mark.parametrize("after", [2, 20])
+def test_the_operator_ends_it_without_and_under_bias(after: int) -> None:
+    bench = Bench(stop_after=after)
+    assert play(bench, before=6) == ("stopped", "stop-after")
+    assert bench.frames == after + 1
 
 
 def _started(bench: Bench) -> int:
