@@ -22,11 +22,11 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 
 from cryoctl.analysis.needle_view import Side, turned
-from cryoctl.analysis.particle_coating import AROUND, broken
-from cryoctl.analysis.particle_follow import Followed, follow, is_blind, ranked
-from cryoctl.analysis.particle_measure import THRESHOLD, ModelArea, Seen
+from cryoctl.analysis.particle_coating import AROUND
+from cryoctl.analysis.particle_follow import Followed, follow
+from cryoctl.analysis.particle_measure import Seen
 from cryoctl.analysis.particle_segments import Labels, Segmenting
-from cryoctl.analysis.particle_series import EDGE_PX, UNSURE, Course, courses
+from cryoctl.analysis.particle_series import Course, courses
 from cryoctl.errors import RunFileError
 
 Float = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ RECENT = 2 * AROUND + 1
 _LINE = 4
 """Pictures that the ratio and the rate of now are told from."""
 _DIGITS = 5
-"""Of the ring's brightness in what is handed on from picture to picture; the series is made of all digits."""
+"""Of a particle's profiles in what is handed on from picture to picture; the series is made of all digits."""
 GAP_PX = 3.0
 """How much further than before the bias needle and particle are apart where a gap is told."""
 ADJOINS_PX = 5.0
@@ -55,7 +55,8 @@ class LiveState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveArea:
-    """Of a particle as this picture alone tells it, in squared pixels: later pictures may choose another edge model."""
+    """Of a whole particle as this picture alone tells it, in squared pixels: all together may choose another edge
+    model."""
 
     number: int
     area_px2: float
@@ -110,18 +111,19 @@ def follow_live(
     settings = Segmenting()
     followed, labels = follow(None if earlier is None else earlier.followed, picture, previous, settings)
     touched, gap_px = _beside_the_needle(picture, labels, followed, 0 if earlier is None else earlier.touched, side)
-    areas = [
-        LiveArea(number=one.number, area_px2=fit.area_px, sigma_px2=_sigma_px2(fit))
-        for one in followed.particles
-        if one.whole and (fit := _best(followed, one, settings)) is not None and fit.sigma_px < UNSURE * fit.area_px
-    ]
-    bare = tuple(dataclasses.replace(one, fits=(), ring=(), ring_sigma=()) for one in followed.particles)
     target = next((one for one in followed.particles if one.number == touched and one.whole), None)
     return LiveParticles(
-        state=LiveState(followed=dataclasses.replace(followed, particles=bare), touched=touched),
+        state=LiveState(followed=_bare(followed), touched=touched),
         particles=followed.particles,
-        areas=tuple(areas),
-        target=None if target is None else _shortened(target),
+        areas=tuple(
+            LiveArea(
+                number=one.number,
+                area_px2=float(one.area_px2[0]),
+                sigma_px2=float(one.total_sigma_px2()[0]),
+            )
+            for one in courses([followed], [0.0], 0.0, settings)
+        ),
+        target=None if target is None else _with_lists(target, _DIGITS),
         gap_px=gap_px,
         labels=packed(labels),
     )
@@ -141,21 +143,25 @@ def kept(values: Mapping[str, Any]) -> tuple[Followed, int]:
     return dataclasses.replace(state.followed, particles=particles), state.touched
 
 
-def progress(*, pictures: Sequence[Mapping[str, Any]], onset_s: float) -> Progress:
+def progress(*, state: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]], onset_s: float) -> Progress:
     """From the first pictures and the latest, each `time_s`, `target` and `gap_px`; the first lie before the onset.
 
+    `state` is that of the latest picture.
+
     Raises:
-        ValueError: no pictures.
+        ValueError: no pictures, or a state that is none.
     """
     if not pictures:
         raise ValueError("no pictures")
+    followed = _state(state).followed
     times = np.array([float(one["time_s"]) for one in pictures])
     targets = [None if one["target"] is None else _one_seen().validate_python(one["target"]) for one in pictures]
-    states = [_alone(one) for one in targets]
-    found = courses(states, times.tolist(), onset_s)
-    course = found[0] if found else None
+    course = _course(followed, targets, times, onset_s)
     ratio, sigma, rate = _now(course, times, onset_s)
-    broken_s = _broken_s(course, targets[-RECENT:], times[-RECENT:] - onset_s)
+    resolved = course is not None and course.resolved
+    shown = [one if one is None or resolved else dataclasses.replace(one, ring=(), ring_sigma=()) for one in targets]
+    lately = _course(followed, shown[-RECENT:], times[-RECENT:], onset_s)
+    broken_s = math.nan if lately is None or lately.break_ is None else lately.break_.time_s
     wider = widened_px([float(one["gap_px"]) for one in pictures], times, onset_s)
     return Progress(
         ratio=ratio,
@@ -224,28 +230,21 @@ def _beside_the_needle(
     return touched, gaps.get(touched, math.nan)
 
 
-def _best(followed: Followed, one: Seen, settings: Segmenting) -> ModelArea | None:
-    """By the edge model that its pictures so far are fitted best by."""
-    if is_blind(followed.smoothing_px, settings):
-        return one.fit(THRESHOLD)
-    best = ranked({(trial.number, trial.model): trial for trial in followed.trials}, one.number)
-    return one.fit(best[0]) if best else one.fit(THRESHOLD)
+def _bare(followed: Followed) -> Followed:
+    """Without what was measured, which the next picture does not need."""
+    return dataclasses.replace(followed, particles=tuple(_with_lists(one, None) for one in followed.particles))
 
 
-def _sigma_px2(fit: ModelArea) -> float:
-    return math.hypot(fit.sigma_px, EDGE_PX * 2 * math.sqrt(math.pi * fit.area_px))
-
-
-def _shortened(one: Seen) -> Seen:
-    return dataclasses.replace(
-        one,
-        ring=tuple(float(f"{value:.{_DIGITS}g}") for value in one.ring),
-        ring_sigma=tuple(float(f"{value:.{_DIGITS}g}") for value in one.ring_sigma),
-    )
-
-
-def _alone(one: Seen | None) -> Followed:
-    return Followed(pictures=1, particles=() if one is None else (one,), smoothing_px=0.0, bright=True)
+def _with_lists(one: Seen, digits: int | None) -> Seen:
+    """The same with its profiles rounded, or without all that it has several of."""
+    lists = {
+        field.name: value for field in dataclasses.fields(one) if isinstance(value := getattr(one, field.name), tuple)
+    }
+    if digits is None:
+        return dataclasses.replace(one, **dict.fromkeys(lists, ()))
+    lists.pop("fits")
+    rounded = {name: tuple(float(f"{number:.{digits}g}") for number in values) for name, values in lists.items()}
+    return dataclasses.replace(one, **rounded)
 
 
 def _now(course: Course | None, times: Float, onset_s: float) -> tuple[float, float, float]:
@@ -268,15 +267,11 @@ def _now(course: Course | None, times: Float, onset_s: float) -> tuple[float, fl
     return float(now), float(np.sqrt((s**2).mean())), float(slope)
 
 
-def _broken_s(course: Course | None, targets: Sequence[Seen | None], since_s: Float) -> float:
-    """When its coating broke, NaN where that is not seen."""
-    if course is None or not course.resolved:
-        return math.nan
-    shown = [(time, one) for time, one in zip(since_s, targets, strict=True) if one is not None and one.ring]
-    if not shown:
-        return math.nan
-    found = broken([time for time, _ in shown], [one.ring for _, one in shown], [one.ring_sigma for _, one in shown])
-    return math.nan if found is None else found.time_s
+def _course(followed: Followed, targets: Sequence[Seen | None], times: Float, onset_s: float) -> Course | None:
+    """Of the one particle, None where it was never measured."""
+    states = [dataclasses.replace(followed, particles=() if one is None else (one,)) for one in targets]
+    found = courses(states, times.tolist(), onset_s)
+    return found[0] if found else None
 
 
 def _state(plain: Mapping[str, Any]) -> LiveState:

@@ -29,7 +29,7 @@ from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 FOLLOW = "analysis.particle_live:follow_live"
 """(picture, the one before; before, side) -> state, particles, areas, target, gap_px, labels of the picture."""
 PROGRESS = "analysis.particle_live:progress"
-"""(pictures, onset_s) -> ratio, rate_per_s, broken, gap_suspected, gap_open of the particle in contact."""
+"""(state, pictures, onset_s) -> ratio, rate_per_s, broken, gap_suspected, gap_open of the particle in contact."""
 
 _FIRST = 8
 """Pictures without bias that the area is compared with while the run goes on."""
@@ -127,7 +127,11 @@ class NeedleSeries:
             self._recent = [*self._recent, seen][-_RECENT:]
         now = yield from Compute(
             function=PROGRESS,
-            arguments={"pictures": [*self._first, *self._recent], "onset_s": self._onset_s},
+            arguments={
+                "state": self._state,
+                "pictures": [*self._first, *self._recent],
+                "onset_s": self._onset_s,
+            },
         )
         self._now = now.values
         yield from self._show(frame, time_s, values)

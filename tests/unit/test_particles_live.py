@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def live(series: list[npt.NDArray[np.float32]]) -> list[dict[str, Any]]:
 
 
 def progress_of(told: list[dict[str, Any]]) -> Progress:
-    return progress(pictures=[{"time_s": t, **one} for t, one in zip(TIMES, told, strict=False)], onset_s=ONSET_S)
+    records = [{"time_s": t, **one} for t, one in zip(TIMES, told, strict=False)]
+    return progress(state=told[-1]["state"], pictures=records, onset_s=ONSET_S)
 
 
 def test_followed_live_is_followed_afterwards() -> None:
@@ -90,6 +92,11 @@ def test_without_a_needle_nothing_is_touched() -> None:
     assert len(found.areas) == 1
 
 
+@cache
+def some_state() -> dict[str, Any]:
+    return live([counted(drawn([Grain(y=30, x=30, core_px=10)], (60, 60), finer=2), 1).astype(np.float32)])[0]["state"]
+
+
 def seen(ring: npt.NDArray[np.float64], area_px: float = 3000.0) -> dict[str, Any]:
     fits = tuple(
         ModelArea(model=model, area_px=area_px, sigma_px=10.0, badness=badness, core_px=2500.0, core_sigma_px=10.0)
@@ -117,7 +124,7 @@ def test_a_broken_coating_is_told_while_it_goes_on() -> None:
         if k >= 12:
             ring[10:16] *= 0.2
         records.append({"time_s": 4.0 * k, "target": seen(ring), "gap_px": 1.0})
-    before, after = (progress(pictures=records[:n], onset_s=6.0) for n in (12, 16))
+    before, after = (progress(state=some_state(), pictures=records[:n], onset_s=6.0) for n in (12, 16))
     assert not before.broken
     assert after.broken
     assert after.broken_s == pytest.approx(4 * 11.5 - 6)
@@ -126,7 +133,8 @@ def test_a_broken_coating_is_told_while_it_goes_on() -> None:
 def test_a_picture_in_which_the_particle_is_missing_tells_no_ratio() -> None:
     ring = np.full(SECTORS, 100.0)
     records = [{"time_s": 4.0 * k, "target": seen(ring), "gap_px": 1.0} for k in range(4)]
-    found = progress(pictures=[*records, {"time_s": 16.0, "target": None, "gap_px": math.nan}], onset_s=6.0)
+    records.append({"time_s": 16.0, "target": None, "gap_px": math.nan})
+    found = progress(state=some_state(), pictures=records, onset_s=6.0)
     assert math.isnan(found.ratio)
     assert not found.gap_open
 
@@ -155,13 +163,8 @@ def test_half_cycles_of_a_bias_and_how_far_each_went() -> None:
     at = np.arange(0.0, 200.0, 4.0)
     truth = np.interp(at, [10, 60, 100, 140], [1.0, 2.0, 2.0, 1.2])
     records = [as_plain(seen(np.full(SECTORS, 100.0), 3000.0 * ratio)) for ratio in truth]
-    states = [kept({"state": follow_state(), "particles": [one]})[0] for one in records]
+    states = [kept({"state": some_state(), "particles": [one]})[0] for one in records]
     table = half_cycle_table(courses(states, at.tolist(), 10.0), halves, at)
     assert table["change"][0] == pytest.approx([1.0, -0.8], abs=0.03)
     assert table["rate_per_s"][0] == pytest.approx([0.02, -0.02], rel=0.1)
     assert np.all(table["change_low"][0] < table["change"][0])
-
-
-def follow_state() -> dict[str, Any]:
-    followed_so_far = {"pictures": 1, "particles": [], "smoothing_px": 1.25, "bright": True}
-    return {"followed": followed_so_far, "touched": 3}
