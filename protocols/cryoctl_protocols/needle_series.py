@@ -11,6 +11,7 @@ from cryoctl.errors import StepLost
 from cryoctl.steps import (
     BiasRead,
     Checkpoint,
+    Command,
     Compute,
     Exposed,
     FrameRef,
@@ -68,7 +69,7 @@ class NeedleSeries:
                 return (yield from self._contact_lost("before the bias"))
             command = yield from Checkpoint(progress=0.0, label=f"picture {k + 1} of {count} without bias")
             if command.command:
-                return "stopped", command.command
+                return _told_to_end(command)
             yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
         return None
 
@@ -95,7 +96,7 @@ class NeedleSeries:
             share = min(1.0, since_s / waveform.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{since_s:.0f} s under bias")
             if command.command:
-                return "stopped", command.command
+                return _told_to_end(command)
 
     # Parts
 
@@ -206,6 +207,11 @@ def planned_pictures(recipe: NeedleBiasingParameters) -> int:
 def unbiased_pictures(recipe: NeedleBiasingParameters) -> int:
     """In contact before the bias."""
     return max(recipe.before, math.ceil(recipe.unbiased_share * planned_pictures(recipe)))
+
+
+def _told_to_end(command: Command) -> Ended:
+    """By the operator, who skips the particle or ends the run."""
+    return "stopped" if command.command == "stop-after" else "lost", command.command
 
 
 def _bias_off(found: BiasRead) -> Ended:
