@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cryoctl.dose.damage import CriticalDose
+from cryoctl.errors import BadInput
 from cryoctl_simulators.optics.cross_sections import atomic_number
 from cryoctl_simulators.parameters import Parameters, load_parameters
 from cryoctl_simulators.specimens.phases import Phase
@@ -98,7 +99,10 @@ class DamageParameters(Parameters):
 
     @model_validator(mode="after")
     def _doses_can_be(self) -> DamageParameters:
-        _ = self.critical
+        try:
+            _ = self.critical
+        except BadInput as problem:
+            raise ValueError(problem.message) from None
         return self
 
     @property
