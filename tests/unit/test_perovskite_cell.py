@@ -18,7 +18,7 @@ from cryoctl.errors import BadInput
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.beam import Scan
 from cryoctl_simulators.optics.stopping import stopping_ev_per_m
-from cryoctl_simulators.settings import CameraSettings, ImageDetectorSettings
+from cryoctl_simulators.settings import CameraSettings, EdxSettings, ImageDetectorSettings
 from cryoctl_simulators.specimens.perovskite_cell import Lamella, load_perovskite_cell
 from cryoctl_simulators.world.diode import Diode
 from cryoctl_simulators.world.overrides import checked, part
@@ -456,3 +456,17 @@ def test_what_can_not_be_is_refused_in_one_sentence(field: str, value: object, t
     assert told in text
     assert len(text) <= 300
     assert "simulation.specimen" in text
+
+
+def test_x_rays_come_from_what_gives_any() -> None:
+    async def check() -> np.ndarray:
+        async with ChipBench() as bench:
+            frame = replace(
+                frame_at(bench.world.time_s), shape=(64, 4), pixel_size_m=5e-8, dwell_s=1e-3, current_a=1e-9
+            )
+            found = bench.cell.x_rays(frame, EdxSettings(), 0.3, np.random.default_rng(1))
+            return np.bincount(found.pixel[np.abs(found.channel - 174) < 8] // 4, minlength=64)
+
+    silicon = run_virtual(check())
+    y = (np.arange(64) - 31.5) * 5e-8
+    assert silicon[y < -0.5e-6].mean() > 20 * max(silicon[y > 0.5e-6].mean(), 0.5), "of the substrate, at lower y"
