@@ -20,8 +20,6 @@ _POINTS = 24
 """Of the curve, in each stretch of the course."""
 _GRID = 240
 _SAME_S = 1e-6
-_EVEN_S = 1.0
-"""A voltage that stays for so long is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +88,13 @@ def steady_maximum(cell: Photovoltaic, light_w_per_m2: float, intact: float, tim
 
 
 def holds(cell: Photovoltaic, course: Course, intact: FloatArray) -> Mapping[str, FloatArray]:
-    """Middles (s), voltage, power given with the beam off, and the most that could have been, of what was held in the
-    light."""
+    """Middles and durations (s), voltage, power given with the beam off, and the most that could have been, of what the
+    source drove in the light and was no sweep."""
     lasted_s = course["until_s"] - course["since_s"]
-    held = np.flatnonzero((lasted_s >= _EVEN_S) & (course["current_a"] != 0) & (course["light_w_per_m2"] > 0))
+    driven = (course["current_a"] != 0) & (course["light_w_per_m2"] > 0)
+    for rows in _ways(course):
+        driven[rows] = False
+    held = np.flatnonzero(driven)
     times = course["since_s"][held] + lasted_s[held] / 2
     power, maximum = np.zeros(held.size), np.zeros(held.size)
     for index, row in enumerate(held):
@@ -103,7 +104,13 @@ def holds(cell: Photovoltaic, course: Course, intact: FloatArray) -> Mapping[str
         current = cell.diode(generated, float(times[index])).current_a(np.array([voltage]))
         power[index] = -voltage * current[0]
         maximum[index] = steady_maximum(cell, light, float(intact[row]), float(times[index]))[1]
-    return {"time_s": times, "voltage_v": course["voltage_v"][held], "power_w": power, "maximum_w": maximum}
+    return {
+        "time_s": times,
+        "duration_s": lasted_s[held],
+        "voltage_v": course["voltage_v"][held],
+        "power_w": power,
+        "maximum_w": maximum,
+    }
 
 
 def _ways(course: Course) -> list[npt.NDArray[np.int64]]:
