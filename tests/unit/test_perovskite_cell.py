@@ -168,6 +168,23 @@ def test_the_truth_of_a_sweep_is_what_a_source_without_noise_reads() -> None:
         assert told["fill_factor"][way] == pytest.approx(float((-v * i).max()) / voc / isc, rel=2e-3)
 
 
+def test_what_leads_to_a_sweep_is_none_itself() -> None:
+    there = forms.Segment(duration_s=5.0, control="voltage", start=0.7, end=-0.1)
+    led = forms.Waveform(form="led there", segments=(there, *triangle(26.0).segments))
+
+    async def check() -> dict[str, Any]:
+        async with ChipBench(given=NO_DAMAGE) as bench:
+            await bench.light.set_irradiance(1000.0)
+            await bench.bias.start_waveform(led, 0.1)
+            await asyncio.sleep(32.0)
+            return bench.truth()
+
+    told = run_virtual(check())
+    assert list(told["results/jv/direction"]) == ["forward", "reverse"]
+    assert np.isfinite(told["results/jv/hysteresis"]).all()
+    assert len(told["results/hold/time_s"]) == 0
+
+
 def test_what_is_held_is_told_beside_the_most_that_there_was() -> None:
     async def check() -> dict[str, Any]:
         async with ChipBench(given=NO_DAMAGE) as bench:
