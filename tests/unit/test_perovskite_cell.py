@@ -286,6 +286,21 @@ def test_a_voltage_takes_facets_at_their_own_rates_to_either_side() -> None:
             assert np.argsort(told["results/facets/rank"][:3]).tolist() == np.argsort(-rates[:3]).tolist()
 
 
+def test_an_onset_counts_from_the_first_picture() -> None:
+    async def check() -> tuple[np.ndarray, np.ndarray]:
+        async with ChipBench() as bench:
+            await bench.bias.set_voltage(1.6)
+            await bench.bias.output(True)
+            await asyncio.sleep(40.0)
+            await bench.expose()
+            await asyncio.sleep(300.0)
+            rates = np.array([one.bias_rate_per_s for one in bench.cell.lamella.facets])
+            return bench.truth()["results/facets/onset_s"][:3], -math.log(0.9) / rates[:3]
+
+    onset, expected = run_virtual(check())
+    assert onset == pytest.approx(expected, rel=0.01)
+
+
 def test_open_circuit_in_the_light_takes_nothing_and_what_is_amorphous_makes_no_current() -> None:
     async def check() -> tuple[float, float]:
         async with ChipBench(given=NO_IONS) as bench:
