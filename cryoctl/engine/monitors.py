@@ -20,6 +20,7 @@ UNITS = {
     "beam_current": "A",
     "bias_voltage": "V",
     "bias_current": "A",
+    "light": "W/m2",
 }
 ANSWER_LIMIT_S = 5.0
 """A device that is silent for longer counts as lost."""
@@ -124,6 +125,13 @@ class Monitors:
                 valves = await self.devices.beam.valves_open()
         except _SILENT:
             lost.append(self.devices.beam.name)
+        irradiance = math.nan
+        if self.devices.light is not None:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    irradiance = await self.devices.light.irradiance()
+            except _SILENT:
+                lost.append(self.devices.light.name)
         self.latest = Readings(
             time_s=self.recorder.time_s,
             temperature_k=temperature,
@@ -146,6 +154,7 @@ class Monitors:
         self.keep("pressure", pressure, force)
         self.keep("bias_voltage", voltage, force)
         self.keep("bias_current", current, force)
+        self.keep("light", irradiance, force)
         return self.latest
 
     def keep(self, name: str, value: float, force: bool = False) -> None:

@@ -19,7 +19,7 @@ from cryoctl.steps.bias import (
 )
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
 from cryoctl.steps.compute import Compute, Computed, Conclude
-from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
+from cryoctl.steps.environment import LightSet, ReadSensors, Sensors, SetLight, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, NoteParticles, Wait, Waited
 from cryoctl.steps.needle import (
@@ -52,6 +52,7 @@ __all__ = [
     "Exposed",
     "FrameRef",
     "Insert",
+    "LightSet",
     "MeasureCurrent",
     "MeasureOpenCircuit",
     "MoveStage",
@@ -70,6 +71,7 @@ __all__ = [
     "Retract",
     "Sensors",
     "SetBiasLimits",
+    "SetLight",
     "SetNeedleVoltage",
     "SetTemperature",
     "StageAt",

@@ -65,6 +65,8 @@ FAULTS: tuple[FaultKind, ...] = (
               parameters={"pressure_pa": 0.1}),
     FaultKind(device="holder", fault="no-answer", happens="the holder never answers what it is asked"),
     FaultKind(device="holder", fault="lost-link", happens="no answer from the holder", parameters=_RETURNS),
+    FaultKind(device="light", fault="no-answer", happens="the light never answers what it is asked"),
+    FaultKind(device="light", fault="lost-link", happens="no answer from the light", parameters=_RETURNS),
     FaultKind(device="bias", fault="no-answer", happens="the source never answers what it is asked"),
     FaultKind(device="bias", fault="lost-link", happens="no answer from the source", parameters=_RETURNS),
     FaultKind(device="bias", fault="output-stuck", happens="the output does not switch off"),
