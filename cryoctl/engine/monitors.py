@@ -66,6 +66,8 @@ class Readings:
     """For how long the biasing source has been held by one of its limits."""
     source_problem: str = ""
     """What is wrong with the biasing source, empty where all is well."""
+    needle_problem: str = ""
+    """The same of the needle."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,8 @@ class Monitors:
     """Beam current as last measured over that of the preset, entered by whoever measures it."""
     needle_limit_pa: float = math.inf
     """See `Readings`; entered by whoever switches the high voltage."""
+    needle_live: bool = False
+    """The needle's high voltage was switched on and is to stay on; entered by the same."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
     source: SourceWatch = field(init=False)
     """Keeps up with the biasing source."""
@@ -118,6 +122,14 @@ class Monitors:
                 await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
+        needle_problem = ""
+        if self.devices.needle is not None and self.needle_live:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    live = (await self.devices.needle.state()).high_voltage_on
+                needle_problem = "" if live else f"{self.devices.needle.name}: its high voltage went off by itself"
+            except _SILENT:
+                lost.append(self.devices.needle.name)
         valves = True
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
@@ -140,6 +152,7 @@ class Monitors:
             needle_limit_pa=self.needle_limit_pa,
             compliance_s=self.source.compliance_s,
             source_problem=self.source.problem,
+            needle_problem=needle_problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)

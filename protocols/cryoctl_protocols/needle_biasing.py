@@ -337,7 +337,8 @@ class NeedleBiasing(Protocol):
             share = min(1.0, (waited.time_s - began.began_s) / waveform.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{waited.time_s - began.began_s:.0f} s under bias")
             if command.command:
-                self.ended, self.why = "stopped", command.command
+                self.ended = "stopped" if command.command == "stop-after" else "lost"
+                self.why = command.command
                 return "over"
 
     def rest(self) -> Steps:

@@ -65,9 +65,20 @@ def test_an_output_that_sticks_is_cut_off(tmp_path: Path) -> None:
         assert not run.truth.final.output_on
 
 
+def test_a_dead_source_whose_second_path_fails_is_told_by_exit_6(tmp_path: Path) -> None:
+    """It plays on to the end of its waveform, and nobody can know."""
+    dead = [{"device": "bias", "fault": name, "at": AT, "for_s": 1e6} for name in ("no-answer", "cut-off-fails")]
+    result = play(tmp_path, faults=dead)
+    assert (result.exit_code, result.summary["end_reason"]) == (6, "safe-state-unconfirmed")
+    assert "could not bias to rest" in result.summary["message"]
+    with open_run(run_file(result)) as run:
+        assert run.truth.final.beam_blanked
+        assert "source cut off" not in list(run.truth.safe_order)
+
+
 def test_every_fault_of_the_source_is_tried() -> None:
     known = {one.fault for one in FAULTS if one.device == "bias"}
-    assert {case[0] for case in CASES} | {"output-stuck"} == known
+    assert {case[0] for case in CASES} | {"output-stuck", "cut-off-fails"} == known
 
 
 def test_what_is_read_after_a_short_is_a_current_at_its_compliance(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -41,6 +41,11 @@ RANGES: Mapping[tuple[str, str], Draw] = {
     ("lost-link", "forgets"): one_of(0.0, 0.0, 1.0),
     ("lost-link", "swapped"): one_of(0.0, 0.0, 0.0, 1.0),
     ("short", "ohm"): decades(1.0, 1e6),
+    ("not-at-place", "beyond_m"): between(-2e-7, 1e-7),
+    ("runs-away", "more_steps"): one_of(1.0, 2.0, 5.0, 20.0),
+    ("creeps-away", "away_m_per_s"): decades(1e-10, 1e-7),
+    ("drifts", "drift_m_per_s"): decades(1e-10, 2e-9),
+    ("jumps", "toward_m"): between(-5e-7, 1e-7),
     ("full", "left_bytes"): one_of(0.0, 1e3, 3e4, 1e5, 3e5, 1e6),
     ("kill", "after_s"): between(0.0, 3.0),
     ("kill", "after_writes"): one_of(0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0, 20.0),
@@ -48,6 +53,8 @@ RANGES: Mapping[tuple[str, str], Draw] = {
 }
 """By fault and parameter: what a microscope room does. A parameter that is not named here keeps its default."""
 KILL = ("process", "kill")
+COMPUTER = ("disk", "process", "clock")
+"""What faults have that no instrument file names."""
 _FOR_S = (0.5, 2000.0)
 _HOW_MANY = (0, *[1] * 10, *[2] * 8, *[3] * 5)
 _VISITS = (1, 1, 1, 2, 2, 3, 4)
@@ -60,6 +67,11 @@ class Course:
     states: tuple[str, ...]
     duration_s: float
     exposures: int
+
+
+def of_instrument(catalogue: Sequence[Fault], kinds: Collection[str]) -> tuple[Fault, ...]:
+    """Those of devices of these kinds, and those of the computer."""
+    return tuple(one for one in catalogue if one["device"] in kinds or one["device"] in COMPUTER)
 
 
 def drawn_faults(chance: Random, catalogue: Sequence[Fault], course: Course) -> tuple[Fault, ...]:

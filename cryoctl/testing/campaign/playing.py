@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,12 @@ from cryoctl.streaming.sink import Picture
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict, write_faults, write_plan
 from cryoctl.testing.campaign.drawing import Plan, chance, drawn_commands
 from cryoctl.testing.campaign.evidence import acknowledged, of_file, of_world
-from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults
+from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults, of_instrument
 from cryoctl.testing.campaign.judge import Evidence, judge
 
 _LOOK_S = 0.002
+_UNFORETOLD = (200.0, 90)
+"""Run time (s) and exposures within which faults and commands are drawn where what pictures show decides on both."""
 
 
 def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None = None) -> Case:
@@ -35,9 +38,11 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
     write_plan(folder, plan)
     bare = Case(seed=plan.seed, protocol=plan.protocol, overrides=plan.overrides, faults=(), commands=())
     bare.save(folder)
-    course = course_of(undertake(bare.request(folder)))
+    ahead = undertake(bare.request(folder))
+    course = course_of(ahead)
     if faults is None:
-        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), catalogue(), course)
+        kinds = {entry.kind for entry in ahead.prepared.instrument.file.devices.values()}
+        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), of_instrument(catalogue(), kinds), course)
         commands = drawn_commands(chance(plan.seed, plan.protocol, "commands"), course.duration_s)
     else:
         commands = ()
@@ -48,11 +53,10 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
 
 
 def course_of(ahead: Undertaking) -> Course:
-    return Course(
-        states=tuple(ahead.dry.protocol.chart.states),
-        duration_s=ahead.outlook.duration_s,
-        exposures=4 + 3 * ahead.outlook.frames,
-    )
+    duration_s, exposures = ahead.outlook.duration_s, 4 + 3 * ahead.outlook.frames
+    if math.isnan(duration_s):
+        duration_s, exposures = _UNFORETOLD
+    return Course(states=tuple(ahead.dry.protocol.chart.states), duration_s=duration_s, exposures=exposures)
 
 
 class GoesOn(Follower):
