@@ -108,6 +108,7 @@ def biased_series(chance: Chance) -> dict[str, Any]:
 
 def needle_biasing(chance: Chance) -> dict[str, Any]:
     """A needle that is near already, small pictures on its way, and some seconds under bias: four seconds of CPU."""
+    limit_v = chance.choice([5.0, 5.0, 5.0, 20.0])
     recipe: dict[str, Any] = {
         "instrument": "needle-holder",
         "specimen": {"name": "coated-particles"},
@@ -115,8 +116,8 @@ def needle_biasing(chance: Chance) -> dict[str, Any]:
         "looks": {"overview_m": 3e-5, "shape": [128, 256], "close_shape": [160, 160], "close_pixel_m": 3e-9},
         "bias": {
             "waveform": _waveform(chance, round(chance.uniform(6, 16), 1)),
-            "voltage_v": round(chance.uniform(0.2, 3.0) * chance.choice([-1, 1, 1]), 3),
-            "limit_v": 5.0,
+            "voltage_v": round(chance.uniform(0.05, 0.7) * limit_v * chance.choice([-1, 1, 1]), 3),
+            "limit_v": limit_v,
             "compliance_a": chance.choice([3e-9, 1e-8, 1e-7]),
         },
         "frame_interval_s": round(chance.uniform(1, 5), 1),

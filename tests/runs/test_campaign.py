@@ -63,7 +63,7 @@ def test_a_page_of_the_matrix() -> None:
         cells={("calibrate", "height", ("stage", "stall")): "5 device"},
         states={"calibrate": ("height",)},
         unreached={"calibrate": ("give_up",)},
-        classes=(("stage", "stall"),),
+        classes=(("stage", "stall"), ("laser", "off")),
     )
     lines = page_lines(found)
     assert "| fault | height |" in lines

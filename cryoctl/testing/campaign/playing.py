@@ -38,11 +38,10 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
     write_plan(folder, plan)
     bare = Case(seed=plan.seed, protocol=plan.protocol, overrides=plan.overrides, faults=(), commands=())
     bare.save(folder)
-    ahead = undertake(bare.request(folder))
-    course = course_of(ahead)
+    course = course_of(undertake(bare.request(folder)))
     if faults is None:
-        kinds = {entry.kind for entry in ahead.prepared.instrument.file.devices.values()}
-        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), of_instrument(catalogue(), kinds), course)
+        there = of_instrument(catalogue(), plan.kinds())
+        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), there, course)
         commands = drawn_commands(chance(plan.seed, plan.protocol, "commands"), course.duration_s)
     else:
         commands = ()
