@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 Way = tuple[float, float]
 Box = tuple[slice, slice]
+_Kept = tuple[bytes, tuple[int, ...], str]
+"""A picture's values, shape and kind of number: what a comparison is remembered by."""
 
 CLEAR = 5.0
 """Standard deviations of the pictures before."""
@@ -104,10 +107,11 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", 
     """
     if len(pictures) < BEFORE + 2:
         raise ValueError(f"{len(pictures)} pictures; {BEFORE + 2} are needed to tell contact from noise")
-    scene = _scene(pictures[0], side)
+    first = _kept(pictures[0])
+    scene = _scene_of(first, side)
     if scene is None or scene.core.sum() < _LEAST_CORE_PX:
         return _unseen("needle and particle are not both seen apart in the first picture")
-    steps = [_compared(scene, turned(np.asarray(picture, dtype=np.float64), side)) for picture in pictures]
+    steps = [_compared_once(first, _kept(picture), side) for picture in pictures]
     needle, particle, rest, contrast = (np.array(column, dtype=np.float64) for column in zip(*steps, strict=True))
     pushed = particle - rest
     nearer = (needle - rest)[:, 1]
@@ -213,6 +217,29 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
     core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
     return _Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+
+
+def _kept(picture: npt.ArrayLike) -> _Kept:
+    array = np.asarray(picture)
+    return array.tobytes(), array.shape, array.dtype.str
+
+
+def _array(kept: _Kept) -> npt.NDArray[np.generic]:
+    values, shape, kind = kept
+    return np.frombuffer(values, dtype=kind).reshape(shape)
+
+
+@lru_cache(maxsize=2)
+def _scene_of(first: _Kept, side: Side) -> _Scene | None:
+    return _scene(_array(first), side)
+
+
+@lru_cache(maxsize=32)
+def _compared_once(first: _Kept, picture: _Kept, side: Side) -> tuple[Way, Way, Way, float]:
+    """Each picture of an approach is looked at again after every step that follows it, and compared but once."""
+    scene = _scene_of(first, side)
+    assert scene is not None
+    return _compared(scene, turned(np.asarray(_array(picture), dtype=np.float64), side))
 
 
 def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
