@@ -13,7 +13,7 @@ from typing import Any
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
-from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
+from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import Needle, NeedleHold, NeedleState
 from cryoctl.runfile.fold import RunFold
@@ -138,6 +138,13 @@ class NeedleDesk:
         needle = self._needle()
         before = (await answered(needle.state(), needle.name)).fine_m
         wanted = (step.x_m, step.y_m, step.z_m)
+        low_m, high_m = needle.capabilities.fine_range_m
+        if not all(low_m <= value <= high_m for value in wanted):
+            told = ", ".join(f"{value * 1e6:.3g}" for value in wanted)
+            raise StepLost(
+                f"{needle.name}: the tube would have to go to ({told}) um, it reaches from {low_m * 1e6:.3g} to "
+                f"{high_m * 1e6:.3g} um: bring the needle nearer by coarse steps, or look whether it moved at all"
+            )
         self._travels(math.dist(before, wanted))
         state = await answered(needle.fine(*wanted), needle.name)
         if math.dist(state.fine_m, wanted) > 1e-12:

@@ -177,6 +177,21 @@ def test_a_burst_whose_link_is_lost_is_not_sent_again() -> None:
     assert came[2].gap_low_m == pytest.approx(9e-6), "what may have gone is taken off all the same"
 
 
+def test_a_tube_at_its_end_is_told_to_the_protocol() -> None:
+    """A drive that stands still lets it come there; the instrument is in order, and the run ends as the chart says."""
+    place = bench()
+    came = tried(
+        place,
+        NoteGap(gap_m=1e-4, sigma_m=0.0),
+        SetNeedleVoltage(on=True),
+        PlaceNeedle(x_m=-2.6e-6, y_m=0.0, z_m=0.0),
+        ReadNeedle(),
+    )
+    assert isinstance(came[2], StepLost)
+    assert "reaches from -2.5 to 2.5 um" in str(came[2])
+    assert came[3].fine_m == (0.0, 0.0, 0.0)
+
+
 def test_a_burst_that_went_on_by_itself_ends_the_run() -> None:
     place = bench()
 
