@@ -118,6 +118,8 @@ def compliance_met(limit_s: float) -> Predicate:
     """A limit of the source's own holds: a short, a contact that is too good, or a voltage that needs more current."""
 
     def predicate(readings: Readings) -> str | None:
+        if readings.compliance_problem:
+            return readings.compliance_problem
         if not readings.compliance_s > limit_s:
             return None
         return (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import DeviceError
-from cryoctl.interfaces.bias import BiasReading
+from cryoctl.interfaces.bias import BiasReading, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
 
 UNITS = {
@@ -64,6 +64,8 @@ class Readings:
     """Pressure up to which the needle's high voltage, if it is on, may stay on."""
     compliance_s: float = 0.0
     """For how long the biasing source has been held by one of its limits."""
+    compliance_problem: str = ""
+    """What was found of it when these data were recorded, where they are."""
     source_problem: str = ""
     """What is wrong with the biasing source, empty where all is well."""
     needle_problem: str = ""
@@ -136,6 +138,7 @@ class Monitors:
                 valves = await self.devices.beam.valves_open()
         except _SILENT:
             lost.append(self.devices.beam.name)
+        recorded = self.devices.bias if isinstance(self.devices.bias, RecordedSource) else None
         self.latest = Readings(
             time_s=self.recorder.time_s,
             temperature_k=temperature,
@@ -151,7 +154,8 @@ class Monitors:
             disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
             needle_limit_pa=self.needle_limit_pa,
             compliance_s=self.source.compliance_s,
-            source_problem=self.source.problem,
+            source_problem=self.source.problem if recorded is None else recorded.met("source"),
+            compliance_problem="" if recorded is None else recorded.met("compliance"),
             needle_problem=needle_problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
