@@ -174,6 +174,7 @@ def _read(run: Run) -> dict[str, Any]:
     in_file = {frame: str(sha256) for frame, sha256 in enumerate(run.image.sha256)} if "image" in run else {}
     recipe: Mapping[str, Any] = yaml.safe_load(str(run.recipe)) or {}
     return {
+        "each_tilt_once": "tilts" in recipe,
         "probe_v": float(recipe.get("probe_v", math.inf)),
         "max_indentation_m": float(recipe.get("needle", {}).get("max_indentation_m", math.inf)),
         "limit_e_per_a2": float(run.dose.limit_e_per_a2),

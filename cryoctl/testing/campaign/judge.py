@@ -85,6 +85,8 @@ class Evidence:
     """Largest voltage of a bias that was switched on while the needle truly touched nothing."""
     max_indentation_m: float = math.inf
     """The recipe's."""
+    each_tilt_once: bool = True
+    """The recipe names tilts; a series in time records one tilt again and again."""
     kills: int = 0
     """How often its process was ended by SIGKILL."""
 
@@ -223,12 +225,12 @@ def every_exposure_has_its_row(of: Evidence) -> str:
 
 
 def nothing_settled_is_exposed_again(of: Evidence) -> str:
-    """An exposure whose frame was acknowledged is opened once, and its tilt is not recorded again afterwards."""
+    """An exposure whose frame was acknowledged is opened once, and its tilt, in a series of tilts, not recorded again."""
     settled = {one.exposure for one in of.acknowledged}
     for exposure, times in Counter(one.exposure for one in of.opened).items():
         if times > 1 and exposure in settled:
             return f"exposure {exposure} was settled and the beam was opened {times} times for it"
-    if not of.kills:
+    if not of.kills or not of.each_tilt_once:
         return ""
     records = [one for one in of.opened if one.kind == "record"]
     for number, one in enumerate(records):

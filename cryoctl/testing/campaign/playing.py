@@ -25,7 +25,7 @@ from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults, of_inst
 from cryoctl.testing.campaign.judge import Evidence, judge
 
 _LOOK_S = 0.002
-_UNFORETOLD = (200.0, 90)
+_UNFORETOLD = (400.0, 95)
 """Run time (s) and exposures within which faults and commands are drawn where what pictures show decides on both."""
 
 

@@ -145,6 +145,8 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
          "final": {}, "faults": (STALL,)},
         {"exit_code": 3, "end_reason": "operator", "commands": ("abort",)},
         {"kills": 1, "opened": (replace(WELL.opened[0], exposure=3), *WELL.opened), "in_table": frozenset({3, 4, 5})},
+        {"kills": 1, "opened": (*WELL.opened, replace(WELL.opened[0], exposure=6)), "in_table": frozenset({4, 5, 6}),
+         "each_tilt_once": False},
     ],
 )  # fmt: skip
 def test_what_the_contract_allows_is_not_spoken_of(excused: dict[str, Any]) -> None:
