@@ -225,7 +225,7 @@ def every_exposure_has_its_row(of: Evidence) -> str:
 
 
 def nothing_settled_is_exposed_again(of: Evidence) -> str:
-    """An exposure whose frame was acknowledged is opened once, and its tilt, in a series of tilts, not recorded again."""
+    """An exposure whose frame was acknowledged is opened once; in a series of tilts its tilt is not recorded again."""
     settled = {one.exposure for one in of.acknowledged}
     for exposure, times in Counter(one.exposure for one in of.opened).items():
         if times > 1 and exposure in settled:
