@@ -16,18 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.feature import match_template
 from skimage.filters import threshold_otsu
 from skimage.segmentation import clear_border
 
+from cryoctl.analysis.box_matching import Box, Way, clipped, moved
 from cryoctl.analysis.needle_drift import metal_alone, metal_level
 from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned, turned_back
 from cryoctl.analysis.particle_segments import parted as parted_particles
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
-Way = tuple[float, float]
-Box = tuple[slice, slice]
 
 CLEAR = 5.0
 """Standard deviations of the pictures before."""
@@ -274,57 +272,37 @@ def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast."""
     first = scene.parts.picture
     others = scene.others if scene.others.any() else np.asarray(scene.parts.specimen & ~scene.particle)
-    rest = _moved(first, picture, _box(others, 4)) if others.any() else (0.0, 0.0)
+    rest = moved(first, picture, _box(others, 4), _SEARCH_PX) if others.any() else (0.0, 0.0)
     row, column = round(scene.apex[0]), round(scene.apex[1])
-    tip = _clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
+    tip = clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
     # Of the metal alone: what the apex comes near to would draw the match on.
     level = metal_level(first) or scene.parts.vacuum
-    needle = _moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
+    needle = moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
     covered = _wider(_shifted(scene.parts.needle, needle))
     box = _box(scene.particle, 2)
     reached = np.flatnonzero(covered[box].any(axis=0))  # what a needle hides tells nothing of the particle's place
     free = box[0], slice(box[1].start, box[1].start + int(reached[0]) if reached.size else box[1].stop)
-    particle = _moved(first, picture, free) if free[1].stop - free[1].start >= _LEAST_WIDTH_PX else (math.nan, math.nan)
+    particle = (
+        moved(first, picture, free, _SEARCH_PX)
+        if free[1].stop - free[1].start >= _LEAST_WIDTH_PX
+        else (math.nan, math.nan)
+    )
     own = particle if math.isfinite(particle[0]) else rest
     brightness = _brighter(scene, picture, scene.core, own, covered)
     against = _brighter(scene, picture, scene.others, rest, covered) if scene.others.any() else 1.0
     return needle, particle, rest, brightness / against
 
 
-def _brighter(scene: _Scene, picture: Float, mask: Bool, moved: Way, covered: Bool) -> float:
-    """How much brighter than in the first picture above vacuum, at the same places of what has `moved` since; NaN where
-    the needle hides nearly all of it. A particle's middle is brighter than its edge."""
-    back = (-moved[0], -moved[1])
+def _brighter(scene: _Scene, picture: Float, mask: Bool, way: Way, covered: Bool) -> float:
+    """How much brighter than in the first picture above vacuum, at the same places of what went this `way` since; NaN
+    where the needle hides nearly all of it. A particle's middle is brighter than its edge."""
+    back = (-way[0], -way[1])
     seen = mask & ~_shifted(covered, back)
     if seen.sum() < _LEAST_CORE_PX:
         return math.nan
     vacuum = scene.parts.vacuum
     now = np.asarray(ndimage.shift(picture, back, order=1, mode="nearest"), dtype=np.float64)
     return (_mean(now, seen) - vacuum) / (_mean(scene.parts.picture, seen) - vacuum)
-
-
-def _moved(first: Float, picture: Float, box: Box, furthest_px: int = _SEARCH_PX) -> Way:
-    """(dy, dx) of what a box of the first picture shows, by normalised correlation."""
-    template = first[box]
-    search = _clipped(
-        box[0].start - furthest_px,
-        box[0].stop + furthest_px,
-        box[1].start - furthest_px,
-        box[1].stop + furthest_px,
-        first.shape,
-    )
-    score = np.asarray(match_template(picture[search], template), dtype=np.float64)
-    y, x = np.unravel_index(int(score.argmax()), score.shape)
-    dy, dx = _top(score[:, x], int(y)), _top(score[y], int(x))
-    return search[0].start + dy - box[0].start, search[1].start + dx - box[1].start
-
-
-def _top(line: Float, at: int) -> float:
-    if not 0 < at < len(line) - 1:
-        return float(at)
-    left, middle, right = line[at - 1 : at + 2]
-    bend = left - 2 * middle + right
-    return at + (0.5 * float((left - right) / bend) if bend < 0 else 0.0)
 
 
 def _shifted(mask: Bool, by: Way) -> Bool:
@@ -349,17 +327,13 @@ def _mean(picture: Float, mask: Bool) -> float:
 def _box(mask: Bool, margin: int) -> Box:
     """Around all of a mask."""
     rows, columns = np.nonzero(mask)
-    return _clipped(
+    return clipped(
         int(rows.min()) - margin,
         int(rows.max()) + margin + 1,
         int(columns.min()) - margin,
         int(columns.max()) + margin + 1,
         mask.shape,
     )
-
-
-def _clipped(top: int, bottom: int, left: int, right: int, shape: tuple[int, ...]) -> Box:
-    return slice(max(0, top), min(shape[0], bottom)), slice(max(0, left), min(shape[1], right))
 
 
 def _unseen(message: str) -> Contact:
