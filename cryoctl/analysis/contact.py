@@ -87,22 +87,8 @@ class Compared:
     needle_x_px: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """`gap_px` along the needle from the apex to where the particle begins, `clear_px` from the needle to whatever is
-    nearest to it, `aside_px` how far the apex lies aside of the particle's middle, along the rows or columns of the
-    picture (positive: at larger ones). (`target_y_px`, `target_x_px`) is that middle, from the picture's."""
-
-    found: bool
-    gap_px: float
-    clear_px: float
-    aside_px: float
-    target_y_px: float
-    target_x_px: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
+class Scene:
     """The first picture, needle from the right: the particle that is meant, the others, and the apex."""
 
     parts: Parted
@@ -126,7 +112,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", 
 
 def compared(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> Compared:
     """What changed since the first picture [y, x] of an approach, in which a gap is seen."""
-    scene = _scene(first, side)
+    scene = next(iter(scenes_of(first, side)), None)
     if scene is None or scene.core.sum() < _LEAST_CORE_PX:
         nothing = math.nan
         return Compared(
@@ -192,37 +178,6 @@ def decided(*, pictures: Sequence[Mapping[str, Any]], pixel_size_m: float, deepe
     )
 
 
-def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
-    """Where the apex of a needle stands before the particle nearest to the middle of a picture [y, x]."""
-    scene = _scene(picture, side, middle=True)
-    if scene is None:
-        nothing = math.nan
-        return Aim(
-            found=False,
-            gap_px=nothing,
-            clear_px=nothing,
-            aside_px=nothing,
-            target_y_px=nothing,
-            target_x_px=nothing,
-        )
-    rows, columns = np.nonzero(scene.particle)
-    middle = (float(rows.min()) + float(rows.max())) / 2
-    height, width = scene.particle.shape
-    y_px, x_px = turned_back(middle - (height - 1) / 2, (float(columns.min() + columns.max()) - (width - 1)) / 2, side)
-    clear = 0.0
-    if not scene.parts.overlap:
-        away = np.asarray(ndimage.distance_transform_edt(~scene.parts.specimen), dtype=np.float64)
-        clear = max(0.0, float(away[scene.parts.needle].min()) - 1.0)
-    return Aim(
-        found=True,
-        gap_px=scene.apex[1] - float(columns.max()),
-        clear_px=clear,
-        aside_px=scene.apex[0] - middle,
-        target_y_px=y_px,
-        target_x_px=x_px,
-    )
-
-
 def _against(values: Float, before: slice) -> tuple[Float, float]:
     """Difference of each value from the mean of those before, and the sigma of one."""
     known = values[before]
@@ -230,20 +185,20 @@ def _against(values: Float, before: slice) -> tuple[Float, float]:
     return values - float(known.mean()), spread * math.sqrt(1 + 1 / len(known))
 
 
-def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene | None:
-    """With the particle nearest to the apex, or nearest to the picture's middle."""
+def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[Scene]:
+    """One for each particle that might be meant, nearest to the apex first, or nearest to the picture's middle."""
     parts = parted(picture, side)
     if parts is None:
-        return None
+        return []
     # Tungsten has a halo of the probe's tails, which may reach the specimen while the gap is open.
     specimen = parts.specimen & ~_wider(parts.needle)
     if not specimen.any():
-        return None
+        return []
     smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
     metal = smooth > float(smooth[parts.needle].max())
     specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
     if not specimen.any():
-        return None
+        return []
     apex = apex_of(parts)
     rows, columns = np.nonzero(specimen)
     ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
@@ -253,22 +208,21 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
-    nearest, away = 0, math.inf
+    scenes: list[tuple[float, Scene]] = []
     for number in range(1, int(bodies.max(initial=0)) + 1):
-        rows, columns = np.nonzero(bodies == number)
-        if len(rows) >= _LEAST_PX:
-            distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
-            nearest, away = (number, distance) if distance < away else (nearest, away)
-    if not nearest:
-        return None
-    particle = np.asarray(bodies == nearest)
-    rows, columns = np.nonzero(particle)
-    away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
-    core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
-    return _Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+        particle = np.asarray(bodies == number)
+        rows, columns = np.nonzero(particle)
+        if len(rows) < _LEAST_PX:
+            continue
+        distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
+        away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
+        core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
+        scene = Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+        scenes.append((distance, scene))
+    return [scene for _, scene in sorted(scenes, key=lambda one: one[0])]
 
 
-def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
+def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast."""
     first = scene.parts.picture
     others = scene.others if scene.others.any() else np.asarray(scene.parts.specimen & ~scene.particle)
@@ -293,7 +247,7 @@ def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     return needle, particle, rest, brightness / against
 
 
-def _brighter(scene: _Scene, picture: Float, mask: Bool, way: Way, covered: Bool) -> float:
+def _brighter(scene: Scene, picture: Float, mask: Bool, way: Way, covered: Bool) -> float:
     """How much brighter than in the first picture above vacuum, at the same places of what went this `way` since; NaN
     where the needle hides nearly all of it. A particle's middle is brighter than its edge."""
     back = (-way[0], -way[1])
