@@ -26,6 +26,8 @@ THRESHOLD = "threshold"
 """The area above the threshold, where no edge model can be told."""
 SECTORS = 64
 GAP_BELOW = 0.7
+SWOLLEN_PX = 1.0
+"""By how much an outline has to lie outside what would carry it on across a gap."""
 RESOLVED = 10.0
 """By how much the BIC of a coated model has to be lower: odds of 150 to 1."""
 CONTACT_PX = 0.7
@@ -53,7 +55,8 @@ class Seen:
     `whole` is false where the frame's edge cuts it: it is followed, not measured. `fits` holds the area above the
     threshold, then what each edge model says. `ring` is the mean brightness over the surroundings of the outermost
     `ring_px` at SECTORS angles (from +x towards +y), NaN where a neighbour is; `ring_sigma` its uncertainty; both are
-    empty where no coated model was fitted.
+    empty where no coated model was fitted. `shape` is the outline's distance from the centroid at the same angles, NaN
+    where a neighbour is.
     """
 
     number: int
@@ -65,6 +68,7 @@ class Seen:
     fits: tuple[ModelArea, ...] = ()
     ring: tuple[float, ...] = ()
     ring_sigma: tuple[float, ...] = ()
+    shape: tuple[float, ...] = ()
 
     def fit(self, model: str) -> ModelArea | None:
         return next((one for one in self.fits if one.model == model), None)
@@ -101,15 +105,18 @@ def measured(
     pixels = polar(segments, outline, label)
     fits, best = _fits(segments, outline, pixels, area, models, blur)
     if best is None:
-        return _with(plain, fits)
+        return _with(plain, fits, shape=_outline_shape(outline))
     ring, sigma = _ring(best, pixels, segments)
     gap = _gap(ring, sigma)
     if gap.any():
-        # The area is that within the particle's outline; a gap in its coating is no notch.
+        # The area is that within the particle's outline: a gap in its coating is no notch, what swells out of it counts.
         across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS))
         if across is not None:
+            swollen = np.nan_to_num(across.seen - across.radius) > SWOLLEN_PX
+            if swollen.any():
+                across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS) & ~swollen) or across
             fits, _ = _fits(segments, across, polar(segments, across, label), area, models, blur)
-    return _with(plain, fits, ring, sigma)
+    return _with(plain, fits, ring, sigma, _outline_shape(outline))
 
 
 def _fits(
@@ -139,7 +146,11 @@ def _fits(
 
 
 def _with(
-    seen: Seen, fits: tuple[ModelArea, ...], ring: tuple[float, ...] = (), ring_sigma: tuple[float, ...] = ()
+    seen: Seen,
+    fits: tuple[ModelArea, ...],
+    ring: tuple[float, ...] = (),
+    ring_sigma: tuple[float, ...] = (),
+    shape: tuple[float, ...] = (),
 ) -> Seen:
     return Seen(
         number=seen.number,
@@ -151,7 +162,12 @@ def _with(
         fits=fits,
         ring=ring,
         ring_sigma=ring_sigma,
+        shape=shape,
     )
+
+
+def _outline_shape(outline: Outline) -> tuple[float, ...]:
+    return tuple(float(value) for value in outline.seen.reshape(SECTORS, -1).mean(axis=1))
 
 
 def _rough(area_px: float, segments: Segments) -> float:

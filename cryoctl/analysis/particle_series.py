@@ -80,7 +80,7 @@ def courses(
     for k, state in enumerate(states):
         for one in state.particles:
             by_number.setdefault(one.number, {})[k] = one
-    blind = bool(states) and is_blind(states[0].smoothing_px, chosen)
+    blind = bool(states) and is_blind(states[0].way.smoothing_px, chosen)
     return [
         course
         for number, seen in sorted(by_number.items())
