@@ -23,11 +23,13 @@ CLEAR = 5.0
 """Standard deviations of the smoothed background by which a contour has to lie above it."""
 REACH = 0.4
 """How far a contour may lie outside what was found before, over the particle's radius."""
-ROUNDS = 2
+DIRECTIONS = 32
+ROUNDS = 3
 
 
 def own_contours(segments: Segments) -> Segments:
-    """Labels again, each up to where its smoothed relief falls to FOOT of its own rim over its own surroundings.
+    """Labels again, each up to where its smoothed relief falls to FOOT of its own rim, direction by direction, over its
+    own surroundings.
 
     What two could claim is the nearer one's. A particle whose own contour would be lost in noise keeps what it has, and
     so does what the frame cuts.
@@ -84,14 +86,25 @@ def _at_edge(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
     return any(span.start == 0 or span.stop == size for span, size in zip(box, shape, strict=True))
 
 
-def _level(relief: Float, labels: npt.NDArray[np.int32], inside: Mask, noise: float) -> float | None:
-    """Of a particle's contour; None where it would not be clear of the noise, or no rim is seen."""
+def _level(relief: Float, labels: npt.NDArray[np.int32], inside: Mask, noise: float) -> Float | None:
+    """Where a particle's contour lies [y, x], by the rim in each direction; None where it would not be clear of the
+    noise, or no rim is seen."""
     depth = np.asarray(ndimage.distance_transform_edt(inside), dtype=np.float64)
-    rim = relief[(depth > RIM_PX[0]) & (depth <= RIM_PX[1])]
-    far = ndimage.binary_dilation(labels != 0, iterations=4)
-    around = relief[np.logical_not(far)]
-    if rim.size < 8 or around.size < 20:
+    rim = (depth > RIM_PX[0]) & (depth <= RIM_PX[1])
+    around = relief[np.logical_not(ndimage.binary_dilation(labels != 0, iterations=4))]
+    if rim.sum() < 2 * DIRECTIONS or around.size < 20:
         return None
     low = float(np.median(around))
-    height = float(np.median(rim)) - low
-    return low + FOOT * height if FOOT * height > CLEAR * noise else None
+    y, x = np.indices(inside.shape)
+    turn = np.arctan2(y - y[inside].mean(), x - x[inside].mean()) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
+    sector = turn.astype(np.intp) % DIRECTIONS
+    usual = float(np.median(relief[rim])) - low
+    heights = np.full(DIRECTIONS, usual)
+    for k in range(DIRECTIONS):
+        own = relief[rim & (sector == k)]
+        heights[k] = float(np.median(own)) - low if own.size >= 8 else usual
+    calm = np.mean([np.roll(heights, k) for k in (-1, 0, 1)], axis=0)
+    if FOOT * usual <= CLEAR * noise:
+        return None
+    at = np.interp(turn, np.arange(-1, DIRECTIONS + 1) + 0.5, np.concatenate([calm[-1:], calm, calm[:1]]))
+    return low + np.maximum(FOOT * at, CLEAR * noise)
