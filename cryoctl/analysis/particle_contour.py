@@ -24,7 +24,7 @@ CLEAR = 5.0
 REACH = 0.4
 """How far a contour may lie outside what was found before, over the particle's radius."""
 DIRECTIONS = 32
-ROUNDS = 3
+ROUNDS = 2
 
 
 def own_contours(segments: Segments) -> Segments:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.analysis.particle_coating import Break, broken
+from cryoctl.analysis.particle_coating import Break, broken, swollen
 from cryoctl.analysis.particle_follow import Followed, follow, is_blind
 from cryoctl.analysis.particle_growth import Growth, growth
 from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen
@@ -119,7 +119,7 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         core_sigma_px2=core_sigma if resolved else np.full(times.size, np.nan),
         touching=touching,
         growth=growth(times, area, sigma, onset_s, edge_px),
-        break_=_break(seen, times, onset_s) if resolved else None,
+        break_=_break(seen, times, onset_s, resolved),
     )
 
 
@@ -164,8 +164,15 @@ def _apart(one: ModelArea | None, other: ModelArea | None) -> float:
     return abs(math.sqrt(one.area_px / math.pi) - math.sqrt(other.area_px / math.pi))
 
 
-def _break(seen: dict[int, Seen], times: Float, onset_s: float) -> Break | None:
+def _break(seen: dict[int, Seen], times: Float, onset_s: float, resolved: bool) -> Break | None:
+    """The clearer of a gap in the ring and a swelling of the outline; that nothing swells says nothing of a coating
+    that is not resolved."""
     nothing = (float("nan"),) * SECTORS
-    rings = [seen[k].ring or nothing if k in seen else nothing for k in range(times.size)]
-    sigmas = [seen[k].ring_sigma or nothing if k in seen else nothing for k in range(times.size)]
-    return broken(times - onset_s, np.array(rings), np.array(sigmas))
+    shapes = np.array([seen[k].shape or nothing if k in seen else nothing for k in range(times.size)])
+    rings = np.array([seen[k].ring or nothing if k in seen else nothing for k in range(times.size)])
+    sigmas = np.array([seen[k].ring_sigma or nothing if k in seen else nothing for k in range(times.size)])
+    swelling = swollen(times - onset_s, shapes)
+    gap = broken(times - onset_s, rings, sigmas) if resolved else None
+    if swelling is not None and swelling.clear > (gap.clear if gap is not None else 0.0):
+        return swelling
+    return gap
