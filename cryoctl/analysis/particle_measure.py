@@ -30,6 +30,8 @@ SWOLLEN_PX = 1.0
 """By how much an outline has to lie outside what would carry it on across a gap."""
 RESOLVED = 10.0
 """By how much the BIC of a coated model has to be lower: odds of 150 to 1."""
+CARRIED_ON = 0.008
+"""Relative uncertainty of the radius where a neighbour hides the outline."""
 CONTACT_PX = 0.7
 """Uncertainty of a pixel of the line at which two touching particles are parted."""
 _NAN = float("nan")
@@ -37,7 +39,8 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelArea:
-    """What one edge model says; `badness` as in `EdgeFit`; a core's area only of coated models."""
+    """What one edge model says; `badness` as in `EdgeFit`; a core's area only of coated models. `hidden_px` is what is
+    uncertain where neighbours hide the outline, much the same from picture to picture and not in `sigma_px`."""
 
     model: str
     area_px: float
@@ -46,6 +49,7 @@ class ModelArea:
     blur_px: float = _NAN
     core_px: float = _NAN
     core_sigma_px: float = _NAN
+    hidden_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +135,21 @@ def _fits(
     free, contact = outline.length()
     depth, _, relief = pixels
     noise = _contour_sigma(segments, outline, depth, relief) * math.sqrt(max(free, 1.0) * _patch(segments))
-    by_contact = float(np.hypot(CONTACT_PX * math.sqrt(contact), outline.contact_sigma_px2))
+    by_contact = CONTACT_PX * math.sqrt(contact)
+    hidden = float(np.hypot(CARRIED_ON * contact * outline.mean_radius, outline.contact_sigma_px2))
     by_threshold = ModelArea(
-        model=THRESHOLD, area_px=area_px, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN
+        model=THRESHOLD,
+        area_px=area_px,
+        sigma_px=float(np.hypot(noise, by_contact)),
+        badness=_NAN,
+        hidden_px=hidden,
     )
     profile = profile_of(depth, relief, segments.noise, segments.correlation, 0.8 * outline.mean_radius)
     tried = [] if profile is None else [fit_edge(profile, outline.mean_radius, model, blur) for model in models]
     edges = [edge for edge in tried if edge is not None]
     coated = [edge for edge in edges if edge.model.startswith("coated-")]
     return (
-        (by_threshold, *(_area_of(edge, outline, by_contact) for edge in edges)),
+        (by_threshold, *(_area_of(edge, outline, by_contact, hidden) for edge in edges)),
         min(coated, key=lambda edge: edge.badness) if coated else None,
     )
 
@@ -191,7 +200,7 @@ def _contour_sigma(segments: Segments, outline: Outline, depth: Float, relief: F
     return min(smoothed / slope, outline.mean_radius) if slope > 0 else outline.mean_radius
 
 
-def _area_of(edge: EdgeFit, outline: Outline, by_contact: float) -> ModelArea:
+def _area_of(edge: EdgeFit, outline: Outline, by_contact: float, hidden_px: float) -> ModelArea:
     free, _ = outline.length()
     area = outline.area(edge.offset_px)
     inner = outline.area(edge.offset_px - edge.coating_px) if math.isfinite(edge.coating_px) else _NAN
@@ -203,6 +212,7 @@ def _area_of(edge: EdgeFit, outline: Outline, by_contact: float) -> ModelArea:
         blur_px=edge.blur_px,
         core_px=inner,
         core_sigma_px=float(np.hypot(free * np.hypot(edge.offset_sigma_px, edge.coating_sigma_px), by_contact)),
+        hidden_px=hidden_px,
     )
 
 

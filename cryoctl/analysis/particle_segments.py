@@ -17,8 +17,6 @@ Labels = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 POLARITIES = ("auto", "bright", "dark")
-BINS = 2048
-"""Of the histogram that Otsu's threshold is read from; with the usual 256 its answer depends on the picture's sign."""
 SURFACE_POINTS = 4000
 RIMLESS_PX = 60
 LARGE_PX = 10_000
@@ -37,15 +35,20 @@ class Segmenting:
     The picture is smoothed by the least of `smoothing_px` at which particles stand `clear` standard deviations of the
     smoothed background above it. Below `least` at the strongest smoothing there is nothing to see: noise cut in two
     by its own threshold gives 2.65. Two touching particles are two where the waist between them is below `waist` of
-    the narrower one. A particle has at least `smallest` pixels per squared smoothing length.
+    the narrower one, at the strongest smoothing below `blurred_waist`: noise that needs it makes waists. A particle has at least `smallest` pixels per squared smoothing length.
     """
 
     smoothing_px: tuple[float, ...] = (1.25, 2.5, 5.0)
     clear: float = 9.0
     least: float = 4.0
     waist: float = 0.75
+    blurred_waist: float = 0.4
     smallest: float = 2.0
     polarity: str = "auto"
+
+    def waist_at(self, smoothing_px: float) -> float:
+        blurred = len(self.smoothing_px) > 1 and smoothing_px >= max(self.smoothing_px)
+        return self.blurred_waist if blurred else self.waist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, like: Wa
     inside = level.relief > level.threshold
     if level.separation < chosen.least:
         inside = np.zeros_like(inside)
-    labels = parted(np.asarray(ndimage.binary_fill_holes(inside), dtype=bool), chosen.waist)
+    labels = parted(np.asarray(ndimage.binary_fill_holes(inside), dtype=bool), chosen.waist_at(level.scale))
     return Segments(
         labels=_large_enough(labels, chosen.smallest * max(level.scale, 2.5) ** 2),
         relief=level.sign * (uncut - level.surface),
@@ -186,7 +189,7 @@ def _cut(
     smooth: Float, surface: Float, scale: float, sign: float, settings: Segmenting, nested: int | None = None
 ) -> _Level:
     relief = sign * (smooth - surface)
-    threshold, separation, depth = _threshold(relief, settings, round(2 * scale) + 2, nested)
+    threshold, separation, depth = _threshold(relief, sign, settings, round(2 * scale) + 2, nested)
     near = ndimage.binary_dilation(relief > threshold, iterations=max(1, round(2 * scale)))
     return _Level(
         scale=scale,
@@ -213,7 +216,7 @@ def _is_bright(smooth: Float) -> bool:
 
 
 def _threshold(
-    relief: Float, settings: Segmenting, rim_px: int, nested: int | None = None
+    relief: Float, sign: float, settings: Segmenting, rim_px: int, nested: int | None = None
 ) -> tuple[float, float, int]:
     """The lowest of nested Otsu thresholds that separates (class means apart over the lower class's spread), by how
     much, and which one it is; the first one where none does. A lower one is sought beyond `rim_px` of what is there, as
@@ -223,7 +226,8 @@ def _threshold(
     whole = -1
     rest = relief.ravel()
     while rest.size > max(100, relief.size / 2 if best[2] else 0) and np.ptp(rest) > 0 and best[2] != nested:
-        threshold = float(threshold_otsu(rest, nbins=BINS))
+        # Of grey values as they are, in the usual 256 bins: as anyone would take it, and masks were.
+        threshold = sign * float(threshold_otsu(sign * rest))
         below, above = rest[rest <= threshold], rest[rest > threshold]
         middle = float(np.median(below))
         spread = 1.4826 * float(np.median(np.abs(below - middle)))
@@ -283,8 +287,8 @@ def _noise(flat: Float, outside: Mask) -> tuple[float, float]:
     if outside.sum() < 100:
         fine = flat - ndimage.gaussian_filter(flat, 1.0)
         return 1.25 * 1.4826 * float(np.median(np.abs(fine - np.median(fine)))), 1.0
-    shade = ndimage.gaussian_filter(np.where(outside, flat, 0.0), 12.0)
-    share = ndimage.gaussian_filter(outside.astype(np.float64), 12.0)
+    shade = ndimage.gaussian_filter(np.where(outside, flat, 0.0), 12.0, truncate=2.0)
+    share = ndimage.gaussian_filter(outside.astype(np.float64), 12.0, truncate=2.0)
     rest = np.where(outside, flat - shade / np.maximum(share, 1e-3), 0.0)
     noise = float(rest[outside].std())
     width = 2.0

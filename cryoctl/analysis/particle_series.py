@@ -30,8 +30,8 @@ UNRELATED = 0.5
 class Course:
     """One particle over all pictures; arrays [picture], NaN where it was not measured, areas in squared pixels.
 
-    `model` is the edge model of all its areas, or "threshold". `sigma_px2` is a picture's own uncertainty; `edge_px`
-    how well the edge's place is known in all alike. `core_px2` only where the coating is `resolved`. `break_` is None
+    `model` is the edge model of all its areas, or "threshold". `sigma_px2` is a picture's own uncertainty, `hidden_px2`
+    that of what neighbours hide; `edge_px` how well the edge's place is known in all alike. `core_px2` only where the coating is `resolved`. `break_` is None
     where a break could not have been seen.
     """
 
@@ -40,6 +40,7 @@ class Course:
     x_px: Float
     area_px2: Float
     sigma_px2: Float
+    hidden_px2: Float
     edge_px: float
     model: str
     resolved: bool
@@ -50,7 +51,8 @@ class Course:
     break_: Break | None
 
     def total_sigma_px2(self) -> Float:
-        return np.hypot(self.sigma_px2, self.edge_px * 2 * np.sqrt(np.pi * self.area_px2))
+        common = np.hypot(self.hidden_px2, self.edge_px * 2 * np.sqrt(np.pi * self.area_px2))
+        return np.hypot(self.sigma_px2, common)
 
 
 def followed(
@@ -93,7 +95,7 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
     badness = _summed_badness(seen)
     by_rank = sorted(badness, key=lambda model: badness[model])
     model = THRESHOLD if blind or not by_rank else by_rank[0]
-    area, sigma, core, core_sigma = (np.full(times.size, np.nan) for _ in range(4))
+    area, sigma, hidden, core, core_sigma = (np.full(times.size, np.nan) for _ in range(5))
     place = np.full((times.size, 2), np.nan)
     touching = np.zeros(times.size, dtype=bool)
     for k, one in seen.items():
@@ -101,7 +103,8 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         touching[k] = one.touching
         fit = one.fit(model)
         if fit is not None and fit.sigma_px < UNSURE * fit.area_px:
-            area[k], sigma[k], core[k], core_sigma[k] = fit.area_px, fit.sigma_px, fit.core_px, fit.core_sigma_px
+            area[k], sigma[k], hidden[k] = fit.area_px, fit.sigma_px, fit.hidden_px
+            core[k], core_sigma[k] = fit.core_px, fit.core_sigma_px
     if not np.isfinite(area).any():
         return None
     resolved = model.startswith("coated-") and _is_resolved(badness)
@@ -112,13 +115,14 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         x_px=place[:, 1],
         area_px2=area,
         sigma_px2=sigma,
+        hidden_px2=hidden,
         edge_px=edge_px,
         model=model,
         resolved=resolved,
         core_px2=core if resolved else np.full(times.size, np.nan),
         core_sigma_px2=core_sigma if resolved else np.full(times.size, np.nan),
         touching=touching,
-        growth=growth(times, area, sigma, onset_s, edge_px),
+        growth=growth(times, area, sigma, onset_s, edge_px, float(np.nanmedian(hidden / area))),
         break_=_break(seen, times, onset_s, resolved),
     )
 
