@@ -1,4 +1,4 @@
-"""Each particle's own contour: one threshold for a whole picture lies inside a faint particle and outside a bright one."""
+"""Each particle's own contour: one threshold for all lies inside a faint particle and outside a bright one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.measure import label
 
 from cryoctl.analysis.particle_segments import Segments
 
@@ -66,11 +67,11 @@ def _once(segments: Segments, labels: npt.NDArray[np.int32]) -> npt.NDArray[np.i
             continue
         away = np.asarray(ndimage.distance_transform_edt(np.logical_not(inside)), dtype=np.float64)
         above = (relief > level) & (inside | (here == 0)) & (away <= REACH * radius)
-        pieces, count = ndimage.label(above)
-        if not count:
-            continue
-        sizes = np.bincount(pieces[inside & above], minlength=count + 1)
+        pieces = np.asarray(label(above, connectivity=1), dtype=np.int32)
+        sizes = np.bincount(pieces[inside & above], minlength=1)
         sizes[0] = 0
+        if not sizes.any():
+            continue
         kept = np.asarray(ndimage.binary_fill_holes(pieces == int(sizes.argmax())), dtype=bool) & (inside | (here == 0))
         if float(kept.sum()) < 0.5 * float(inside.sum()):
             continue
@@ -95,8 +96,9 @@ def _level(relief: Float, labels: npt.NDArray[np.int32], inside: Mask, noise: fl
     if rim.sum() < 2 * DIRECTIONS or around.size < 20:
         return None
     low = float(np.median(around))
-    y, x = np.indices(inside.shape)
-    turn = np.arctan2(y - y[inside].mean(), x - x[inside].mean()) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
+    ys, xs = np.nonzero(inside)
+    dy, dx = np.arange(inside.shape[0]) - float(ys.mean()), np.arange(inside.shape[1]) - float(xs.mean())
+    turn = np.arctan2(dy[:, None], dx[None, :]) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
     sector = turn.astype(np.intp) % DIRECTIONS
     usual = float(np.median(relief[rim])) - low
     heights = np.full(DIRECTIONS, usual)

@@ -23,6 +23,7 @@ threshold there."""
 BENDING = 0.3
 """Usual amplitude of the outline's first harmonic over the radius; that of the k-th is less by its square."""
 OUTSIDE_PX = 10.0
+OWN_BEYOND_PX = 1.5
 WIDEST_BLUR_PX = 8.0
 OFFSETS_PX = (-2.0, -1.0, -0.4, 0.0, 0.5, 1.5)
 BLURS_PX = (0.5, 1.2, 2.5)
@@ -112,22 +113,26 @@ def outline_of(segments: Segments, number: int, guard_px: float, without: Bool |
     if gaps > 0.02 * hit.sum():
         return None
     radius = reach[last] + 0.125
-    free = _ending_in_nothing(segments, number, (y0 + cy, x0 + cx), radius, guard_px)
+    free, metal = _ending_in_nothing(segments, number, (y0 + cy, x0 + cx), radius, guard_px)
     smooth = _smooth(radius, np.ones(RAYS, dtype=bool))
     contact = ~free
     seen = np.where(free, radius, np.nan)
     if without is not None:
         free &= ~without
     whole = smooth if free.all() or free.sum() < RAYS / 4 else _smooth(radius, free)
+    # What is the particle's own beyond the line carried on, a swelling at a neighbour, is not hidden.
+    own = contact & ~metal & (radius > whole + OWN_BEYOND_PX)
+    whole = np.where(own, radius, whole)
     hidden = abs(float(np.square(whole[contact]).sum() - np.square(smooth[contact]).sum())) / RAYS * np.pi / 2
     return Outline(y=y0 + cy, x=x0 + cx, radius=whole, free=free, seen=seen, contact_sigma_px2=hidden)
 
 
 def _ending_in_nothing(
     segments: Segments, number: int, centre: tuple[float, float], radius: Float, guard_px: float
-) -> Bool:
+) -> tuple[Bool, Bool]:
     """Rays on which neither a neighbour nor the frame's edge comes within `guard_px` of the outline; what the frame
-    cuts, a needle or a grid, not within twice of it: it may wear a coat of its own."""
+    cuts, a needle or a grid, not within twice of it: it may wear a coat of its own.
+    And the rays that end at the latter."""
     labels = segments.labels
     ny, nx = labels.shape
     cut = np.zeros(int(labels.max()) + 1, dtype=bool)
@@ -135,16 +140,18 @@ def _ending_in_nothing(
         cut[edge] = True
     cut[0] = False
     angle = 2 * np.pi * np.arange(RAYS) / RAYS
-    free = np.ones(RAYS, dtype=bool)
+    free, metal = np.ones(RAYS, dtype=bool), np.zeros(RAYS, dtype=bool)
     for share in np.linspace(0.25, 2.0, 8):
         far = radius + share * guard_px
-        py, px = (np.rint(c + far * along).astype(np.intp) for c, along in zip(centre, (np.sin(angle), np.cos(angle))))
+        py = np.rint(centre[0] + far * np.sin(angle)).astype(np.intp)
+        px = np.rint(centre[1] + far * np.cos(angle)).astype(np.intp)
         within = (py >= 0) & (py < ny) & (px >= 0) & (px < nx)
         there = labels[np.clip(py, 0, ny - 1), np.clip(px, 0, nx - 1)]
         other = (there != 0) & (there != number)
         free &= ~(within & (other if share <= 1 else other & cut[there]))
         free &= within | (share > 1)
-    return free
+        metal |= within & other & cut[there]
+    return free, metal
 
 
 def _smooth(radius: Float, free: Bool) -> Float:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cryoctl.analysis.drift import shift
 from cryoctl.analysis.particle_contour import own_contours
 from cryoctl.analysis.particle_edge import MODELS
-from cryoctl.analysis.particle_measure import Seen, measured
+from cryoctl.analysis.particle_measure import Seen, by_likelihood, measured
 from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, Way, parted, segment
 
 Float = npt.NDArray[np.float64]
@@ -191,7 +191,7 @@ def ranked(trials: dict[tuple[int, str], Trial], number: int) -> list[str]:
     """Edge models of a particle, the best first; only such as did as many pictures as any."""
     own = [one for key, one in trials.items() if key[0] == number]
     most = max((one.pictures for one in own), default=0)
-    return [one.model for one in sorted(own, key=lambda one: one.badness) if one.pictures == most]
+    return by_likelihood({one.model: one.badness for one in own if one.pictures == most})
 
 
 def _models(trials: dict[tuple[int, str], Trial], number: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,11 @@ class Seen:
         return next((one for one in self.fits if one.model == model), None)
 
 
+def by_likelihood(badness: Mapping[str, float]) -> list[str]:
+    """Edge models, the likeliest first; a coating has to be resolved, as its parameters move the edge as well."""
+    return sorted(badness, key=lambda model: badness[model] + (RESOLVED if model.startswith("coated-") else 0.0))
+
+
 def measured(
     segments: Segments,
     label: int,
@@ -113,7 +119,7 @@ def measured(
     ring, sigma = _ring(best, pixels, segments)
     gap = _gap(ring, sigma)
     if gap.any():
-        # The area is that within the particle's outline: a gap in its coating is no notch, what swells out of it counts.
+        # The area is that within the outline: a gap in a coating is no notch, what swells out of it counts.
         across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS))
         if across is not None:
             swollen = np.nan_to_num(across.seen - across.radius) > SWOLLEN_PX

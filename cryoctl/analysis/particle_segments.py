@@ -35,7 +35,8 @@ class Segmenting:
     The picture is smoothed by the least of `smoothing_px` at which particles stand `clear` standard deviations of the
     smoothed background above it. Below `least` at the strongest smoothing there is nothing to see: noise cut in two
     by its own threshold gives 2.65. Two touching particles are two where the waist between them is below `waist` of
-    the narrower one, at the strongest smoothing below `blurred_waist`: noise that needs it makes waists. A particle has at least `smallest` pixels per squared smoothing length.
+    the narrower one, at the strongest smoothing below `blurred_waist`: noise that needs it makes waists. A
+    particle has at least `smallest` pixels per squared smoothing length.
     """
 
     smoothing_px: tuple[float, ...] = (1.25, 2.5, 5.0)
@@ -65,9 +66,9 @@ class Way:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segments:
     """`labels` [y, x]: 0 background, 1 to n a particle each. `relief` [y, x] is the picture less its background, its
-    sign such that particles are positive, `smoothed` the same smoothed by `smoothing_px`, metal cut off. `noise` is a pixel's standard
-    deviation in the background and `correlation` by how much larger than for uncorrelated pixels the variance of means
-    over many of them is. `bright` tells the sign."""
+    sign such that particles are positive, `smoothed` the same smoothed by `smoothing_px`, metal cut off. `noise` is a
+    pixel's standard deviation in the background and `correlation` by how much larger than for uncorrelated pixels the
+    variance of means over many of them is. `bright` tells the sign."""
 
     labels: Labels
     relief: Float

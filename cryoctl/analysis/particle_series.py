@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cryoctl.analysis.particle_coating import Break, broken, swollen
 from cryoctl.analysis.particle_follow import Followed, follow, is_blind
 from cryoctl.analysis.particle_growth import Growth, growth
-from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen
+from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen, by_likelihood
 from cryoctl.analysis.particle_segments import Labels, Segmenting
 
 Float = npt.NDArray[np.float64]
@@ -20,6 +20,7 @@ Bool = npt.NDArray[np.bool_]
 
 EDGE_PX = 0.1
 """How well the place of an edge is known whatever the noise."""
+BESIDE_DEG = 20.0
 UNSURE = 0.3
 """Areas with a larger relative sigma are left out."""
 UNRELATED = 0.5
@@ -31,8 +32,8 @@ class Course:
     """One particle over all pictures; arrays [picture], NaN where it was not measured, areas in squared pixels.
 
     `model` is the edge model of all its areas, or "threshold". `sigma_px2` is a picture's own uncertainty, `hidden_px2`
-    that of what neighbours hide; `edge_px` how well the edge's place is known in all alike. `core_px2` only where the coating is `resolved`. `break_` is None
-    where a break could not have been seen.
+    that of what neighbours hide; `edge_px` how well the edge's place is known in all alike. `core_px2` only where the
+    coating is `resolved`. `break_` is None where a break could not have been seen.
     """
 
     number: int
@@ -93,7 +94,7 @@ def courses(
 
 def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, blind: bool) -> Course | None:
     badness = _summed_badness(seen)
-    by_rank = sorted(badness, key=lambda model: badness[model])
+    by_rank = by_likelihood(badness)
     model = THRESHOLD if blind or not by_rank else by_rank[0]
     area, sigma, hidden, core, core_sigma = (np.full(times.size, np.nan) for _ in range(5))
     place = np.full((times.size, 2), np.nan)
@@ -109,6 +110,8 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         return None
     resolved = model.startswith("coated-") and _is_resolved(badness)
     edge_px = _edge_px(seen, model, by_rank, badness)
+    break_ = _break(seen, times, onset_s, resolved)
+    unseen = float(np.hypot(np.nanmedian(hidden / area), _hidden_swelling(seen, break_)))
     return Course(
         number=number,
         y_px=place[:, 0],
@@ -122,8 +125,8 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         core_px2=core if resolved else np.full(times.size, np.nan),
         core_sigma_px2=core_sigma if resolved else np.full(times.size, np.nan),
         touching=touching,
-        growth=growth(times, area, sigma, onset_s, edge_px, float(np.nanmedian(hidden / area))),
-        break_=_break(seen, times, onset_s, resolved),
+        growth=growth(times, area, sigma, onset_s, edge_px, unseen),
+        break_=break_,
     )
 
 
@@ -180,3 +183,14 @@ def _break(seen: dict[int, Seen], times: Float, onset_s: float, resolved: bool) 
     if swelling is not None and swelling.clear > (gap.clear if gap is not None else 0.0):
         return swelling
     return gap
+
+
+def _hidden_swelling(seen: dict[int, Seen], found: Break | None) -> float:
+    """Relative sigma of an area whose outline swells beside a neighbour: behind it half as far again may lie."""
+    shape = np.array(seen[max(seen)].shape)
+    if found is None or not found.swollen or not shape.size:
+        return 0.0
+    each = 360.0 / SECTORS
+    away = np.abs((np.arange(SECTORS) * each + each / 2 - found.angle_deg + 180.0) % 360.0 - 180.0)
+    beside = np.isnan(shape) & (away < found.width_deg / 2 + BESIDE_DEG)
+    return float(beside.sum()) / SECTORS * found.swollen / math.sqrt(2)
