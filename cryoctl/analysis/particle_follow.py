@@ -17,7 +17,8 @@ from cryoctl.analysis.drift import shift
 from cryoctl.analysis.particle_contour import own_contours
 from cryoctl.analysis.particle_edge import MODELS
 from cryoctl.analysis.particle_measure import Seen, by_likelihood, measured
-from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, Way, parted, segment
+from cryoctl.analysis.particle_parting import parted
+from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, Way, segment
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
