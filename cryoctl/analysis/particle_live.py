@@ -116,11 +116,7 @@ def follow_live(
         state=LiveState(followed=_bare(followed), touched=touched),
         particles=followed.particles,
         areas=tuple(
-            LiveArea(
-                number=one.number,
-                area_px2=float(one.area_px2[0]),
-                sigma_px2=float(one.total_sigma_px2()[0]),
-            )
+            LiveArea(number=one.number, area_px2=float(one.area_px2[0]), sigma_px2=float(one.total_sigma_px2()[0]))
             for one in courses([followed], [0.0], 0.0, settings)
         ),
         target=None if target is None else _with_lists(target, _DIGITS),
