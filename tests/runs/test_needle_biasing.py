@@ -38,7 +38,9 @@ def the_particles_are_told(run: Any, touched: np.ndarray) -> int:
     assert control.sum() >= 2, "beside needle and grid"
     number = int(np.flatnonzero(~control)[0])
     area, shown = np.asarray(told.area_m2), np.asarray(true.area_m2)[touched][0]
-    assert np.abs(area[number] / area[number, 0] / (shown / shown[0]) - 1).max() < 0.05
+    told_over_true = area[number] / shown
+    assert np.isfinite(told_over_true).sum() >= len(shown) - 1, "one picture of these coarse ones may not tell it"
+    assert np.nanmax(np.abs(told_over_true / np.nanmedian(told_over_true) - 1)) < 0.05
     assert np.nanmax(np.abs(np.asarray(told.expansion)[control] - 1)) < 0.05
     labels = np.asarray(run.image.labels)
     assert labels.shape == np.shape(run.image.data)
@@ -58,8 +60,8 @@ def test_the_needle_comes_to_the_particle_at_its_height_and_leaves_it(tmp_path: 
         told, true = run.results, run.truth.results
         assert bool(true.contact.found)
         assert -1.0 < float(told.contact.time_s) - float(true.contact.time_s) < 15.0
-        assert float(true.contact.max_overlap_m) < 15e-9
-        assert abs(float(true.eucentric.needle_z_m) - float(true.eucentric.grid_z_m)) < 40e-9
+        assert float(true.contact.max_overlap_m) < 10e-9
+        assert abs(float(true.eucentric.needle_z_m) - float(true.eucentric.grid_z_m)) < 30e-9
         for name in ("grid_z_m", "needle_z_m"):
             assert abs(float(told.eucentric[name]) - float(true.eucentric[name])) < 200e-9
         touched = np.asarray(true.particles.touched)
