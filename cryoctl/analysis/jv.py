@@ -23,7 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 DEGREE = 3
 """Of the polynomial that a curve is taken to be near one of its points."""
 _WINDOWS_V = (0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2)
-"""Half widths; the widest in which the polynomial leaves nothing but noise is used."""
+"""Half widths; the widest is used in which further powers of the polynomial gain nothing but noise."""
+_BENT = 6.0
+"""By how many variances two further powers may bring down the sum of squares, which noise alone does by two."""
 _LEAST_ROWS = 8
 _LOOKS = 6
 """At a flat maximum, each where the one before had its highest point."""
@@ -217,23 +219,29 @@ def _local(voltage_v: FloatArray, values: FloatArray, at_v: float) -> _Local | N
         chosen = np.abs(voltage_v - at_v) <= half_v
         if chosen.sum() < _LEAST_ROWS or not (voltage_v[chosen].min() < at_v < voltage_v[chosen].max()):
             continue
-        design = np.vander((voltage_v[chosen] - at_v) / half_v, DEGREE + 1, increasing=True)
+        richer = np.vander((voltage_v[chosen] - at_v) / half_v, DEGREE + 3, increasing=True)
+        design = richer[:, : DEGREE + 1]
         inverse = np.linalg.pinv(design)
         coefficients = inverse @ values[chosen]
-        left = values[chosen] - design @ coefficients
+        scatter = _scatter(design, values[chosen])
         slopes = design[:, :-1] @ (coefficients[1:] * np.arange(1, DEGREE + 1)) / half_v
         variance = value_noise**2 + float(np.mean(slopes**2)) * voltage_noise**2
-        freedom = len(left) - DEGREE - 1
-        scatter = float(left @ left) / freedom
-        if found is not None and scatter > variance * (1 + 2.5 * math.sqrt(2 / freedom)):
+        if found is not None and scatter - _scatter(richer, values[chosen]) > _BENT * variance:
             break
+        freedom = int(chosen.sum()) - DEGREE - 1
         found = _Local(
             at_v=at_v,
             half_v=half_v,
             coefficients=coefficients,
-            covariance=max(scatter, variance) * (inverse @ inverse.T),
+            covariance=max(scatter / freedom, variance) * (inverse @ inverse.T),
         )
     return found
+
+
+def _scatter(design: FloatArray, values: FloatArray) -> float:
+    """Sum of squares that the best fit leaves."""
+    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    return float(left @ left)
 
 
 def held_power(*, trace: BiasTrace, offset_a: float = 0.0, settle_s: float = 0.0) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def test_what_a_sweep_does_not_reach_is_not_invented() -> None:
     assert np.isnan(short["hysteresis"]).all()
     dark = jv_curves(trace=swept(0.0, 0.0, 6))
     assert np.isnan(dark["fill_factor"]).all()
-    nothing = swept(2e-9, 2e-9, 5).where(np.zeros(960, dtype=np.bool_))
+    something = swept(2e-9, 2e-9, 5)
+    nothing = something.where(np.zeros(len(something), dtype=np.bool_))
     assert np.isnan(dark_current(trace=nothing)["offset_a"])
     assert held_power(trace=nothing)["rows"] == 0
     assert not beam_current(trace=nothing)["found"]
