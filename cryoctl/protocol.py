@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from cryoctl.errors import RecipeError
 from cryoctl.interfaces.beam import Optics, ScanTiming
 from cryoctl.interfaces.bias import BiasCapabilities
+from cryoctl.interfaces.light import LightCapabilities
 from cryoctl.interfaces.recording import RecordedSeries
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.steps.base import Step
@@ -64,7 +65,7 @@ class InstrumentFacts:
     """What a protocol may know of the instrument before it starts; frozen into the journal's head."""
 
     kinds: tuple[str, ...]
-    """Device kinds that are there: stage, beam, image_detector, edx, holder, bias, needle."""
+    """Device kinds that are there: stage, beam, image_detector, edx, holder, bias, needle, light."""
     stage: StageLimits
     tilt_speed_deg_per_s: float
     timing: ScanTiming
@@ -82,6 +83,8 @@ class InstrumentFacts:
     edx_max_energy_ev: float = 0.0
     bias: BiasCapabilities | None = None
     """Of the biasing source, within what the operator allows; None where there is none."""
+    light: LightCapabilities | None = None
+    """Of the light on the specimen; None where there is none."""
     dose_rate_max_e_per_a2_s: float = float("inf")
     """What the operator allows on this instrument."""
     dose_known: bool = True

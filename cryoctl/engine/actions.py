@@ -47,6 +47,7 @@ from cryoctl.steps import (
     EndTarget,
     Expose,
     Insert,
+    LightSet,
     MeasureCurrent,
     MoveStage,
     Note,
@@ -54,6 +55,7 @@ from cryoctl.steps import (
     ReadSensors,
     Retract,
     Sensors,
+    SetLight,
     SetTemperature,
     StageAt,
     Step,
@@ -123,6 +125,7 @@ class Actions:
             Note: self._note,
             ReadSensors: self._read_sensors,
             Retract: self._retract,
+            SetLight: self._set_light,
             SetTemperature: self._set_temperature,
             UseOptics: self._use_optics,
             Wait: self._wait,
@@ -282,6 +285,16 @@ class Actions:
         if self._devices.holder is None:
             raise BadInput("temperature: the instrument file has no holder that could be set")
         await self._devices.holder.set_temperature(step.temperature_k)
+
+    async def _set_light(self, step: SetLight) -> LightSet:
+        light, wanted = self._devices.light, step.irradiance_w_per_m2
+        if light is None:
+            raise BadInput("light: the instrument file has no light that could be set")
+        found = await light.set_irradiance(wanted)
+        if not abs(found - wanted) <= light.capabilities.read_back_rel * wanted:
+            raise ReadBackMismatch(f"{light.name}: set to {wanted:g} W/m2, reads back {found:g} W/m2; look at it")
+        self._monitors.keep("light", found, force=True)
+        return LightSet(irradiance_w_per_m2=found, time_s=self._recorder.time_s)
 
     async def _use_optics(self, step: UseOptics) -> OpticsSet:
         self._desk.books.close()  # what was exposed with the optics before is not measured any more

@@ -20,6 +20,7 @@ UNITS = {
     "beam_current": "A",
     "bias_voltage": "V",
     "bias_current": "A",
+    "light": "W/m2",
 }
 ANSWER_LIMIT_S = 5.0
 """A device that is silent for longer counts as lost."""
@@ -118,6 +119,13 @@ class Monitors:
                 await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
+        irradiance = math.nan
+        if self.devices.light is not None:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    irradiance = await self.devices.light.irradiance()
+            except _SILENT:
+                lost.append(self.devices.light.name)
         valves = True
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
@@ -146,6 +154,7 @@ class Monitors:
         self.keep("pressure", pressure, force)
         self.keep("bias_voltage", voltage, force)
         self.keep("bias_current", current, force)
+        self.keep("light", irradiance, force)
         return self.latest
 
     def keep(self, name: str, value: float, force: bool = False) -> None:

@@ -17,7 +17,7 @@ from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import ConnectionLost, DeviceError, NoAnswer, ReadBackMismatch
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.steps import Insert, MeasureCurrent, Retract, SetBiasLimits, SetTemperature, Step, UseOptics
+from cryoctl.steps import Insert, MeasureCurrent, Retract, SetBiasLimits, SetLight, SetTemperature, Step, UseOptics
 
 RECONNECT_LIMIT_S = 120.0
 """A link that is not back by then ends the run."""
@@ -53,6 +53,7 @@ class Links:
         self._edx = devices.edx
         self._holder = devices.holder
         self._bias_name = "" if devices.bias is None else devices.bias.name
+        self._light_name = "" if devices.light is None else devices.light.name
         self.set_points: Callable[[], SetPoints] = SetPoints
         """What the run has set so far."""
         self._meet = meet
@@ -148,5 +149,7 @@ class Links:
                 return "" if self._holder is None else self._holder.name
             case SetBiasLimits():
                 return self._bias_name
+            case SetLight():
+                return self._light_name
             case _:
                 return self._stage.name

@@ -23,7 +23,7 @@ STILL_S = 0.05
 WITHDRAW_V, WITHDRAW_A = 10.0, 1e-6
 """A needle is drawn away from a source that does not answer only where no more than this was last read."""
 
-BLANK, VALVES, STAGE, HALT, BIAS, CUT_OFF, NEEDLE, COLD, FLUSH = (
+BLANK, VALVES, STAGE, HALT, BIAS, CUT_OFF, NEEDLE, COLD, FLUSH, DARK = (
     "blank the beam",
     "close the column valves",
     "stop the stage",
@@ -33,6 +33,7 @@ BLANK, VALVES, STAGE, HALT, BIAS, CUT_OFF, NEEDLE, COLD, FLUSH = (
     "needle to rest",
     "keep cold",
     "flush the data",
+    "light off",
 )
 
 
@@ -50,8 +51,8 @@ async def reach_safe_state(
     last_bias: BiasReading | None = None,
     flush: Callable[[], None] | None = None,
 ) -> tuple[SafeAction, ...]:
-    """Blank, stop what moves, bring bias and needle to rest, keep cold, flush; on an alarm close the valves after
-    blanking.
+    """Blank, stop what moves, bring bias and needle to rest, keep cold, flush, light off; on an alarm close the valves
+    after blanking.
 
     A needle that carries or is bonded is held where it is; another one is withdrawn, once the source is at rest. Where
     the source can't be brought to rest it is cut off by its second path, and the needle is withdrawn only if
@@ -117,6 +118,8 @@ async def reach_safe_state(
         await attempt(COLD, keep_cold)
     if flush is not None:
         await attempt(FLUSH, lambda: _flushed(flush))
+    if devices.light is not None:
+        await attempt(DARK, devices.light.make_safe)
     return tuple(done)
 
 
@@ -191,5 +194,6 @@ def dangers(actions: tuple[SafeAction, ...]) -> tuple[SafeAction, ...]:
 
 
 def shortfalls(actions: tuple[SafeAction, ...]) -> tuple[SafeAction, ...]:
-    """Safe, but not in the way that it should be: a second way had to help, or data may not have reached the disk."""
-    return tuple(action for action in unconfirmed(actions) if action.name in (BLANK, BIAS, FLUSH))
+    """Safe, but not in the way that it should be: a second way had to help, data may not have reached the disk, or the
+    light may be on."""
+    return tuple(action for action in unconfirmed(actions) if action.name in (BLANK, BIAS, FLUSH, DARK))

@@ -15,6 +15,7 @@ from cryoctl.steps import (
     MoveStage,
     Retract,
     SetBiasLimits,
+    SetLight,
     SetTemperature,
     StageAt,
     Step,
@@ -48,6 +49,7 @@ class SetPoints:
     optics: UseOptics | None = None
     bias_limits: SetBiasLimits | None = None
     """The source comes back with its output off, whatever it did."""
+    light: SetLight | None = None
     look: Look | None = None
     targets: tuple[str, ...] = ()
     """Names of what is recorded: no wide picture of these is taken once more."""
@@ -65,6 +67,8 @@ class SetPoints:
                 self.optics = step
             case SetBiasLimits():
                 self.bias_limits = step
+            case SetLight():
+                self.light = step
             case Expose() if self._may_be_repeated(step) and isinstance(result, Exposed) and result.frame:
                 self.look = Look(step=step, frame=result.frame)
             case _:
@@ -75,7 +79,8 @@ class SetPoints:
 
     def way_back(self, at: StagePosition, *, stage: bool = True) -> tuple[Step[Any], ...]:
         """Steps that drive an instrument back, in a safe order and blanked: the source's limits and cold first,
-        detectors out of the way before the stage moves, in again after it, then the optics and their current.
+        detectors out of the way before the stage moves, in again after it, then the optics and their current, and
+        light at the end.
 
         Args:
             at: where the stage stands.
@@ -92,6 +97,8 @@ class SetPoints:
         steps += [Insert(detector=name) for name, inside in self.inserted.items() if inside]
         if self.optics is not None:
             steps += [self.optics, MeasureCurrent()]
+        if self.light is not None:
+            steps.append(self.light)
         return tuple(steps)
 
 

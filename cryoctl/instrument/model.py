@@ -22,7 +22,7 @@ from cryoctl.units import (
     suffix_dimension,
 )
 
-DeviceKind = Literal["stage", "beam", "image_detector", "edx", "holder", "bias", "needle"]
+DeviceKind = Literal["stage", "beam", "image_detector", "edx", "holder", "bias", "needle", "light"]
 SEVERAL: frozenset[str] = frozenset({"image_detector"})
 """Kinds of which an instrument may have more than one."""
 

@@ -11,6 +11,7 @@ from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.edx import EdxDetector
 from cryoctl.interfaces.holder import Holder
 from cryoctl.interfaces.image_detector import ImageDetector
+from cryoctl.interfaces.light import Light
 from cryoctl.interfaces.needle import Needle
 from cryoctl.interfaces.stage import Stage
 from cryoctl.interfaces.truth import TruthSource
@@ -25,6 +26,7 @@ class DeviceSet:
     holder: Holder | None = None
     bias: BiasSource | None = None
     needle: Needle | None = None
+    light: Light | None = None
     truth: TruthSource | None = None
     """Only where the instrument is simulated."""
     dose_known: bool = True
@@ -37,7 +39,7 @@ class DeviceSet:
         yield self.beam
         yield self.stage
         yield from self.image_detectors.values()
-        for device in (self.edx, self.holder, self.bias, self.needle):
+        for device in (self.edx, self.holder, self.bias, self.needle, self.light):
             if device is not None:
                 yield device
         yield from self.others.values()

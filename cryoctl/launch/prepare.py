@@ -249,6 +249,7 @@ def build_devices(
         holder=only("holder"),
         bias=only("bias"),
         needle=only("needle"),
+        light=only("light"),
         truth=world,
         durable="process" if instrument.file.clock == "virtual" else "power",
     )
@@ -269,7 +270,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
     if devices.holder is not None:
         tilts["holder"] = devices.holder.capabilities.tilt_limits_deg
         kinds.append("holder")
-    kinds += [kind for kind in ("bias", "needle") if getattr(devices, kind) is not None]
+    kinds += [kind for kind in ("bias", "needle", "light") if getattr(devices, kind) is not None]
     edx = devices.edx.capabilities if devices.edx is not None else None
     limits = instrument.file.limits
     least_a, most_a = beam.current_range_a
@@ -289,6 +290,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
         current_drift_rel_per_s=beam.current_drift_rel_per_s,
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
         bias=None if devices.bias is None else _bias_within(devices.bias.capabilities, limits),
+        light=None if devices.light is None else devices.light.capabilities,
         dose_known=devices.dose_known,
         dose_rate_max_e_per_a2_s=limits.dose_rate_e_per_a2_s or math.inf,
     )

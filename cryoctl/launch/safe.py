@@ -109,7 +109,7 @@ def _take(lock: InstrumentLock, patience_s: float) -> Path | None:
 
 
 async def _secured(devices: DeviceSet) -> tuple[SafeAction, ...]:
-    wanted = [devices.beam, devices.stage, devices.bias, devices.needle, devices.holder]
+    wanted = [devices.beam, devices.stage, devices.bias, devices.needle, devices.holder, devices.light]
     present: list[Device] = [device for device in wanted if device is not None]
     silent = [problem for problem in await asyncio.gather(*map(_connected, present)) if problem is not None]
     last_bias: BiasReading | None = None

@@ -18,7 +18,7 @@ from cryoctl.dose.footprint import scan_cost
 from cryoctl.dose.ledger import Deposit, DoseLedger
 from cryoctl.engine.exposure_row import scan_of
 from cryoctl.engine.exposures import STREAMS
-from cryoctl.errors import BadInput, DoseRefused
+from cryoctl.errors import BadInput, DoseRefused, RecipeError
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.counting import make_gate
 from cryoctl.launch.stated_source import StatedSource
@@ -35,12 +35,14 @@ from cryoctl.steps import (
     Exposed,
     FrameRef,
     Insert,
+    LightSet,
     MeasureCurrent,
     MoveStage,
     OpticsSet,
     ReadSensors,
     Retract,
     Sensors,
+    SetLight,
     StageAt,
     Step,
     UseOptics,
@@ -103,6 +105,7 @@ class StatedInstrument:
             MoveStage: self._move_stage,
             ReadSensors: self._read_sensors,
             Retract: self._retract,
+            SetLight: self._set_light,
             UseOptics: self._use_optics,
             Wait: self._wait,
             **StatedSource(facts.bias, lambda: self.time_s).table,
@@ -145,6 +148,20 @@ class StatedInstrument:
     def _read_sensors(self, step: ReadSensors) -> Sensors:
         del step
         return Sensors(temperature_k=math.nan, nitrogen=math.nan, pressure_pa=math.nan, time_s=self.time_s)
+
+    def _set_light(self, step: SetLight) -> LightSet:
+        light = self._facts.light
+        if light is None:
+            raise RecipeError("light: the instrument file has no light: name an instrument that has one")
+        low, high = light.irradiance_w_per_m2
+        wanted = step.irradiance_w_per_m2
+        if wanted != 0.0 and not low <= wanted <= high:
+            raise RecipeError(
+                f"light: {wanted:g} W/m2 are asked for, the instrument's light has {low:g} to {high:g} W/m2: choose "
+                "one of these"
+            )
+        self._pass(light.settle_s)
+        return LightSet(irradiance_w_per_m2=wanted, time_s=self.time_s)
 
     # Stage and column
 

@@ -22,6 +22,7 @@ from cryoctl.steps.compute import Compute, Computed, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
+from cryoctl.steps.light import LightSet, SetLight
 from cryoctl.steps.needle import (
     NeedleAt,
     NoteGap,
@@ -52,6 +53,7 @@ __all__ = [
     "Exposed",
     "FrameRef",
     "Insert",
+    "LightSet",
     "MeasureCurrent",
     "MeasureOpenCircuit",
     "MoveStage",
@@ -69,6 +71,7 @@ __all__ = [
     "Retract",
     "Sensors",
     "SetBiasLimits",
+    "SetLight",
     "SetNeedleVoltage",
     "SetTemperature",
     "StageAt",

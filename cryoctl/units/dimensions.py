@@ -94,6 +94,7 @@ _DIMENSIONS: tuple[Dimension, ...] = (
         "a dose", "_e_per_a2", "e-/A^2", {"e-/A^2": "1", "ke-/A^2": "1e3", "e-/nm^2": "0.01"}, "5e4 e-/A^2",
         largest=1e15, aliases={"e-/Å^2": "e-/A^2", "ke/A^2": "ke-/A^2"},
     ),
+    _dimension("an irradiance", "_w_per_m2", "W/m^2", {"W/m^2": "1", "mW/cm^2": "10"}, "100 mW/cm^2", largest=1e9),
     _dimension(
         "an areal density", "_per_m2", "1/m^2", {"1/m^2": "1", "1/cm^2": "1e4", "1/nm^2": "1e18"}, "1e15 1/cm^2",
         largest=1e40,

@@ -77,6 +77,8 @@ FAULTS: tuple[FaultKind, ...] = (
               "not tell"),
     FaultKind(device="needle", fault="no-answer", happens="the needle drive never answers what it is asked"),
     FaultKind(device="needle", fault="lost-link", happens="no answer from the needle drive", parameters=_RETURNS),
+    FaultKind(device="light", fault="no-answer", happens="the light never answers what it is asked"),
+    FaultKind(device="light", fault="lost-link", happens="no answer from the light", parameters=_RETURNS),
     FaultKind(device="disk", fault="full", happens="the disk has no room for more than `left_bytes`",
               parameters={"left_bytes": 0.0}),
     FaultKind(device="disk", fault="write-error", happens="a write to the disk fails"),

@@ -17,6 +17,7 @@ from cryoctl.units import (
     DriftPerDegree,
     ElectronVolts,
     Hertz,
+    Irradiance,
     Kelvin,
     KelvinDifference,
     Metres,
@@ -166,6 +167,13 @@ class BiasSettings(Settings):
     link_s: Annotated[Seconds, From0] = 0.008
     read_s: Annotated[Seconds, From0] = 0.02
     open_circuit_s: Annotated[Seconds, From0] = 0.2
+
+
+class LightSettings(Settings):
+    irradiance_w_per_m2: Annotated[tuple[Irradiance, Irradiance], InOrder] = (0.0, 1200.0)
+    calibration_sigma_rel: Annotated[float, Field(ge=0, le=0.2)] = 0.01
+    read_sigma_rel: Annotated[float, Field(ge=0, le=0.05)] = 0.001
+    settle_s: Annotated[Seconds, Above0] = 0.2
 
 
 class NeedleSettings(Settings):

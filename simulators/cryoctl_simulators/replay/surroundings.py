@@ -10,6 +10,7 @@ from typing import Any, cast
 from cryoctl.clock import now_s
 from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasReading, BiasStatus, OffMode
 from cryoctl.interfaces.holder import HolderCapabilities, TemperatureReading
+from cryoctl.interfaces.light import LightCapabilities
 from cryoctl_simulators.replay.replay_device import ReplayDevice, ReplayFactory
 
 _NONE = BiasLimits(voltage_limit_v=math.nan, compliance_a=math.nan)
@@ -75,5 +76,24 @@ class ReplayBias(ReplayDevice):
         """Nothing real is there to be cut off."""
 
 
+class ReplayLight(ReplayDevice):
+    kind = "light"
+
+    @property
+    def capabilities(self) -> LightCapabilities:
+        return cast(LightCapabilities, self.playback.capabilities(self.name, LightCapabilities))
+
+    async def set_irradiance(self, irradiance_w_per_m2: float) -> float:
+        """What was recorded stays as it is; it reads as it was recorded."""
+        self._link()
+        await asyncio.sleep(self.capabilities.settle_s)
+        return await self.irradiance() if irradiance_w_per_m2 else 0.0
+
+    async def irradiance(self) -> float:
+        self._link()
+        return self.playback.value("light")
+
+
 HOLDER = ReplayFactory("holder", ReplayHolder)
 BIAS = ReplayFactory("bias", ReplayBias)
+LIGHT = ReplayFactory("light", ReplayLight)

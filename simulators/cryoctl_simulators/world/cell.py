@@ -1,25 +1,65 @@
-"""What a biasing source is connected to: a small circuit that a specimen may put in the place of this one."""
+"""What a biasing source is connected to: how current and voltage belong together there, and what becomes of it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Load(Protocol):
+    """Current and voltage at two terminals, a value for each of some moments; current that flows in is positive.
+
+    The current never falls as the voltage rises, so that each belongs to one of the other.
+    """
+
+    def current_a(self, voltage_v: FloatArray) -> FloatArray:
+        """What flows at these voltages."""
+        ...
+
+    def voltage_v(self, current_a: FloatArray) -> FloatArray:
+        """What it takes to drive these currents; infinite where none can flow."""
+        ...
+
+    def behind(self, ohm: float) -> Load:
+        """The same with a resistance (of leads) in series."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """A voltage behind a resistance: infinite where there is no contact, 0 for a short."""
+
+    emf_v: float
+    ohm: float
+
+    def current_a(self, voltage_v: FloatArray) -> FloatArray:
+        return (voltage_v - self.emf_v) / self.ohm
+
+    def voltage_v(self, current_a: FloatArray) -> FloatArray:
+        if math.isinf(self.ohm):
+            return np.where(current_a == 0.0, self.emf_v, np.copysign(math.inf, current_a))
+        return self.emf_v + current_a * self.ohm
+
+    def behind(self, ohm: float) -> Straight:
+        return Straight(self.emf_v, self.ohm + ohm)
 
 
 class Cell(Protocol):
-    """A voltage behind a resistance, as it is now. The source integrates it in time and tells it what it carried."""
+    """What lies between a source's terminals. The source integrates it in time and tells it what it carried."""
 
     @property
     def step_s(self) -> float:
-        """For so long both may be taken as they are (s); infinite where they never change."""
+        """Between so long the source may take its voltage as even (s); infinite where it never changes."""
         ...
 
-    def emf_v(self, time_s: float) -> float:
-        """Open-circuit voltage at this time of the world."""
-        ...
-
-    def resistance_ohm(self, time_s: float) -> float:
-        """In series with it; infinite where there is no contact, 0 for a short."""
+    def load(self, times_s: FloatArray) -> Load:
+        """What it is at these times of the world, none of them far beyond the last that it was told of."""
         ...
 
     def carry(self, since_s: float, until_s: float, voltage_v: float, current_a: float) -> None:
@@ -44,13 +84,10 @@ class IdealCell:
     def step_s(self) -> float:
         return math.inf if math.isinf(self._capacitance_f) else 0.02 * self._resistance_ohm * self._capacitance_f
 
-    def emf_v(self, time_s: float) -> float:
-        del time_s
-        return self._emf_v + float(self._record["cell_charge_c"]) / self._capacitance_f
-
-    def resistance_ohm(self, time_s: float) -> float:
-        del time_s
-        return self._resistance_ohm
+    def load(self, times_s: FloatArray) -> Straight:
+        del times_s
+        emf_v = self._emf_v + float(self._record["cell_charge_c"]) / self._capacitance_f
+        return Straight(emf_v, self._resistance_ohm)
 
     def carry(self, since_s: float, until_s: float, voltage_v: float, current_a: float) -> None:
         del voltage_v

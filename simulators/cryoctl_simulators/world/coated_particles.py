@@ -39,7 +39,7 @@ from cryoctl_simulators.world.particle_pictures import (
 )
 from cryoctl_simulators.world.pushing import pushed_apart
 from cryoctl_simulators.world.reaction_log import ReactionLog
-from cryoctl_simulators.world.specimen import Hold, Near, Place
+from cryoctl_simulators.world.specimen import Hold, Near, NotWired, Place
 
 if TYPE_CHECKING:
     from cryoctl_simulators.world.needle_contact import NeedleContact
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-class CoatedParticles:
+class CoatedParticles(NotWired):
     """See `cryoctl_simulators.world.specimen.Specimen`.
 
     `record` holds what became of each particle (place at rest, dose, reaction) and which ones the needle has touched.
@@ -127,7 +127,10 @@ class CoatedParticles:
         """Nothing: the specimen is no volume."""
         return {}
 
-    def results(self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float) -> Mapping[str, Any]:
+    def results(
+        self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float, began_s: float
+    ) -> Mapping[str, Any]:
+        del began_s
         return particle_truth.tell(self, self._areas[rows, : len(self.particles)], times_s, time_s)
 
     # The particles at a time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,8 @@ class Column:
         self.record = record
         self._log = log
         self._seed = seed
+        self.when_blanked: Callable[[float], None] = lambda time_s: None
+        """Told the time at which a beam that was open is off the specimen."""
         if not record:
             record |= {"blanked": True, "valves_open": True, "logged": 0, "nominal_a": 0.0, "optics": None}
             record |= {"shift_x_m": 0.0, "shift_y_m": 0.0, "defocus_m": 0.0, "jump_rel": 0.0}
@@ -97,6 +99,8 @@ class Column:
         if index < len(self._log):
             self._log[index] = (time_s, 0.0 if blanked else 1.0)
             self.record["logged"] = index + 1
+        if blanked:
+            self.when_blanked(time_s)
 
     def blanking(self) -> npt.NDArray[np.float64]:
         """[n, 2]: world time (s), 1 where the beam was opened, 0 where it was blanked."""

@@ -56,7 +56,9 @@ def open_frame(
         time_s=world.time_s,
         temperature_k=world.specimen_temperature_k(),
     )
+    line_s, field_s, _ = line_times_s(scan, column.settings)
     column.set_blanked(False, world.time_s)
+    world.sample.opened(frame, field_s / line_s)
     world.file.record["safe_order"] = []
     column.record["pending"] = asdict(frame)
     world.commit()
@@ -86,6 +88,9 @@ def finish_pending(world: World) -> None:
     pending: dict[str, Any] | None = world.column.record.get("pending")
     if pending:
         frame = frame_of(pending)
+        scan = Scan(shape=frame.shape, pixel_size_m=frame.pixel_size_m, dwell_s=frame.dwell_s)
+        line_s, _, _ = line_times_s(scan, world.column.settings)
+        world.sample.closed(min(world.time_s, frame.time_s + frame.shape[0] * line_s))
         lay_dose(world, frame)
         _note(world, frame)
     world.column.record["pending"] = None

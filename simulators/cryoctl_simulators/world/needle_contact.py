@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl_simulators.world.cell import Straight
 from cryoctl_simulators.world.piezo_needle import PiezoNeedle
 from cryoctl_simulators.world.specimen import Specimen
 
@@ -122,11 +123,9 @@ class NeedleContact:
     def step_s(self) -> float:
         return math.inf if self.record["touching"] is None else _STEP_S
 
-    def emf_v(self, time_s: float) -> float:
-        return self.specimen.circuit(self.record["touching"], self.record["voltage_v"])[0]
-
-    def resistance_ohm(self, time_s: float) -> float:
-        return self.specimen.circuit(self.record["touching"], self.record["voltage_v"])[1]
+    def load(self, times_s: Place) -> Straight:
+        del times_s
+        return Straight(*self.specimen.circuit(self.record["touching"], self.record["voltage_v"]))
 
     def carry(self, since_s: float, until_s: float, voltage_v: float, current_a: float) -> None:
         """What the voltage does while a particle is touched."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from cryoctl_simulators.optics.haadf import HaadfDetector
 from cryoctl_simulators.optics.rounded_shapes import cone_radius, mean_chord, reach_px, sphere, window
 from cryoctl_simulators.specimens.coated_particles import CoatedParticlesParameters, Edge, GridParameters
 from cryoctl_simulators.world.column import ScanFrame
+from cryoctl_simulators.world.film_texture import texture
 from cryoctl_simulators.world.piezo_needle import HiddenNeedle
 
 FloatArray = npt.NDArray[np.float64]
 LITHIUM = "lithium"
 _SHAFT_M = 125e-6
-_TEXTURE_PX, _GRAIN_PX = 512, 4
 _SEEN_TEXTURE_M = 120e-9
 
 
@@ -97,7 +95,7 @@ class Canvas:
         film = np.clip(0.5 - beyond / px, 0.0, 1.0)
         if px < _SEEN_TEXTURE_M:
             there = film > 0
-            film[there] *= 1 + grid.film_roughness * _texture(x[there], y[there], grid.film_grain_m, seed)
+            film[there] *= 1 + grid.film_roughness * texture(x[there], y[there], grid.film_grain_m, seed)
         self.total += (self.weights["carbon"] * grid.film_m * stretch) * film
         bare = beyond + grid.lip_m
         if float(bare.min()) > px:
@@ -201,15 +199,3 @@ def _openings(along_m: FloatArray, grid: GridParameters, px: float) -> FloatArra
     pitch = grid.opening_m + grid.bar_m
     from_middle = np.abs((along_m % pitch) - grid.opening_m / 2)
     return np.where(along_m < -grid.bar_m / 2, 0.0, np.clip(0.5 + (grid.opening_m / 2 - from_middle) / px, 0.0, 1.0))
-
-
-@lru_cache(maxsize=2)
-def _tile(seed: int) -> npt.NDArray[np.float32]:
-    noise = np.random.default_rng([seed % 2**32, 53]).standard_normal((_TEXTURE_PX, _TEXTURE_PX), dtype=np.float32)
-    smooth = ndimage.gaussian_filter(noise, _GRAIN_PX / 3, mode="wrap")
-    return smooth / smooth.std()
-
-
-def _texture(x: FloatArray, y: FloatArray, grain_m: float, seed: int) -> FloatArray:
-    pitch = grain_m / _GRAIN_PX
-    return ndimage.map_coordinates(_tile(seed), [y / pitch, x / pitch], order=1, mode="grid-wrap")

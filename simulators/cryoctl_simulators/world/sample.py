@@ -28,7 +28,7 @@ from cryoctl_simulators.world.detector_physics import edx_detector, haadf_detect
 from cryoctl_simulators.world.dose_truth import Patch
 from cryoctl_simulators.world.lasting import leave_marks
 from cryoctl_simulators.world.pieces import STRETCH_M, Wire, project
-from cryoctl_simulators.world.specimen import OutOfReach
+from cryoctl_simulators.world.specimen import NotWired, OutOfReach
 from cryoctl_simulators.world.volume_window import on_grid
 from cryoctl_simulators.world.world_file import ArraySpec
 from cryoctl_simulators.world.x_ray_sources import refreshed
@@ -82,7 +82,7 @@ class View:
         return (frame.index - one.index) * fluence < _LITTLE_DAMAGE * self.weakest_e_per_a2
 
 
-class Sample(OutOfReach):
+class Sample(NotWired, OutOfReach):
     """A wire along the tilt axis, spanning the holes of a carbon film; damaged and contaminated by dose.
 
     Args:

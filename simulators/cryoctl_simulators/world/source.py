@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl_simulators.settings import BiasSettings
-from cryoctl_simulators.world.cell import Cell
+from cryoctl_simulators.world.cell import Cell, Load, Straight
 from cryoctl_simulators.world.noise import cut_normal, generator
 from cryoctl_simulators.world.source_circuit import FloatArray, Meter, Terminals, terminals
 
@@ -260,7 +260,7 @@ class Source:
 
     def emf_v(self, time_s: float) -> float:
         """Open-circuit voltage as it is."""
-        return float(terminals("open", np.zeros(1), self.cell.emf_v(time_s), self._ohm(time_s), 0.0, 0.0).voltage_v[0])
+        return float(self._load(np.array([time_s])).voltage_v(np.zeros(1))[0])
 
     def samples(self, since: int, time_s: float) -> tuple[int, int, npt.NDArray[np.float64]]:
         """Number of the first one, of all so far, and rows (clock, V, A, limited) whose integration is over."""
@@ -272,26 +272,24 @@ class Source:
             rows, total = rows[:-1], total - 1
         return first, total, rows.copy()
 
-    def _ohm(self, time_s: float) -> float:
-        short = self.shorted_ohm()
-        return (self.cell.resistance_ohm(time_s) if short is None else short) + self.settings.lead_ohm
+    def _load(self, times_s: FloatArray) -> Load:
+        """What is connected, with the leads; while it is shorted, what remains of it."""
+        short_ohm = self.shorted_ohm()
+        load = self.cell.load(times_s) if short_ohm is None else Straight(0.0, short_ohm)
+        return load.behind(self.settings.lead_ohm)
 
     def _terminals(self, times_s: FloatArray) -> Terminals:
-        record = self.record
-        time_s = float(times_s[0])
-        emf, ohm = self.cell.emf_v(time_s), self._ohm(time_s)
-        if self.shorted_ohm() is not None:
-            emf = 0.0
+        record, load = self.record, self._load(times_s)
         if not record["output_on"]:
             if record["off_mode"] == "high-impedance":
-                return terminals("open", np.zeros(len(times_s)), emf, ohm, 0.0, 0.0)
-            return terminals("voltage", np.zeros(len(times_s)), emf, ohm, math.inf, record["compliance_a"])
+                return terminals("open", np.zeros(len(times_s)), load, 0.0, 0.0)
+            return terminals("voltage", np.zeros(len(times_s)), load, math.inf, record["compliance_a"])
         value, playing = np.full(len(times_s), float(record["value"])), record["playing"]
         if playing is not None:
             one = playing["segments"][playing["segment"]]
             share = np.clip((times_s - playing["began_s"]) / one["duration_s"], 0.0, 1.0)
             value = one["start"] + (one["end"] - one["start"]) * share
-        return terminals(record["control"], value, emf, ohm, record["voltage_limit_v"], record["compliance_a"])
+        return terminals(record["control"], value, load, record["voltage_limit_v"], record["compliance_a"])
 
     def _note(self, time_s: float) -> None:
         """Into the log of acts, for the truth."""

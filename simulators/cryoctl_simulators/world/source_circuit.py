@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl_simulators.settings import BiasSettings
+from cryoctl_simulators.world.cell import Load
 from cryoctl_simulators.world.noise import generator
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,31 +26,25 @@ class Terminals:
     limited: npt.NDArray[np.bool_]
 
 
-def terminals(
-    control: str, value: FloatArray, emf_v: float, ohm: float, voltage_limit_v: float, compliance_a: float
-) -> Terminals:
-    """Of a cell `emf_v` behind `ohm` (infinite: open), as the source drives it.
+def terminals(control: str, value: FloatArray, load: Load, voltage_limit_v: float, compliance_a: float) -> Terminals:
+    """Of what is connected, as the source drives it.
 
     Args:
         value: what is controlled: V, A, or anything in `open`.
     """
     value = np.asarray(value, dtype=np.float64)
     if control == "voltage":
-        wanted = (value - emf_v) / ohm
+        wanted = load.current_a(value)
         current = np.clip(wanted, -compliance_a, compliance_a)
         limited = current != wanted
-        return Terminals(
-            np.where(limited, emf_v + current * (0.0 if math.isinf(ohm) else ohm), value), current, limited
-        )
-    if control == "current" and math.isinf(ohm):
-        voltage = np.where(value == 0.0, emf_v, np.copysign(voltage_limit_v, value))
-        return Terminals(voltage, np.zeros_like(value), value != 0.0)
+        return Terminals(np.where(limited, load.voltage_v(current), value), current, limited)
     if control == "current":
-        wanted = emf_v + value * ohm
+        wanted = load.voltage_v(value)
         voltage = np.clip(wanted, -voltage_limit_v, voltage_limit_v)
         limited = voltage != wanted
-        return Terminals(voltage, np.where(limited, (voltage - emf_v) / ohm, value), limited)
-    return Terminals(np.full_like(value, emf_v), np.zeros_like(value), np.zeros(value.shape, dtype=np.bool_))
+        return Terminals(voltage, np.where(limited, load.current_a(voltage), value), limited)
+    open_circuit = np.zeros_like(value)
+    return Terminals(load.voltage_v(open_circuit), open_circuit, np.zeros(value.shape, dtype=np.bool_))
 
 
 class Meter:

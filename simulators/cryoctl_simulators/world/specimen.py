@@ -7,7 +7,7 @@ it is the nanowire, whatever name the specimen goes by.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ from cryoctl.interfaces.truth import MapGrid, VolumeGrid
 from cryoctl_simulators.optics.edx import EdxFrame
 from cryoctl_simulators.optics.haadf import HaadfDetector
 from cryoctl_simulators.settings import EdxSettings, ImageDetectorSettings
+from cryoctl_simulators.world.cell import Cell
 from cryoctl_simulators.world.column import ScanFrame
 from cryoctl_simulators.world.dose_truth import Patch
 from cryoctl_simulators.world.world_file import ArraySpec
@@ -33,7 +34,8 @@ class Place:
     """Where a specimen is kept and what it is drawn from.
 
     `arrays` are those of the world file, among them those of its kind's `specs`; they lie on `grid`. `record` is its
-    part of the world's record, `tail` range (m) and share of the probe's tails.
+    part of the world's record, `tail` range (m) and share of the probe's tails, `temperature_k` what it is at a time of
+    the world.
     """
 
     fields: Mapping[str, Any]
@@ -42,6 +44,7 @@ class Place:
     grid: MapGrid
     record: dict[str, Any]
     tail: tuple[float, float]
+    temperature_k: Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,31 @@ class Specimen(Protocol):
         """Truth below /simulation that lies on a volume's grid."""
         ...
 
-    def results(self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float) -> Mapping[str, Any]:
-        """Truth below /simulation/results for frames in these rows of the frame log, taken at these times."""
+    def results(
+        self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float, began_s: float
+    ) -> Mapping[str, Any]:
+        """Truth below /simulation/results for frames in these rows of the frame log, taken at these times of the run
+        that began at `began_s` of the world; it is `time_s` there now."""
+        ...
+
+    # A source that is wired to it, light, and what the beam drives
+
+    def wired(self, power: Callable[[float], None]) -> Cell | None:
+        """The cell that it is by itself, without a needle, None where it is none.
+
+        `power` brings the source that is wired to it to a time."""
+        ...
+
+    def illuminate(self, irradiance_w_per_m2: float, time_s: float) -> None:
+        """So much light falls on it from this time on."""
+        ...
+
+    def opened(self, frame: ScanFrame, field_share: float) -> None:
+        """The beam has opened on a scan frame; it is on the field for that share of the time."""
+        ...
+
+    def closed(self, time_s: float) -> None:
+        """The beam is off it."""
         ...
 
     # A needle
@@ -125,6 +151,19 @@ class Specimen(Protocol):
         ...
 
 
+class NotWired:
+    """What a specimen has to say to light and beam where they drive nothing in it, and nothing is wired to it."""
+
+    def wired(self, power: Callable[[float], None]) -> Cell | None:
+        return None
+
+    def illuminate(self, irradiance_w_per_m2: float, time_s: float) -> None: ...
+
+    def opened(self, frame: ScanFrame, field_share: float) -> None: ...
+
+    def closed(self, time_s: float) -> None: ...
+
+
 class OutOfReach:
     """What a specimen has to say to a needle that stands before its support and has nothing to do with it."""
 
@@ -132,7 +171,9 @@ class OutOfReach:
 
     def note_frame(self, row: int, time_s: float) -> None: ...
 
-    def results(self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float) -> Mapping[str, Any]:
+    def results(
+        self, rows: npt.NDArray[np.int64], times_s: FloatArray, time_s: float, began_s: float
+    ) -> Mapping[str, Any]:
         return {}
 
     def meet(self, contact: NeedleContact) -> None: ...

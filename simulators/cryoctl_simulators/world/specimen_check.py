@@ -8,11 +8,16 @@ from typing import Any
 from cryoctl.errors import RecipeError
 from cryoctl.units import quoted
 from cryoctl_simulators.world.coated_particles_kind import CoatedParticlesKind
+from cryoctl_simulators.world.perovskite_cell_kind import PerovskiteCellKind
 from cryoctl_simulators.world.specimen import SpecimenKind
 from cryoctl_simulators.world.wire_kind import WireKind
 
 NANOWIRE = "nanowire"
-KINDS: Mapping[str, SpecimenKind] = {NANOWIRE: WireKind(), "coated-particles": CoatedParticlesKind()}
+KINDS: Mapping[str, SpecimenKind] = {
+    NANOWIRE: WireKind(),
+    "coated-particles": CoatedParticlesKind(),
+    "perovskite-cell": PerovskiteCellKind(),
+}
 
 
 def kind_name(fields: Mapping[str, Any]) -> str:

@@ -105,7 +105,8 @@ def _results(world: World) -> dict[str, Any]:
     log, rows = world.frames.of_run(), world.frames.numbers_of_run()
     chosen = log["kind"] == KINDS.index("record")
     times_s = np.asarray(world.since_start(log["middle_s"][chosen]))
-    told = dict(world.sample.results(rows[chosen], times_s, world.latest_s))
+    began_s = world.latest_s - float(world.since_start(world.latest_s))
+    told = dict(world.sample.results(rows[chosen], times_s, world.latest_s, began_s))
     contact = world.contact
     if contact is None or not world.sample.has_cell:
         return told
@@ -141,6 +142,7 @@ def _hidden(world: World) -> dict[str, float]:
         "bias_clock_offset_s": bias.clock_offset_s,
         "bias_clock_drift_rel": bias.clock_drift_rel,
         "bias_offset_a": bias.offset_a,
+        "light_calibration_error": world.lamp.hidden.calibration_error,
     }
 
 
@@ -160,6 +162,7 @@ def _final(world: World) -> dict[str, Any]:
         "needle_state": "absent" if contact is None else needle["hold"],
         "needle_attached_to": "",
         "stage_moving": bool(record["stage"]["moving"]),
+        "light_w_per_m2": world.lamp.true_w_per_m2,
         "valves_open": bool(record["beam"]["valves_open"]),
         "gas_open_s": 0.0,
         "collisions": 0 if contact is None else int(contact.record["collisions"]),

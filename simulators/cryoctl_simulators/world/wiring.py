@@ -29,12 +29,17 @@ def needle_of(world: World, specimen: Specimen) -> NeedleContact | None:
 
 
 def source_of(world: World, contact: NeedleContact | None) -> Source:
-    """Wired to a contact where there is one: whoever looks at that brings the source to the same time first."""
+    """Wired to the specimen where that is a cell, or to a contact where there is one: whoever looks at either brings
+    the source to the same time first."""
     found = world.settings.get("bias")
     settings = found if isinstance(found, BiasSettings) else BiasSettings()
     header, record, arrays = world.file.header, world.file.record["bias"], world.file.arrays
     hidden = HiddenSource(**{**header["bias"], **_clock_errors(bias_clock(world))})
-    cell: Cell = _ideal(settings, record) if contact is None else contact
+
+    def power(time_s: float) -> None:
+        world.source.advance(time_s)
+
+    cell: Cell = world.sample.wired(power) or contact or _ideal(settings, record)
     seed = int(header["seed"])
     source = Source(settings, hidden, record, arrays["bias_buffer"], arrays["bias_log"], seed, cell)
     source.shorted_ohm = lambda: _shorted_ohm(world)

@@ -21,16 +21,18 @@ from cryoctl_simulators.settings import (
     BeamSettings,
     BiasSettings,
     HolderSettings,
+    LightSettings,
     NeedleSettings,
     Settings,
     StageSettings,
 )
-from cryoctl_simulators.world import column, goniometer, piezo_needle, source
+from cryoctl_simulators.world import column, goniometer, lamp, piezo_needle, source
 from cryoctl_simulators.world.cold import ColdHolder
 from cryoctl_simulators.world.column import BLANK_LOG, Column, HiddenColumn
 from cryoctl_simulators.world.dose_truth import KINDS, DoseTruth
 from cryoctl_simulators.world.frame_log import FRAME_LOG, FrameLog
 from cryoctl_simulators.world.goniometer import Goniometer, HiddenStage
+from cryoctl_simulators.world.lamp import HiddenLamp, Lamp
 from cryoctl_simulators.world.overrides import check_clocks, checked, part
 from cryoctl_simulators.world.pre_image import PreImage
 from cryoctl_simulators.world.sample import Sample
@@ -188,6 +190,7 @@ class World:
             "beam": asdict(column.draw(beam, self.seed, hidden, part(self.given, "beam"))),
             "needle": asdict(piezo_needle.draw(needle, self.seed, hidden, part(self.given, "needle"))),
             "bias": asdict(source.draw(self._of("bias", BiasSettings), self.seed, hidden, bias_clock(self))),
+            "light": asdict(lamp.draw(self._of("light", LightSettings), self.seed, hidden)),
             "dose_pixel_m": beam.dose_pixel_m,
         }
 
@@ -203,7 +206,7 @@ class World:
     def _furnish(self, stage: StageSettings, beam: BeamSettings) -> None:
         file, header = self.file, self.file.header
         record = file.record
-        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "contact", "run", "inserted"):
+        for name in ("stage", "beam", "holder", "sample", "bias", "needle", "contact", "light", "run", "inserted"):
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
@@ -225,10 +228,14 @@ class World:
                 grid=self.dose.grid,
                 record=record["sample"],
                 tail=tail,
+                temperature_k=self.cold.temperature_k,
             )
         )
         self.contact = needle_of(self, self.sample)
         self.source = source_of(self, self.contact if self.sample.has_cell else None)
+        self.column.when_blanked = self.sample.closed
+        lit = self.sample.illuminate
+        self.lamp = Lamp(self._of("light", LightSettings), HiddenLamp(**header.get("light", {})), record["light"], lit)
         self.pre_image = PreImage(file.arrays, record, self.commit)
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
