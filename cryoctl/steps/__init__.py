@@ -18,7 +18,7 @@ from cryoctl.steps.bias import (
     WaveformStarted,
 )
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
-from cryoctl.steps.compute import Compute, Computed, Conclude
+from cryoctl.steps.compute import Compute, Computed, ComputeTrace, Conclude
 from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
@@ -45,6 +45,7 @@ __all__ = [
     "Checkpoint",
     "Command",
     "Compute",
+    "ComputeTrace",
     "Computed",
     "Conclude",
     "CurrentMeasured",
