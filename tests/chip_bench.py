@@ -24,7 +24,7 @@ CURRENT_A = 2e-11
 
 
 class ChipBench:
-    """Connected, optics set, limits of the source set; `given` are `simulation.` fields by dotted name."""
+    """Connected, optics and limits of the source set; `given` are `simulation.` fields by dotted name."""
 
     def __init__(self, seed: int = 5, given: dict[str, Any] | None = None, **context: Any) -> None:
         simulation = {"specimen.kind": "perovskite-cell", **STILL, **(given or {})}
@@ -45,7 +45,8 @@ class ChipBench:
         await self.haadf.insert()
         await self.camera.insert()
         await self.beam.apply(Optics(name="record", voltage_v=200e3, beam_current_a=CURRENT_A))
-        await self.bias.set_limits(BiasLimits(voltage_limit_v=5.0, compliance_a=1e-7))
+        if not (await self.bias.status()).output_on:
+            await self.bias.set_limits(BiasLimits(voltage_limit_v=5.0, compliance_a=1e-7))
         return self
 
     async def __aexit__(self, *failure: object) -> None:

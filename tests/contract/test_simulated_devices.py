@@ -9,9 +9,10 @@ from cryoctl.testing.bias import BiasContract
 from cryoctl.testing.edx import EdxContract
 from cryoctl.testing.holder import HolderContract
 from cryoctl.testing.image_detector import ImageDetectorContract
+from cryoctl.testing.light import LightContract
 from cryoctl.testing.needle import NeedleContract
 from cryoctl.testing.stage import StageContract
-from cryoctl_simulators.devices import beam, bias, edx, holder, image_detector, needle, stage
+from cryoctl_simulators.devices import beam, bias, edx, holder, image_detector, light, needle, stage
 
 
 def fresh() -> DeviceContext:
@@ -80,3 +81,19 @@ class TestSourceOnABattery(BiasContract):
 class TestSimulatedNeedle(NeedleContract):
     def build(self):
         return needle.FACTORY("needle", {}, fresh())
+
+
+class TestSimulatedLight(LightContract):
+    def build(self):
+        return light.FACTORY("light", {}, fresh())
+
+
+class TestLightThatCannotBeFaint(LightContract):
+    def build(self):
+        return light.FACTORY("light", {"irradiance_w_per_m2": [200.0, 1000.0]}, fresh())
+
+
+class TestSourceOnASolarCell(BiasContract):
+    def build(self):
+        cell = {"specimen.kind": "perovskite-cell"}
+        return bias.FACTORY("bias", {}, DeviceContext(seed=11, simulation=cell))

@@ -13,13 +13,12 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cryoctl.dose.damage import CriticalDose
-from cryoctl_simulators.optics.cross_sections import atomic_number
+from cryoctl.errors import BadInput
 from cryoctl_simulators.parameters import Parameters, load_parameters
-from cryoctl_simulators.specimens.phases import Phase
+from cryoctl_simulators.specimens.phases import Materials, Phase
 
 MOST_FACETS = 32
 DRAWN = "drawn"
-_WEIGHTLESS = ("H",)
 
 Length = Annotated[float, Field(gt=0, le=1e-3)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -98,7 +97,10 @@ class DamageParameters(Parameters):
 
     @model_validator(mode="after")
     def _doses_can_be(self) -> DamageParameters:
-        _ = self.critical
+        try:
+            _ = self.critical
+        except BadInput as problem:
+            raise ValueError(problem.message) from None
         return self
 
     @property
@@ -115,27 +117,13 @@ class PictureParameters(Parameters):
     edge_m: float = Field(gt=0, le=1e-7)
 
 
-class MaterialTable(Parameters):
+class MaterialTable(Materials):
     perovskite: Phase
     gold: Phase
     oxide: Phase
     substrate: Phase
     spacer: Phase
     film: Phase
-
-    @model_validator(mode="after")
-    def _elements_exist(self) -> MaterialTable:
-        for element in {element for name in type(self).model_fields for element in getattr(self, name).formula}:
-            try:
-                atomic_number(element)
-            except ValueError:
-                raise ValueError(f"there is no element {element[:10]}") from None
-        return self
-
-    def atoms_per_m3(self) -> dict[str, dict[str, float]]:
-        """Of each material, by element; hydrogen weighs and is then left out."""
-        found = {name: getattr(self, name).atoms_per_m3() for name in type(self).model_fields}
-        return {name: {el: n for el, n in one.items() if el not in _WEIGHTLESS} for name, one in found.items()}
 
 
 class PerovskiteCellParameters(Parameters):

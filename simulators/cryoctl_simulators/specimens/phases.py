@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cryoctl.errors import BadInput
-from cryoctl_simulators.optics.cross_sections import atomic_mass_kg
+from cryoctl_simulators.optics.cross_sections import atomic_mass_kg, atomic_number
 from cryoctl_simulators.parameters import Parameters, load_parameters
 
 ELEMENTS = ("Si", "O", "F", "C", "Li", "P", "Au")
@@ -22,6 +22,24 @@ class Phase(Parameters):
     def atoms_per_m3(self) -> dict[str, float]:
         mass = sum(count * atomic_mass_kg(element) for element, count in self.formula.items())
         return {element: count * self.density_kg_m3 / mass for element, count in self.formula.items()}
+
+
+class Materials(Parameters):
+    """Base of a specimen's own materials: each field is a `Phase` of elements that there are."""
+
+    @model_validator(mode="after")
+    def _elements_exist(self) -> Materials:
+        for element in {element for name in type(self).model_fields for element in getattr(self, name).formula}:
+            try:
+                atomic_number(element)
+            except ValueError:
+                raise ValueError(f"there is no element {element[:10]}") from None
+        return self
+
+    def atoms_per_m3(self) -> dict[str, dict[str, float]]:
+        """Of each material, by element; hydrogen weighs and is then left out."""
+        found = {name: getattr(self, name).atoms_per_m3() for name in type(self).model_fields}
+        return {name: {element: n for element, n in one.items() if element != "H"} for name, one in found.items()}
 
 
 class PhaseTable(Parameters):

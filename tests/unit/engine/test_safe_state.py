@@ -17,6 +17,7 @@ from cryoctl.engine.safe_state import (
     BLANK,
     COLD,
     CUT_OFF,
+    DARK,
     FLUSH,
     HALT,
     NEEDLE,
@@ -97,7 +98,7 @@ class Place:
 
     def __init__(self) -> None:
         self.beam, self.stage, self.holder = FakeBeam(), FakeStage(), FakeHolder()
-        self.bias, self.needle = Source(), Drive()
+        self.bias, self.needle, self.light = Source(), Drive(), Resting("light")
         self.beam.open = True
         self.flush: Callable[[], None] | None = None
         self.last_bias: BiasReading | None = None
@@ -111,6 +112,7 @@ class Place:
                 bias=self.bias,  # type: ignore[arg-type]
                 needle=self.needle,  # type: ignore[arg-type]
                 holder=self.holder,  # type: ignore[arg-type]
+                light=self.light,  # type: ignore[arg-type]
             )
             done = await reach_safe_state(devices, alarm=alarm, last_bias=self.last_bias, flush=self.flush)
             return {action.name: action for action in done}, now_s()
@@ -125,7 +127,7 @@ def bias_reading(voltage_v: float, current_a: float, *, on: bool = True) -> Bias
 def test_all_is_brought_to_rest_in_order() -> None:
     place = Place()
     done, lasted_s = place.reach()
-    assert list(done) == [BLANK, STAGE, HALT, BIAS, NEEDLE, COLD]
+    assert list(done) == [BLANK, STAGE, HALT, BIAS, NEEDLE, COLD, DARK]
     assert all(action.confirmed for action in done.values())
     assert not place.beam.open
     assert place.beam.valves, "no alarm: the valves stay open"
@@ -133,6 +135,7 @@ def test_all_is_brought_to_rest_in_order() -> None:
     assert place.bias.at_rest
     assert place.needle.at_rest
     assert place.needle.stopped == 1
+    assert place.light.at_rest
     assert lasted_s == 0.0
 
 
@@ -149,7 +152,7 @@ def full_disk() -> None:
 
 
 @pytest.mark.parametrize("how", [hanging, throwing(DeviceError("x: no")), throwing(TypeError("a driver's bug"))])
-@pytest.mark.parametrize("what", ["blank", "stage", "bias", "needle", "holder"])
+@pytest.mark.parametrize("what", ["blank", "stage", "bias", "needle", "holder", "light"])
 def test_one_that_fails_is_bounded_and_keeps_nothing_else_from_its_rest(what: str, how: Hook) -> None:
     place = Place()
     place.last_bias = bias_reading(1.0, 1e-9)
@@ -160,7 +163,8 @@ def test_one_that_fails_is_bounded_and_keeps_nothing_else_from_its_rest(what: st
     else:
         getattr(place, what).hook = how
     done, lasted_s = place.reach()
-    failed = {"blank": [BLANK], "stage": [STAGE], "bias": [BIAS, CUT_OFF], "needle": [NEEDLE], "holder": [COLD]}[what]
+    names = {"blank": [BLANK], "stage": [STAGE], "bias": [BIAS, CUT_OFF], "needle": [NEEDLE], "holder": [COLD]}
+    failed = {**names, "light": [DARK]}[what]
     assert [name for name, action in done.items() if not action.confirmed] == failed
     assert all(done[name].detail for name in failed)
     assert lasted_s <= ACTION_LIMIT_S * len(failed) + 1.0

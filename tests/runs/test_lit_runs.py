@@ -1,0 +1,99 @@
+"""Runs with light on the specimen: set and read back, on again after a resume, off at the end, refused beforehand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cryoctl
+from cryoctl.errors import BadInput
+from cryoctl.launch.request import RunRequest
+from cryoctl.launch.resume import resume
+from cryoctl.launch.run import run, undertake
+from cryoctl.runfile.check import check_run
+from tests.runs.killed_runs import die_at_record, in_a_child
+from tests.runs.small_runs import run_file
+
+SCRIPT = """
+from cryoctl.steps import Conclude, MeasureOpenCircuit, SetBiasLimits, SetLight, Wait
+
+
+def lit(irradiance_w_per_m2: float = 500.0):
+    yield from SetBiasLimits(voltage_limit_v=2.0, compliance_a=1e-8)
+    light = yield from SetLight(irradiance_w_per_m2=irradiance_w_per_m2)
+    for number in range(20):
+        yield from Wait(duration_s=5.0, reason="look")
+        open_circuit = yield from MeasureOpenCircuit()
+    values = {"irradiance_w_per_m2": light.irradiance_w_per_m2, "open_circuit_v": open_circuit.voltage_v}
+    yield from Conclude(name="lit", values=values)
+"""
+
+
+def asked(out: Path, *overrides: str, **more: Any) -> RunRequest:
+    out.mkdir(parents=True, exist_ok=True)
+    script = out.parent / "lit.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    more.setdefault("instrument", "chip-holder")
+    simulated = () if more["instrument"] is None else ("simulation.specimen.kind=perovskite-cell",)
+    return RunRequest(recipe=str(script), out=out, seed=4, overrides=(*simulated, *overrides), **more)
+
+
+def test_light_is_set_read_back_recorded_and_off_at_the_end(tmp_path: Path) -> None:
+    result = run(asked(tmp_path / "out"))
+    assert result.exit_code == 0
+    with cryoctl.open_run(run_file(result)) as opened:
+        error = float(opened.truth.hidden.light_calibration_error)
+        assert 0 < abs(error) < 0.02
+        values = np.asarray(opened.monitors.light.value)
+        assert np.allclose(values[values > 0], 500.0, rtol=2.1e-3)
+        assert float(opened.truth.final.light_w_per_m2) == 0.0
+        assert [str(one) for one in opened.truth.safe_order][-1] == "light off"
+        assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
+    assert check_run(run_file(result)).ok
+
+
+def test_after_a_kill_the_light_is_on_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def dies() -> None:
+        die_at_record(40)
+        run(asked(out))
+
+    assert in_a_child(dies) == 9
+    result = resume(next(out.glob("*.parts")).with_suffix(".nxs"), RunRequest(recipe="", out=out))
+    assert result.exit_code == 0
+    journal = (run_file(result).with_suffix(".parts") / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in journal]
+    session = max(number for number, one in enumerate(told) if one["k"] == "session")
+    lights = [one for one in told[session:] if one["k"] == "monitor" and one["name"] == "light"]
+    assert lights[-2]["value"] == pytest.approx(500.0, rel=2.1e-3)
+    with cryoctl.open_run(run_file(result)) as opened:
+        assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
+        assert float(opened.truth.final.light_w_per_m2) == 0.0
+
+
+def test_a_light_that_loses_its_link_for_a_while_is_set_again(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.yaml"
+    lost = {"device": "light", "fault": "lost-link", "forgets": 1, "at": {"time_s": 30}, "for_s": 10}
+    faults.write_text(json.dumps([lost]), encoding="utf-8")
+    result = run(asked(tmp_path / "out", faults=faults))
+    assert result.exit_code == 0, result.message
+    with cryoctl.open_run(run_file(result)) as opened:
+        assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "irradiance", "named"),
+    [("chip-holder", "2000", "2000 W/m2"), ("chip-holder", "-1", "-1 W/m2"), (None, "500", "no light")],
+)
+def test_what_can_be_known_is_refused_before_the_start(
+    tmp_path: Path, instrument: str | None, irradiance: str, named: str
+) -> None:
+    request = asked(tmp_path / "out", f"irradiance_w_per_m2={irradiance}", instrument=instrument)
+    with pytest.raises(BadInput, match=named) as caught:
+        undertake(request)
+    assert len(str(caught.value)) <= 300
