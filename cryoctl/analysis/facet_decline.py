@@ -47,12 +47,12 @@ def region_of(values: Mapping[str, Any]) -> Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decline:
-    """Intensities go as exp(-dose_rate D - bias_rate T), each facet with its own bias_rate [active facet] and initial
-    intensity; `covariance` is of dose_rate, then the bias rates. `scatter` is the mean square of residual over sigma,
+    """Intensities go as exp(-dose_rate D - bias_rate T), each facet with a bias_rate [active facet] and an initial
+    intensity, by region and name; `covariance` is of dose_rate, then the bias rates. `scatter` is the mean square of residual over sigma,
     by which the covariance has been raised where it is above 1."""
 
     name: tuple[str, ...]
-    initial: Float
+    initial: tuple[dict[str, float], ...]
     dose_rate_a2: float
     bias_rate_per_s: Float
     covariance: Float
@@ -75,7 +75,8 @@ def fit_decline(regions: Sequence[Region]) -> Decline | None:
     curves: list[tuple[Float, Float, Float, Float, int]] = []
     names: list[str] = []
     initial: list[float] = []
-    for one in regions:
+    own_names: list[tuple[int, str]] = []
+    for place, one in enumerate(regions):
         biased = bool(one.bias_s.max(initial=0.0) > 0)
         for facet, name in enumerate(one.name):
             known = one.known(facet)
@@ -95,6 +96,7 @@ def fit_decline(regions: Sequence[Region]) -> Decline | None:
                 )
             )
             initial.append(float(values[:2].mean()))
+            own_names.append((place, name))
     rates = len(names)
     freedom = sum(len(values) for _, _, values, _, _ in curves) - len(curves) - 1 - rates
     if freedom < 1:
@@ -111,10 +113,13 @@ def fit_decline(regions: Sequence[Region]) -> Decline | None:
     found = least_squares(residuals, start, x_scale="jac", method="trf", max_nfev=200)
     scatter = float(2 * found.cost / freedom)
     covariance = np.linalg.pinv(found.jac.T @ found.jac)[: 1 + rates, : 1 + rates] * max(1.0, scatter)
+    told: tuple[dict[str, float], ...] = tuple({} for _ in regions)
+    for (place, name), value in zip(own_names, found.x[1 + rates :], strict=True):
+        told[place][name] = float(value)
     unit = np.concatenate([[dose_scale], np.full(rates, bias_scale)])
     return Decline(
         name=tuple(names),
-        initial=found.x[1 + rates :],
+        initial=told,
         dose_rate_a2=float(found.x[0]) / dose_scale,
         bias_rate_per_s=found.x[1 : 1 + rates] / bias_scale,
         covariance=covariance / np.outer(unit, unit),
@@ -156,6 +161,7 @@ def facet_order(*, active: Mapping[str, Any], control: Mapping[str, Any] | None 
         "onset_s": [after(rate) if seen else math.nan for rate, _, seen in pairs],
         "onset_s_low": [after(rate + 1.96 * sigma) if seen else math.nan for rate, sigma, seen in pairs],
         "onset_s_high": [after(rate - 1.96 * sigma) if seen else math.nan for rate, sigma, seen in pairs],
+        "initial": dict(zip(("active", "control"), found.initial, strict=False)),
         "dose_rate_a2": found.dose_rate_a2,
         "dose_rate_a2_sigma": math.sqrt(float(found.covariance[0, 0])),
         "scatter": found.scatter,

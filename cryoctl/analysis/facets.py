@@ -37,6 +37,7 @@ _LOOKS = 3
 _AROUND = 1.8
 """A Hann window so much wider than a facet gathers nearly all of its fringes at the least noise."""
 _FROM_EDGE_PX = 8
+_SMOOTHED_BINS = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +132,17 @@ def follow(pictures: Sequence[Float], spacing_px: float) -> list[tuple[float, fl
 
     Pictures are compared in bins in which the lattice, which looks the same a spacing further, is not seen any more.
     """
-    size = max(1, min(math.ceil(spacing_px), min(pictures[0].shape) // 32)) if pictures else 1
+    size = _bin_size(pictures[0].shape, spacing_px) if pictures else 1
     coarse = [_binned(one, size) for one in pictures]
     drifts = [(0.0, 0.0)]
     for picture in coarse[1:]:
-        seen = shift(coarse[0], picture, smoothing_px=1.5)
+        seen = shift(coarse[0], picture, smoothing_px=_SMOOTHED_BINS)
         drifts.append((size * seen.dy, size * seen.dx) if seen.found else drifts[-1])
     return drifts[: len(pictures)]
+
+
+def _bin_size(shape: tuple[int, ...], spacing_px: float) -> int:
+    return max(1, min(math.ceil(spacing_px), min(shape) // 32))
 
 
 def _binned(picture: Float, size: int) -> Float:
@@ -172,6 +177,15 @@ def facet_series(
         "drift_x_m": (measured.drift_x_px * pixel_size_m).tolist(),
         "drift_y_m": (measured.drift_y_px * pixel_size_m).tolist(),
     }
+
+
+def displaced(first: Any, second: Any, *, spacing_m: float, pixel_size_m: float) -> dict[str, Any]:
+    """How far (m) the second picture's content lies from the first's, the lattice of up to this spacing left out."""
+    size = _bin_size(np.asarray(first).shape, spacing_m / pixel_size_m)
+    coarse = [_binned(np.asarray(one, dtype=np.float64), size) for one in (first, second)]
+    seen = shift(coarse[0], coarse[1], smoothing_px=_SMOOTHED_BINS)
+    unit_m = size * pixel_size_m
+    return {"x_m": seen.dx * unit_m, "y_m": seen.dy * unit_m, "quality": seen.quality, "found": seen.found}
 
 
 # Where a facet lies

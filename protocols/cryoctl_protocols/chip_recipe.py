@@ -185,10 +185,11 @@ class ChipBiasingParameters(StrictModel):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"facets: {twice} is there twice; give each facet a name of its own")
         for one in self.facets:
-            if one.spacing_m < LEAST_PIXELS_A_SPACING * self.pictures.pixel_size_m:
+            largest_m = one.spacing_m / LEAST_PIXELS_A_SPACING
+            if self.pictures.pixel_size_m > largest_m:
                 raise ValueError(
                     f"facets.{one.name}.spacing_m: {one.spacing_m:g} m can't be seen with pixels of "
-                    f"{self.pictures.pixel_size_m:g} m; choose pixels below {one.spacing_m / LEAST_PIXELS_A_SPACING:.3g} m"
+                    f"{self.pictures.pixel_size_m:g} m; choose pixels below {largest_m:.3g} m"
                 )
         return self
 
