@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.facet_decline import Region, fit_decline, region_of
 
 Float = npt.NDArray[np.float64]
@@ -31,6 +32,7 @@ _UNNOTICED_REL = 0.003
 """Sigma of what a picture's focus and place may do to an intensity beyond its counting noise, relative."""
 
 
+@one_blas_thread
 def weigh_causes(*, active: Mapping[str, Any], control: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Probabilities in the order of `names`, and the most probable one as `name`.
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
+from cryoctl.analysis.blas_threads import one_blas_thread
+
 Float = npt.NDArray[np.float64]
 
 ONSET_LOSS = 0.1
@@ -127,6 +129,7 @@ def fit_decline(regions: Sequence[Region]) -> Decline | None:
     )
 
 
+@one_blas_thread
 def facet_order(*, active: Mapping[str, Any], control: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Rates, onsets and the order in which facets fade under bias, as plain values.
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.fft import fftfreq, rfft2, rfftfreq
 from scipy.ndimage import gaussian_filter, label
 
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.drift import shift
 
 Float = npt.NDArray[np.float64]
@@ -150,6 +151,7 @@ def _binned(picture: Float, size: int) -> Float:
     return picture[: rows * size, : columns * size].reshape(rows, size, columns, size).sum(axis=(1, 3))
 
 
+@one_blas_thread
 def facet_series(
     *pictures: Any, facets: Sequence[Mapping[str, Any]], pixel_size_m: float, looked: int | None = None
 ) -> dict[str, Any]:
@@ -179,6 +181,7 @@ def facet_series(
     }
 
 
+@one_blas_thread
 def displaced(first: Any, second: Any, *, spacing_m: float, pixel_size_m: float) -> dict[str, Any]:
     """How far (m) the second picture's content lies from the first's, the lattice of up to this spacing left out."""
     size = _bin_size(np.asarray(first).shape, spacing_m / pixel_size_m)

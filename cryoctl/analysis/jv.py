@@ -16,19 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.bias_trace import BLANKED, OPEN, BiasTrace
+from cryoctl.analysis.blas_threads import one_blas_thread
 from cryoctl.analysis.charge import noise_sigma_a
 
 FloatArray = npt.NDArray[np.float64]
 
-DEGREE = 3
-"""Of the polynomial that a curve is taken to be near one of its points."""
-_WINDOWS_V = (0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2)
+DEGREES = (3, 5, 7)
+"""Of the polynomials that a curve is taken to be near one of its points: the one that tells most there is used."""
+_WINDOWS_V = (0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2, 0.28, 0.4)
 """Half widths; the widest is used in which further powers of the polynomial gain nothing but noise."""
-_BENT = 6.0
+_AROUND_V = 0.15
+"""Within which the noise is found."""
+_BENT = 8.0
 """By how many variances two further powers may bring down the sum of squares, which noise alone does by two."""
 _LEAST_ROWS = 8
-_LOOKS = 6
-"""At a flat maximum, each where the one before had its highest point."""
+_MORE_ROWS = 5
+"""Than a polynomial has powers."""
+_LOOKS = 12
+"""At a flat maximum, each where the one before had its highest point, until that is in the middle."""
+_CENTRED = 0.2
 _SMOOTHED = 9
 """Rows over which a first guess is averaged."""
 
@@ -53,6 +59,7 @@ class _Local:
         return float((orders * self.coefficients[1:]) @ x ** (orders - 1)) / self.half_v
 
 
+@one_blas_thread
 def dark_current(*, trace: BiasTrace) -> dict[str, Any]:
     """What is read at 0 V without light and without the beam: the source's own offset, and the cell's slope there.
 
@@ -67,6 +74,7 @@ def dark_current(*, trace: BiasTrace) -> dict[str, Any]:
     return {"offset_a": offset_a, "offset_a_sigma": sigma_a, "shunt_ohm": 1 / slope if slope > 0 else math.inf}
 
 
+@one_blas_thread
 def jv_curves(
     *, trace: BiasTrace, offset_a: float = 0.0, offset_sigma_a: float = 0.0, area_m2: float | None = None
 ) -> dict[str, Any]:
@@ -195,7 +203,7 @@ def _maximum_power(voltage_v: FloatArray, current_a: FloatArray) -> tuple[float,
         values = np.polynomial.polynomial.polyval((fine - near.at_v) / near.half_v, near.coefficients)
         top = int(values.argmax())
         guess = float(fine[top])
-        if top not in (0, len(fine) - 1):
+        if abs(guess - near.at_v) <= _CENTRED * near.half_v:
             return (guess, *near.value(guess))
     return math.nan, math.nan, math.nan
 
@@ -208,34 +216,35 @@ def _averaged(values: FloatArray) -> FloatArray:
 
 
 def _local(voltage_v: FloatArray, values: FloatArray, at_v: float) -> _Local | None:
-    """A polynomial through the rows around a voltage, in the widest window that it describes to within the noise.
+    """The polynomial through the rows around a voltage that is surest there, in a window that it describes.
 
     None where the rows don't lie on both sides.
     """
-    voltage_noise = noise_sigma_a(voltage_v)
-    value_noise = noise_sigma_a(values)
-    found: _Local | None = None
-    for half_v in _WINDOWS_V:
-        chosen = np.abs(voltage_v - at_v) <= half_v
-        if chosen.sum() < _LEAST_ROWS or not (voltage_v[chosen].min() < at_v < voltage_v[chosen].max()):
-            continue
-        richer = np.vander((voltage_v[chosen] - at_v) / half_v, DEGREE + 3, increasing=True)
-        design = richer[:, : DEGREE + 1]
-        inverse = np.linalg.pinv(design)
-        coefficients = inverse @ values[chosen]
-        scatter = _scatter(design, values[chosen])
-        slopes = design[:, :-1] @ (coefficients[1:] * np.arange(1, DEGREE + 1)) / half_v
-        variance = value_noise**2 + float(np.mean(slopes**2)) * voltage_noise**2
-        if found is not None and scatter - _scatter(richer, values[chosen]) > _BENT * variance:
-            break
-        freedom = int(chosen.sum()) - DEGREE - 1
-        found = _Local(
-            at_v=at_v,
-            half_v=half_v,
-            coefficients=coefficients,
-            covariance=max(scatter / freedom, variance) * (inverse @ inverse.T),
-        )
-    return found
+    around = np.abs(voltage_v - at_v) <= _AROUND_V
+    voltage_noise, value_noise = noise_sigma_a(voltage_v[around]), noise_sigma_a(values[around])
+    best: _Local | None = None
+    for degree in DEGREES:
+        found: _Local | None = None
+        for half_v in _WINDOWS_V:
+            chosen = np.abs(voltage_v - at_v) <= half_v
+            if chosen.sum() < degree + _MORE_ROWS or not (voltage_v[chosen].min() < at_v < voltage_v[chosen].max()):
+                continue
+            richer = np.vander((voltage_v[chosen] - at_v) / half_v, degree + 3, increasing=True)
+            design = richer[:, : degree + 1]
+            inverse = np.linalg.pinv(design)
+            coefficients = inverse @ values[chosen]
+            scatter = _scatter(design, values[chosen])
+            slopes = design[:, :-1] @ (coefficients[1:] * np.arange(1, degree + 1)) / half_v
+            variance = value_noise**2 + float(np.mean(slopes**2)) * voltage_noise**2
+            if found is not None and scatter - _scatter(richer, values[chosen]) > _BENT * variance:
+                break
+            variance = max(scatter / (int(chosen.sum()) - degree - 1), variance)
+            found = _Local(
+                at_v=at_v, half_v=half_v, coefficients=coefficients, covariance=variance * (inverse @ inverse.T)
+            )
+        if found is not None and (best is None or found.value(at_v)[1] < best.value(at_v)[1]):
+            best = found
+    return best
 
 
 def _scatter(design: FloatArray, values: FloatArray) -> float:
@@ -263,6 +272,7 @@ def held_power(*, trace: BiasTrace, offset_a: float = 0.0, settle_s: float = 0.0
     }
 
 
+@one_blas_thread
 def beam_current(*, trace: BiasTrace) -> dict[str, Any]:
     """What the beam adds to the current (EBIC): rows with the beam open all along against rows with it blanked all
     along, a steady drift of the current taken off; at `voltage_v`. Its sign is the source's.
