@@ -50,8 +50,8 @@ def region_of(values: Mapping[str, Any]) -> Region:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decline:
     """Intensities go as exp(-dose_rate D - bias_rate T), each facet with a bias_rate [active facet] and an initial
-    intensity, by region and name; `covariance` is of dose_rate, then the bias rates. `scatter` is the mean square of residual over sigma,
-    by which the covariance has been raised where it is above 1."""
+    intensity, by region and name; `covariance` is of dose_rate, then the bias rates. `scatter` is the mean square of
+    residual over sigma, by which the covariance has been raised where it is above 1."""
 
     name: tuple[str, ...]
     initial: tuple[dict[str, float], ...]

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import fftfreq, rfft2, rfftfreq
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.ndimage import gaussian_filter, label
+from scipy.signal.windows import tukey
 
 from cryoctl.analysis.blas_threads import one_blas_thread
-from cryoctl.analysis.drift import shift
 
 Float = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -38,11 +38,16 @@ _LOOKS = 3
 _AROUND = 1.8
 """A Hann window so much wider than a facet gathers nearly all of its fringes at the least noise."""
 _FROM_EDGE_PX = 8
-_SMOOTHED_BINS = 1.5
+_WIDTH = 0.006
+"""Sigma of what passes around a wave, in cycles a pixel: patches down to some 25 pixels are told."""
+_DRIFTS_PX = 16.0
+"""At most from one picture to the next; half of it is a sigma of what is expected."""
+_TOLD_FROM = 7.0
+"""Height of the correlation over its spread from which a displacement is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wave:
     """`angle_deg` is the direction of the reciprocal vector from +x towards +y, None where any will do."""
 
     name: str
@@ -84,10 +89,10 @@ class Intensities:
     drift_x_px: Float
 
 
-def wanted_facets(facets: Sequence[Mapping[str, Any]], pixel_size_m: float) -> list[Wanted]:
+def wanted_facets(facets: Sequence[Mapping[str, Any]], pixel_size_m: float) -> list[Wave]:
     """From plain values: name, spacing_m, and angle_deg where it is known."""
     return [
-        Wanted(
+        Wave(
             name=str(one["name"]),
             spacing_px=float(one["spacing_m"]) / pixel_size_m,
             angle_deg=None if one.get("angle_deg") is None else float(one["angle_deg"]),
@@ -96,24 +101,29 @@ def wanted_facets(facets: Sequence[Mapping[str, Any]], pixel_size_m: float) -> l
     ]
 
 
-def find_facets(pictures: Sequence[npt.ArrayLike], wanted: Sequence[Wanted]) -> list[Facet]:
+def find_facets(pictures: Sequence[npt.ArrayLike], wanted: Sequence[Wave]) -> list[Facet]:
     """Those of the wanted facets that are seen in the first pictures, in the order wanted.
 
     Args:
         pictures: [y, x] of one shape; the first few are used, each found to have drifted against the first.
     """
     first = [np.asarray(one, dtype=np.float64) for one in pictures[:_LOOKS]]
-    drifts = follow(first, max((one.spacing_px for one in wanted), default=4.0))
+    drifts = follow(first, wanted)
     first = [np.roll(one, (-round(dy), -round(dx)), axis=(0, 1)) for one, (dy, dx) in zip(first, drifts, strict=True)]
     tiled = [_tiles(first, size) for size in _TILES_PX if size <= min(first[0].shape)]
     found = (_find(first, tiled, one) for one in wanted)
     return [one for one in found if one is not None]
 
 
-def measure_facets(pictures: Sequence[npt.ArrayLike], facets: Sequence[Facet]) -> Intensities:
-    """Of facets that were found in the first of these pictures, which may drift."""
+def measure_facets(
+    pictures: Sequence[npt.ArrayLike],
+    facets: Sequence[Facet],
+    moved_px: Sequence[tuple[float, float]] | None = None,
+) -> Intensities:
+    """Of facets that were found in the first of these pictures, which may drift; `moved_px` as in `follow`."""
     stack = [np.asarray(one, dtype=np.float64) for one in pictures]
-    drifts = follow(stack, max((one.spacing_px for one in facets), default=4.0))
+    waves = [Wave(name=one.name, spacing_px=one.spacing_px, angle_deg=one.angle_deg) for one in facets]
+    drifts = follow(stack, waves, moved_px)
     amplitude, sigma = np.full((2, len(facets), len(stack)), np.nan)
     for row, facet in enumerate(facets):
         for column, (picture, (dy, dx)) in enumerate(zip(stack, drifts, strict=True)):
@@ -128,40 +138,90 @@ def measure_facets(pictures: Sequence[npt.ArrayLike], facets: Sequence[Facet]) -
     )
 
 
-def follow(pictures: Sequence[Float], spacing_px: float) -> list[tuple[float, float]]:
+def follow(
+    pictures: Sequence[Float], waves: Sequence[Wave], moved_px: Sequence[tuple[float, float]] | None = None
+) -> list[tuple[float, float]]:
     """How far (dy, dx) each picture's content lies from the first's; where that can't be told, as in the one before.
 
-    Pictures are compared in bins in which the lattice, which looks the same a spacing further, is not seen any more.
+    Compared is what the waves carry: patches of fringes, which drift little from one picture to the next. An error of
+    a spacing or two, by which fringes look alike, is small beside a patch.
+
+    Args:
+        moved_px: how far (dy, dx) each picture's field was moved on purpose; content goes the other way.
     """
-    size = _bin_size(pictures[0].shape, spacing_px) if pictures else 1
-    coarse = [_binned(one, size) for one in pictures]
     drifts = [(0.0, 0.0)]
-    for picture in coarse[1:]:
-        seen = shift(coarse[0], picture, smoothing_px=_SMOOTHED_BINS)
-        drifts.append((size * seen.dy, size * seen.dx) if seen.found else drifts[-1])
-    return drifts[: len(pictures)]
+    if len(pictures) < 2 or not waves:
+        return drifts * len(pictures)
+    moved = moved_px or [(0.0, 0.0)] * len(pictures)
+    first = _spectrum(pictures[0]).conj() * _band(pictures[0].shape, waves)
+    for number in range(1, len(pictures)):
+        (before_y, before_x), (now_y, now_x) = moved[number - 1], moved[number]
+        near = (drifts[-1][0] + before_y - now_y, drifts[-1][1] + before_x - now_x)
+        picture = pictures[number]
+        found = _displacement(first * _spectrum(picture), picture.shape, near)
+        drifts.append(found[:2] if found[2] >= _TOLD_FROM else near)
+    return drifts
 
 
-def _bin_size(shape: tuple[int, ...], spacing_px: float) -> int:
-    return max(1, min(math.ceil(spacing_px), min(shape) // 32))
+def _spectrum(picture: Float) -> Complex:
+    ny, nx = picture.shape
+    window = np.outer(tukey(ny, 0.2), tukey(nx, 0.2))
+    return np.asarray(rfft2((picture - picture.mean()) * window), dtype=np.complex128)
 
 
-def _binned(picture: Float, size: int) -> Float:
-    rows, columns = (length // size for length in picture.shape)
-    return picture[: rows * size, : columns * size].reshape(rows, size, columns, size).sum(axis=(1, 3))
+def _band(shape: tuple[int, ...], waves: Sequence[Wave]) -> Float:
+    """What passes: neighbourhoods of the waves' reciprocal vectors, whole rings where the direction is not known."""
+    ny, nx = shape
+    fy, fx = np.asarray(fftfreq(ny))[:, None], np.asarray(rfftfreq(nx))[None, :]
+    band = np.zeros((ny, nx // 2 + 1))
+    for one in waves:
+        if one.angle_deg is None:
+            band = np.maximum(band, np.exp(-((np.hypot(fy, fx) - 1 / one.spacing_px) ** 2) / (2 * _WIDTH**2)))
+            continue
+        wy, wx = math.sin(math.radians(one.angle_deg)), math.cos(math.radians(one.angle_deg))
+        for sign in (1, -1):
+            off = np.hypot(fy - sign * wy / one.spacing_px, fx - sign * wx / one.spacing_px)
+            band = np.maximum(band, np.exp(-(off**2) / (2 * _WIDTH**2)))
+    return band
+
+
+def _displacement(
+    product: Complex, shape: tuple[int, ...], near: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, float, float]:
+    """Of the highest correlation near a place (dy, dx), and how far it stands out of the rest."""
+    ny, nx = shape
+    correlation = np.asarray(irfft2(product, s=(ny, nx)))
+    ys, xs = np.asarray(fftfreq(ny, 1 / ny)), np.asarray(fftfreq(nx, 1 / nx))
+    spread = float(correlation[np.hypot(ys[:, None] - near[0], xs[None, :] - near[1]) > min(ny, nx) / 3].std())
+    # Fringes of two pixels are lost between whole pixels: near the place it is told in quarters.
+    way = np.arange(-4 * _DRIFTS_PX, 4 * _DRIFTS_PX + 1) / 4
+    fy, fx = np.asarray(fftfreq(ny)), np.asarray(rfftfreq(nx))
+    twice = np.where((fx == 0) | (fx == 0.5), 1.0, 2.0)
+    left = np.exp(2j * np.pi * np.outer(near[0] + way, fy))
+    right = np.exp(2j * np.pi * np.outer(fx, near[1] + way)) * twice[:, None]
+    fine = (left @ product @ right).real / (ny * nx)
+    weight = np.exp(-(way**2) / (2 * (_DRIFTS_PX / 2) ** 2))
+    row, column = divmod(int((fine * weight[:, None] * weight).argmax()), len(way))
+    height = float(fine[row, column]) / spread if spread > 0 else 0.0
+    return near[0] + float(way[row]), near[1] + float(way[column]), height
 
 
 @one_blas_thread
 def facet_series(
-    *pictures: Any, facets: Sequence[Mapping[str, Any]], pixel_size_m: float, looked: int | None = None
+    *pictures: Any,
+    facets: Sequence[Mapping[str, Any]],
+    pixel_size_m: float,
+    looked: int | None = None,
+    moved_m: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, Any]:
     """Facets found in the first `looked` pictures and measured in all, as plain values.
 
-    `missing` names those that were wanted and are not seen. `x_m y_m` is the middle of a facet's box from the middle of
-    the first picture.
+    `moved_m` is how far (y, x) each picture's field was moved on purpose since the first (m). `missing` names those
+    that were wanted and are not seen. `x_m y_m` is the middle of a facet's box from the middle of the first picture.
     """
     found = find_facets(pictures[: looked or len(pictures)], wanted_facets(facets, pixel_size_m))
-    measured = measure_facets(pictures, found)
+    moved = None if moved_m is None else [(y / pixel_size_m, x / pixel_size_m) for y, x in moved_m]
+    measured = measure_facets(pictures, found, moved)
     rows, columns = np.asarray(pictures[0]).shape
     names = [one.name for one in found]
     return {
@@ -182,13 +242,13 @@ def facet_series(
 
 
 @one_blas_thread
-def displaced(first: Any, second: Any, *, spacing_m: float, pixel_size_m: float) -> dict[str, Any]:
-    """How far (m) the second picture's content lies from the first's, the lattice of up to this spacing left out."""
-    size = _bin_size(np.asarray(first).shape, spacing_m / pixel_size_m)
-    coarse = [_binned(np.asarray(one, dtype=np.float64), size) for one in (first, second)]
-    seen = shift(coarse[0], coarse[1], smoothing_px=_SMOOTHED_BINS)
-    unit_m = size * pixel_size_m
-    return {"x_m": seen.dx * unit_m, "y_m": seen.dy * unit_m, "quality": seen.quality, "found": seen.found}
+def displaced(first: Any, second: Any, *, facets: Sequence[Mapping[str, Any]], pixel_size_m: float) -> dict[str, Any]:
+    """How far (m) the second picture's facets lie from the first's; `facets` as in `facet_series`."""
+    pictures = [np.asarray(one, dtype=np.float64) for one in (first, second)]
+    band = _band(pictures[0].shape, wanted_facets(facets, pixel_size_m))
+    product = _spectrum(pictures[0]).conj() * band * _spectrum(pictures[1])
+    dy, dx, quality = _displacement(product, pictures[0].shape)
+    return {"x_m": dx * pixel_size_m, "y_m": dy * pixel_size_m, "quality": quality, "found": quality >= _TOLD_FROM}
 
 
 # Where a facet lies
@@ -225,14 +285,14 @@ def _starts(length: int, size: int) -> list[int]:
     return sorted({round(k * (length - size) / max(count - 1, 1)) for k in range(count)})
 
 
-def _find(pictures: Sequence[Float], tiled: Sequence[_Tiles], wanted: Wanted) -> Facet | None:
+def _find(pictures: Sequence[Float], tiled: Sequence[_Tiles], wanted: Wave) -> Facet | None:
     if wanted.spacing_px < 2.0:
         return None
     best_ratio, g, seed = SEEN_ABOVE, (0.0, 0.0), (0, 0)
     for tiles in tiled:
         size = tiles.size
         allowed = _ring(tiles.fy, tiles.fx, wanted, 1.0 / size)
-        around = _ring(tiles.fy, tiles.fx, Wanted(name="", spacing_px=wanted.spacing_px), 3.0 / size)
+        around = _ring(tiles.fy, tiles.fx, Wave(name="", spacing_px=wanted.spacing_px), 3.0 / size)
         if not allowed.any():
             continue
         noise = np.median(tiles.power[:, around], axis=1) / math.log(2)
@@ -253,7 +313,7 @@ def _find(pictures: Sequence[Float], tiled: Sequence[_Tiles], wanted: Wanted) ->
     return Facet(name=wanted.name, top=top, left=left, rows=rows, columns=columns, fy=fy, fx=fx, power_ratio=best_ratio)
 
 
-def _ring(fy: Float, fx: Float, wanted: Wanted, width: float) -> npt.NDArray[np.bool_]:
+def _ring(fy: Float, fx: Float, wanted: Wave, width: float) -> npt.NDArray[np.bool_]:
     """Reciprocal vectors that have the spacing, and the direction where one is wanted."""
     radius = np.hypot(fy, fx)
     allowed = np.abs(radius - 1 / wanted.spacing_px) <= max(SPACING_TOLERANCE / wanted.spacing_px, width)

@@ -94,6 +94,13 @@ class ChipBiasing(Protocol):
                 f"pictures.optics: found {pictures.optics!r}, the instrument file has {', '.join(facts.optics)}: "
                 "name one of them"
             )
+        least_a, most_a = facts.current_range_a
+        wanted_a = pictures.beam_current_a
+        if wanted_a is not None and not least_a <= wanted_a <= most_a:
+            raise RecipeError(
+                f"pictures.beam_current_a: found {wanted_a:g} A, the beam has {least_a:g} to {most_a:g} A: choose one "
+                "of these, or null for the preset's"
+            )
         shift_m = math.hypot(parameters.control.dx_m, parameters.control.dy_m) + _REACH_M / 3
         if shift_m > facts.image_shift_range_m:
             raise RecipeError(
@@ -165,7 +172,7 @@ class ChipBiasing(Protocol):
         yield from SetLight(irradiance_w_per_m2=0.0)
         yield from SetBiasLimits(voltage_limit_v=bias.limit_v, compliance_a=bias.compliance_a)
         yield from Insert(detector=recipe.pictures.detector)
-        yield from UseOptics(name=recipe.pictures.optics)
+        yield from UseOptics(name=recipe.pictures.optics, beam_current_a=recipe.pictures.beam_current_a)
         self.pictures.current_a = (yield from blocks.measure_current()).current_a
         yield from blocks.approach_position(recipe.x_m, recipe.y_m, overshoot_m=_OVERSHOOT_M)
         lag_m = stage_lag_m(self.facts)
@@ -289,6 +296,7 @@ class ChipBiasing(Protocol):
                     arguments={
                         "facets": self.pictures.wanted(),
                         "pixel_size_m": self.recipe.pictures.pixel_size_m,
+                        "moved_m": region.moved_m(),
                     },
                     duration_s=1.0,
                 )

@@ -24,7 +24,7 @@ _FAR_SIGMA_M = 100e-9
 """A third of how far off a region may be before it was seen."""
 _NEAR_SIGMA_M = 20e-9
 _DRIFT_M_PER_S = 2e-10
-_FOLLOWED_FROM_M = 2e-9
+_FOLLOWED_FROM_M = 8e-10
 """What has drifted by more is brought back to the middle."""
 
 
@@ -38,11 +38,20 @@ class Region:
     off_x_m: float = 0.0
     off_y_m: float = 0.0
     dose_e_per_a2: float = 0.0
+    seen: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Facets with the directions of their fringes."""
     frames: list[FrameRef] = field(default_factory=list[FrameRef])
     times_s: list[float] = field(default_factory=list[float])
     doses_e_per_a2: list[float] = field(default_factory=list[float])
     """Received until the middle of each picture."""
     biased_s: list[float] = field(default_factory=list[float])
+    offs_m: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """(y, x) off where it was believed, of each picture."""
+
+    def moved_m(self) -> list[list[float]]:
+        """How far (y, x) the field of each picture was moved since the first."""
+        y_m, x_m = self.offs_m[0]
+        return [[one_y - y_m, one_x - x_m] for one_y, one_x in self.offs_m]
 
 
 class ChipPictures:
@@ -93,6 +102,11 @@ class ChipPictures:
         if best["name"]:
             region.off_x_m += _middle(best["x_m"])
             region.off_y_m += _middle(best["y_m"])
+            columns = (best[column] for column in ("name", "spacing_m", "angle_deg"))
+            region.seen = [
+                {"name": name, "spacing_m": spacing_m, "angle_deg": angle_deg}
+                for name, spacing_m, angle_deg in zip(*columns, strict=True)
+            ]
         return tuple(best["missing"])
 
     def take(self, region: Region, time_s: float, biased_s: float) -> Block[None]:
@@ -108,6 +122,7 @@ class ChipPictures:
         region.times_s.append(time_s)
         region.doses_e_per_a2.append((before + region.dose_e_per_a2) / 2)
         region.biased_s.append(biased_s)
+        region.offs_m.append((region.off_y_m, region.off_x_m))
         region.frames.append(frame)
         if len(region.frames) == 1:
             return
@@ -115,7 +130,7 @@ class ChipPictures:
             function=DISPLACED,
             frames=(region.frames[0], frame),
             arguments={
-                "spacing_m": max(one.spacing_m for one in self._recipe.facets),
+                "facets": region.seen,
                 "pixel_size_m": pictures.pixel_size_m,
             },
         )

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from cryoctl.protocol import Chart, Transition
 from cryoctl.steps.waveform import Segment, Waveform
 from cryoctl.units import (
+    Amperes,
     Degrees,
     DosePerA2,
     Irradiance,
@@ -52,7 +53,7 @@ class Sweep(StrictModel):
     low_v: Volts = -0.1
     high_v: Volts = 1.2
     rate_v_per_s: Annotated[VoltsPerSecond, Field(gt=0.0, le=1000.0)] = 0.1
-    cycles: int = Field(default=2, ge=1, le=100, strict=True)
+    cycles: int = Field(default=4, ge=1, le=100, strict=True)
     settle_s: Annotated[Seconds, Field(ge=0.0, le=3600.0)] = 1.0
     """At the first voltage, before the first sweep."""
     first: Literal["forward", "reverse"] = "forward"
@@ -92,12 +93,12 @@ class ChipBias(Bias):
     voltage_v: Volts = 0.9
     """Of a constant voltage; of the maximum power point where no curve has told a better start."""
     limit_v: Annotated[Volts, Field(gt=0.0)] = 2.0
-    duration_s: Annotated[Seconds, Field(gt=0.0, le=30 * 86400.0)] = 300.0
+    duration_s: Annotated[Seconds, Field(gt=0.0, le=30 * 86400.0)] = 600.0
     """Of the hold."""
     step_v: Annotated[Volts, Field(gt=0.0, le=0.2)] = 0.02
     """The first perturbation; it becomes as small as `least_step_v` near the maximum."""
     least_step_v: Annotated[Volts, Field(gt=0.0, le=0.2)] = 0.005
-    dwell_s: Annotated[Seconds, Field(ge=0.2, le=3600.0)] = 4.0
+    dwell_s: Annotated[Seconds, Field(ge=0.2, le=3600.0)] = 5.0
     """At each voltage, before its power is compared."""
 
     @model_validator(mode="after")
@@ -119,6 +120,8 @@ class LatticePictures(StrictModel):
     """Of the active and of the control region, alike in everything."""
 
     optics: Name = "record"
+    beam_current_a: Annotated[Amperes, Field(gt=0.0)] | None = 5e-12
+    """Null: the preset's. The less, the less dose is kept free for a beam that can't be blanked at once."""
     detector: Name = "camera"
     shape: Shape = (512, 512)
     """Rows (across the tilt axis) and columns (along it)."""
