@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ _BENT = 8.0
 _LEAST_ROWS = 8
 _MORE_ROWS = 5
 """Than a polynomial has powers."""
+LEAST_SPAN_V = 0.3
+_GAP = 4.0
+"""Intervals between rows that make a stop."""
+_TURN_ROWS = 12
 _LOOKS = 12
 """At a flat maximum, each where the one before had its highest point, until that is in the middle."""
 _CENTRED = 0.2
@@ -107,6 +112,38 @@ def _hysteresis(powers: Mapping[str, tuple[float, float]]) -> tuple[float, float
         return math.nan, math.nan
     ratio = forward / reverse
     return 1 - ratio, math.hypot(forward_sigma, ratio * reverse_sigma) / reverse
+
+
+def find_sweeps(trace: BiasTrace) -> list[tuple[int, int]]:
+    """First row and end (the row after the last) of each way up and back, or down and back, through the voltages; of a
+    single way where the way back is missing. Ways of less than `LEAST_SPAN_V` are none."""
+    ways = _ways(trace)
+    found: list[tuple[int, int]] = []
+    while ways:
+        first, end, rising = ways.pop(0)
+        if ways and ways[0][2] is not rising and ways[0][0] - end <= _TURN_ROWS:
+            end = ways.pop(0)[1]
+        found.append((first, end))
+    return found
+
+
+def _ways(trace: BiasTrace) -> list[tuple[int, int, bool]]:
+    """Rows in which the voltage goes one way at an even rate, and whether it rises."""
+    if len(trace) < 2 * _LEAST_ROWS:
+        return []
+    step_s, step_v = np.diff(trace.time_s), np.diff(trace.voltage_v)
+    interval_s = float(np.median(step_s))
+    noise_v = max(noise_sigma_a(trace.voltage_v), 1e-7)
+    apart = _averaged(step_v)
+    way = np.where(np.abs(apart) > noise_v, np.sign(apart), 0.0)
+    way[step_s > _GAP * interval_s] = 0.0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0.0], way, [0.0]])) != 0)
+    found: list[tuple[int, int, bool]] = []
+    for first, end in pairwise(edges):
+        rows = trace.voltage_v[first : end + 1]
+        if way[first] and len(rows) >= _LEAST_ROWS and abs(float(rows[-1] - rows[0])) >= LEAST_SPAN_V:
+            found.append((int(first), int(end) + 1, bool(way[first] > 0)))
+    return found
 
 
 def _directions(trace: BiasTrace) -> list[tuple[str, BiasTrace]]:

@@ -93,12 +93,12 @@ class ChipBias(Bias):
     voltage_v: Volts = 0.9
     """Of a constant voltage; of the maximum power point where no curve has told a better start."""
     limit_v: Annotated[Volts, Field(gt=0.0)] = 2.0
-    duration_s: Annotated[Seconds, Field(gt=0.0, le=30 * 86400.0)] = 600.0
+    duration_s: Annotated[Seconds, Field(gt=0.0, le=30 * 86400.0)] = 1200.0
     """Of the hold."""
     step_v: Annotated[Volts, Field(gt=0.0, le=0.2)] = 0.02
     """The first perturbation; it becomes as small as `least_step_v` near the maximum."""
     least_step_v: Annotated[Volts, Field(gt=0.0, le=0.2)] = 0.005
-    dwell_s: Annotated[Seconds, Field(ge=0.2, le=3600.0)] = 5.0
+    dwell_s: Annotated[Seconds, Field(ge=0.2, le=3600.0)] = 10.0
     """At each voltage, before its power is compared."""
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ class Blanked(StrictModel):
 
     every: int = Field(default=5, ge=0, le=10_000, strict=True)
     """Pictures of the active region between two of them; 0: none."""
-    for_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 40.0
+    for_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 100.0
 
 
 class LatticePictures(StrictModel):
@@ -173,7 +173,7 @@ class ChipBiasingParameters(StrictModel):
     beam_current: BeamCurrent = BeamCurrent()
     before: int = Field(default=3, ge=1, le=1000, strict=True)
     """Pictures of each region without bias, right before the hold."""
-    frame_interval_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 10.0
+    frame_interval_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 25.0
     """From the pictures of both regions to the next, blanked; whole dwells of the hold."""
     blanked: Blanked = Blanked()
     dose: ChipDose = ChipDose()

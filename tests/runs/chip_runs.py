@@ -18,7 +18,8 @@ RECIPE = "chip-biasing"
 SMALL = (
     "facets=[{name: '100', spacing_m: 6.28e-10}, {name: '110', spacing_m: 4.44e-10}]",
     "sweep={cycles: 1, rate_v_per_s: 0.4}",
-    "bias={hold: constant-voltage, voltage_v: 1.0, duration_s: 30}",
+    "bias={hold: constant-voltage, voltage_v: 1.0, duration_s: 30, dwell_s: 5}",
+    "frame_interval_s=8",
     "before=1",
     "blanked.every=0",
     "pictures={shape: [320, 480], pixel_size_m: 1.7e-10, search_shape: [768, 768]}",
@@ -26,7 +27,9 @@ SMALL = (
 """Quick sweeps, half a minute at one voltage, four pictures of each region: some seconds of CPU. Later ones win."""
 SERIES = (
     "sweep={cycles: 1, rate_v_per_s: 0.4}",
-    "bias={hold: constant-voltage, voltage_v: 1.0, duration_s: 300}",
+    "bias={hold: constant-voltage, voltage_v: 1.0, duration_s: 500, dwell_s: 5}",
+    "frame_interval_s=12",
+    "blanked.for_s=40",
     "beam_current.dose_e_per_a2=0",
     "pictures={shape: [456, 456], pixel_size_m: 1.65e-10, search_shape: [800, 800]}",
 )

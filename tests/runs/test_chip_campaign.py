@@ -83,7 +83,7 @@ def test_causes_down_to_a_tenth_of_the_intensity(tmp_path: Path) -> None:
             name: float(np.exp(random.uniform(np.log(0.10), np.log(0.60)))) if wanted in (name, "both") else 0.0
             for name in ("beam", "bias")
         }
-        factors = {"beam": -np.log(1 - loss["beam"]) / 0.31, "bias": -np.log(1 - loss["bias"]) / 0.374}
+        factors = {"beam": -np.log(1 - loss["beam"]) / 0.40, "bias": -np.log(1 - loss["bias"]) / 0.58}
         given = [f"simulation.specimen.damage.{name}={factor:.5f}" for name, factor in factors.items()]
         result = play(tmp_path / str(seed), *SERIES, *given, seed=2000 + seed)
         assert result.run_file is not None
