@@ -105,30 +105,36 @@ def needle_view(picture: npt.ArrayLike, side: Side = "right") -> NeedleView:
     )
 
 
-def heights(
-    minus: npt.ArrayLike, plus: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right"
-) -> Heights:
-    """From two pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
+def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right") -> Heights:
+    """From pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
+
+    A third one, again at -tilt and as long after the second as that is after the first, takes out what drifts evenly.
 
     Raises:
-        ValueError: the tilt is 0 or not below 90 degrees.
+        ValueError: neither two nor three pictures, or the tilt is 0 or not below 90 degrees.
     """
+    if len(pictures) not in (2, 3):
+        raise ValueError(f"{len(pictures)} pictures; two are needed, at -tilt and +tilt, or three")
     if not 0.0 < tilt_deg < 90.0:
         raise ValueError(f"tilt_deg is {tilt_deg}, it must be above 0 and below 90")
     lever_m = pixel_size_m / (2 * math.sin(math.radians(tilt_deg)))
-    first, second = parted(minus, side), parted(plus, side)
-    if first is None or second is None or first.overlap or second.overlap:
+    found = [parted(picture, side) for picture in pictures]
+    parts = [one for one in found if one is not None and not one.overlap]
+    if len(parts) < len(pictures):
         return _no_heights()
-    grid = shift(_alone(first, first.specimen), _alone(second, second.specimen))
-    needle = shift(_alone(first, _tip(first)), _alone(second, _tip(second)))
-    if not (grid.found and needle.found):
+    middle = parts[1]
+    grid = [shift(alone(one, one.specimen), alone(middle, middle.specimen)) for one in parts if one is not middle]
+    needle = [shift(alone(one, tip_of(one)), alone(middle, tip_of(middle))) for one in parts if one is not middle]
+    if not all(one.found for one in (*grid, *needle)):
         return _no_heights()
+    grid_px, needle_px = (sum(_across(one.dy, one.dx, side) for one in seen) / len(seen) for seen in (grid, needle))
+    grid_sigma, needle_sigma = (math.hypot(*(one.sigma for one in seen)) / len(seen) for seen in (grid, needle))
     return Heights(
         found=True,
-        specimen_z_m=_across(grid.dy, grid.dx, side) * lever_m,
-        specimen_sigma_m=math.hypot(grid.sigma, LEAST_SIGMA_PX) * lever_m,
-        needle_above_m=(_across(needle.dy, needle.dx, side) - _across(grid.dy, grid.dx, side)) * lever_m,
-        needle_sigma_m=math.hypot(grid.sigma, needle.sigma, LEAST_SIGMA_PX) * lever_m,
+        specimen_z_m=grid_px * lever_m,
+        specimen_sigma_m=math.hypot(grid_sigma, LEAST_SIGMA_PX) * lever_m,
+        needle_above_m=(needle_px - grid_px) * lever_m,
+        needle_sigma_m=math.hypot(grid_sigma, needle_sigma, LEAST_SIGMA_PX) * lever_m,
     )
 
 
@@ -210,13 +216,13 @@ def _from_the_right(bodies: npt.NDArray[np.int32], smooth: Float) -> Bool | None
     return np.asarray(bodies == brightest)
 
 
-def _tip(parts: Parted) -> Bool:
+def tip_of(parts: Parted) -> Bool:
     row, column = apex_of(parts)
     rows, columns = np.indices(parts.needle.shape)
     return parts.needle & (np.hypot(rows - row, columns - column) <= _SHANK_PX)
 
 
-def _alone(parts: Parted, kept: Bool) -> Float:
+def alone(parts: Parted, kept: Bool) -> Float:
     """The picture with vacuum where something else is."""
     return np.where(ndimage.binary_dilation(kept, iterations=2), parts.picture, parts.vacuum)
 

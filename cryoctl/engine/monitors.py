@@ -119,6 +119,12 @@ class Monitors:
                 await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
+        valves = True
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                valves = await self.devices.beam.valves_open()
+        except _SILENT:
+            lost.append(self.devices.beam.name)
         irradiance = math.nan
         if self.devices.light is not None:
             try:
@@ -126,12 +132,6 @@ class Monitors:
                     irradiance = await self.devices.light.irradiance()
             except _SILENT:
                 lost.append(self.devices.light.name)
-        valves = True
-        try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                valves = await self.devices.beam.valves_open()
-        except _SILENT:
-            lost.append(self.devices.beam.name)
         self.latest = Readings(
             time_s=self.recorder.time_s,
             temperature_k=temperature,

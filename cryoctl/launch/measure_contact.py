@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from cryoctl.analysis.contact import BEFORE, Contact, Side, decide
 from cryoctl.errors import BadInput
@@ -33,7 +34,7 @@ def measure_contact(path: Path) -> dict[str, Any]:
             raise BadInput(f"{path.name}: its recipe has no needle; measure contact needs a run of a needle")
         settings = cast("dict[str, Any]", needle)
         frames, rows, size_m = _approach(run)
-        pictures = [np.asarray(run.search.data[k] if hasattr(run.search, "data") else 0) for k in frames]
+        pictures = [_picture(run, k) for k in frames]
         times = [float(run.exposures.time_s[row]) for row in rows]
         exposures = [int(run.exposures.exposure[row]) for row in rows]
     side, deepest_m = cast(Side, str(settings.get("side", "right"))), float(settings.get("max_indentation_m", 20e-9))
@@ -63,6 +64,12 @@ def measure_contact(path: Path) -> dict[str, Any]:
         },
         "shortfalls": {} if found else {"contact": told.message or "no picture shows contact"},
     }
+
+
+def _picture(run: Run, k: int) -> npt.NDArray[np.float64]:
+    rows, columns = (int(size) for size in run.search.shape[k])
+    count = int(run.search.scan_count[k])
+    return np.asarray(run.search.scans[k, :count, :rows, :columns], dtype=np.float64).sum(axis=0)
 
 
 def _approach(run: Run) -> tuple[list[int], list[int], float]:

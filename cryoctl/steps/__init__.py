@@ -19,10 +19,9 @@ from cryoctl.steps.bias import (
 )
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
 from cryoctl.steps.compute import Compute, Computed, ComputeTrace, Conclude
-from cryoctl.steps.environment import ReadSensors, Sensors, SetTemperature
+from cryoctl.steps.environment import LightSet, ReadSensors, Sensors, SetLight, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
-from cryoctl.steps.light import LightSet, SetLight
 from cryoctl.steps.needle import (
     NeedleAt,
     NoteGap,

@@ -27,3 +27,18 @@ class SetTemperature(Step[None]):
     """Set point of the holder; the approach is watched with `ReadSensors`."""
 
     temperature_k: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightSet:
+    """As read back."""
+
+    irradiance_w_per_m2: float
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLight(Step[LightSet]):
+    """Steady when it returns; 0 is off."""
+
+    irradiance_w_per_m2: float

@@ -13,6 +13,7 @@ from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeErr
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
     Checkpoint,
+    Compute,
     Conclude,
     EndTarget,
     FrameRef,
@@ -41,6 +42,19 @@ _WOBBLES = 12
 _ROUGH_M = 0.5e-6
 """Difference of heights that is good enough to come near."""
 _TUBE_GAP_M = 1.2e-6
+_TUBE_HEIGHT_M = 0.4e-6
+"""Difference of heights that is left to the tube."""
+_AHEAD_S = 30.0
+"""From the last wobble to the touch."""
+
+RISING = "analysis.needle_drift:rising"
+"""(times, heights, sigmas, tube) -> height and drift of an apex that the tube corrects."""
+
+
+def _foretold_sigma_m(rise: Mapping[str, Any], ahead_s: float) -> float:
+    """Of the height so long after it was measured."""
+    height, rate = float(rise["above_sigma_m"]), float(rise["rate_sigma_m_per_s"])
+    return math.sqrt(max(0.0, height**2 + 2 * ahead_s * float(rise["cross"]) + (ahead_s * rate) ** 2))
 
 
 State = Callable[["NeedleBiasing"], Steps]
@@ -89,11 +103,12 @@ class NeedleBiasing(Protocol):
                     f"optics: found {name!r}, the instrument file has {', '.join(facts.optics)}: name one"
                 )
         low, high = facts.stage.tilt_deg
-        tilt = parameters.needle.wobble_deg
-        if not (low <= -tilt and tilt <= high):
-            raise RecipeError(
-                f"needle.wobble_deg: found {tilt:g}, the stage tilts from {low:g} to {high:g} deg: lower it"
-            )
+        for name in ("wobble_deg", "fine_wobble_deg"):
+            tilt = float(getattr(parameters.needle, name))
+            if not (low <= -tilt and tilt <= high):
+                raise RecipeError(
+                    f"needle.{name}: found {tilt:g}, the stage tilts from {low:g} to {high:g} deg: lower it"
+                )
         return ()
 
     def dose_limit_e_per_a2(self) -> float:
@@ -218,35 +233,55 @@ class NeedleBiasing(Protocol):
 
     @ending_well
     def needle_height(self) -> Steps:
-        """Differential wobbling: the apex against the grid. Coarse steps first, the tube for the rest."""
-        needle = self.recipe.needle
+        """Differential wobbling: the apex against the grid. Coarse steps first, the tube for the rest.
+
+        Drift is part of it: the tube goes on making up for it until the needle touches.
+        """
+        needle, drive = self.recipe.needle, self.drive
         pixel_m = self.pictures.fitting_pixel_m()
-        live = False
+        times_s: list[float] = []
+        heights_m: list[float] = []
+        sigmas_m: list[float] = []
+        tube_m: list[float] = []
         for _ in range(_WOBBLES):
-            found = yield from self.pictures.wobble(pixel_m)
+            found = yield from self.pictures.wobble(pixel_m, back=True)
             if found is None:
                 return self._give_up("lost", "needle and grid could not be told apart while wobbling")
             at = yield from MoveStage(tilt_deg=0.0)
-            above_m, sigma_m = float(found["needle_above_m"]), float(found["needle_sigma_m"])
-            if live and abs(above_m) < needle.height_m:
+            above_m = float(found["needle_above_m"])
+            if not self.near and abs(above_m) > _TUBE_HEIGHT_M:
+                yield from drive.coarse("z", -above_m)
+                yield from self.pictures.look(pixel_m)
+                continue
+            if not self.near:
+                yield from SetNeedleVoltage(on=True)
+                self.near = True
+            times_s.append(float(found["time_s"]))
+            heights_m.append(above_m)
+            sigmas_m.append(float(found["needle_sigma_m"]))
+            tube_m.append(drive.tube[2])
+            arguments = {"time_s": times_s, "above_m": heights_m, "sigma_m": sigmas_m, "tube_m": tube_m}
+            rise = (yield from Compute(function=RISING, arguments=arguments)).values
+            gain, rate = float(rise["gain"]), float(rise["rate_m_per_s"])
+            drive.now_s = at.time_s
+            drive.make_up_for()
+            since_s = at.time_s - times_s[-1]
+            yield from drive.move_tube(up_m=-(float(rise["above_m"]) + rate * since_s) / gain)
+            if _foretold_sigma_m(rise, since_s + _AHEAD_S) < needle.height_m / 3:
+                drive.make_up_for(up=rate / gain)
+                grid_z_m = at.z_m + float(found["specimen_z_m"])
                 yield from Conclude(
                     name="eucentric",
                     values={
-                        "grid_z_m": at.z_m + float(found["specimen_z_m"]),
+                        "grid_z_m": grid_z_m,
                         "grid_z_m_sigma": float(found["specimen_sigma_m"]),
-                        "needle_z_m": at.z_m + float(found["specimen_z_m"]) + above_m,
-                        "needle_z_m_sigma": sigma_m,
+                        "needle_z_m": grid_z_m,
+                        "needle_z_m_sigma": _foretold_sigma_m(rise, since_s + _AHEAD_S),
+                        "needle_drift_m_per_s": rate,
+                        "needle_drift_m_per_s_sigma": float(rise["rate_sigma_m_per_s"]),
                     },
                 )
                 return "done"
-            if not live and abs(above_m) > 0.4e-6:
-                yield from self.drive.coarse("z", -above_m)
-                yield from self.pictures.look(pixel_m)
-                continue
-            if not live:
-                yield from SetNeedleVoltage(on=True)
-                self.near = live = True
-            yield from self.drive.move_tube(up_m=-above_m)
             yield from self.pictures.look(pixel_m)
         return self._give_up("no_contact", "needle and specimen could not be brought to one height")
 

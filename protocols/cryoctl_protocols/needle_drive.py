@@ -26,6 +26,11 @@ class NeedleDrive:
         self.tube = (0.0, 0.0, 0.0)
         self._steps_m: dict[tuple[Axis, int], float] = {}
         self._longest_m = math.inf
+        self.now_s = 0.0
+        """When the last picture was over."""
+        self.drift_m_per_s = (0.0, 0.0, 0.0)
+        """What the tube makes up for from one movement to the next: onward, aside, up."""
+        self._made_up_s = 0.0
 
     def along(self, place_yx: tuple[float, float]) -> float:
         """Of a place (y, x) in the picture what lies along the needle."""
@@ -54,8 +59,17 @@ class NeedleDrive:
         """Coarse steps to the specimen."""
         return (yield from self.coarse(self.axis, self.sign * wanted_m))
 
+    def make_up_for(self, *, onward: float = 0.0, aside: float = 0.0, up: float = 0.0) -> None:
+        """From now on, for so much drift (m/s of the tube's own scale)."""
+        self.drift_m_per_s = (onward, aside, up)
+        self._made_up_s = self.now_s
+
     def move_tube(self, *, onward_m: float = 0.0, aside_m: float = 0.0, up_m: float = 0.0) -> Block[None]:
         """The tube on by so much: to the specimen, along the other axis of the picture, along the beam."""
+        since_s, self._made_up_s = self.now_s - self._made_up_s, self.now_s
+        onward_m, aside_m, up_m = (
+            wanted - rate * since_s for wanted, rate in zip((onward_m, aside_m, up_m), self.drift_m_per_s, strict=True)
+        )
         onward_m *= self.sign
         x_m, y_m = (onward_m, aside_m) if self.axis == "x" else (aside_m, onward_m)
         self.tube = (self.tube[0] + x_m, self.tube[1] + y_m, self.tube[2] + up_m)

@@ -52,9 +52,10 @@ class NeedlePictures:
     def fitting_pixel_m(self) -> float:
         """So that apex and edge are both in the picture, whose middle is at the edge: which may run aslant."""
         rows, columns = self._recipe.looks.shape
-        half_px = (columns if self._drive.axis == "x" else rows) / 2
+        along_px, across_px = (columns, rows) if self._drive.axis == "x" else (rows, columns)
         reach_m = max(self.gap_m, abs(self._drive.along(self.apex_m)))
-        return min(self.widest_pixel_m, max(_SHORTEST_PIXEL_M, 1.3 * reach_m / half_px))
+        needed_m = max(reach_m / along_px, abs(self._drive.across(self.apex_m)) / across_px)
+        return min(self.widest_pixel_m, max(_SHORTEST_PIXEL_M, 1.3 * 2 * needed_m))
 
     def series_pixel_m(self, current_a: float) -> float:
         """With which a scan gives the dose rate asked for, averaged over its field and time, the ends of its lines with
@@ -85,20 +86,32 @@ class NeedlePictures:
         looks = self._recipe.looks
         return (yield from self._take(self._exposure("view", looks.close_shape, pixel_m, looks.close_dwell_s)))
 
-    def wobble(self, pixel_m: float) -> Block[Mapping[str, Any] | None]:
-        """Heights from two tilts, the stage left at the second; None where needle and grid can't be told apart."""
-        looks, tilt = self._recipe.looks, self._recipe.needle.wobble_deg
+    def wobble(self, pixel_m: float, back: bool = False) -> Block[Mapping[str, Any] | None]:
+        """Heights from two tilts, the stage left at the last; None where needle and grid can't be told apart.
+
+        Args:
+            back: the wider, fine wobble, whose first tilt is taken again: then drift does not count as height.
+
+        Returns:
+            `analysis.needle_view:Heights` by name, and `time_s`, the middle of the pictures.
+        """
+        looks, needle = self._recipe.looks, self._recipe.needle
+        tilt = needle.fine_wobble_deg if back else needle.wobble_deg
         frames: list[FrameRef] = []
-        for angle in (-tilt, tilt):
+        times_s: list[float] = []
+        for angle in (-tilt, tilt, -tilt) if back else (-tilt, tilt):
             yield from MoveStage(tilt_deg=angle)
             yield from Wait(duration_s=_SETTLE_S, reason="the stage comes to rest")
             frames.append((yield from self._take(self._exposure("wobble", looks.shape, pixel_m, looks.dwell_s))))
+            times_s.append(self._drive.now_s)
         found = yield from Compute(
             function=HEIGHTS,
             frames=tuple(frames),
-            arguments={"pixel_size_m": pixel_m, "tilt_deg": tilt, "side": self._recipe.needle.side},
+            arguments={"pixel_size_m": pixel_m, "tilt_deg": tilt, "side": needle.side},
         )
-        return found.values if found.values["found"] else None
+        if not found.values["found"]:
+            return None
+        return {**found.values, "time_s": (times_s[0] + times_s[-1]) / 2}
 
     def record(self, pixel_m: float, first: FrameRef | None) -> Block[FrameRef | None]:
         """A picture of the series, which is returned where it is the first; later ones follow the drift against it."""
@@ -141,6 +154,7 @@ class NeedlePictures:
     def _take(self, exposure: Expose) -> Block[FrameRef]:
         done, frame = yield from blocks.take(exposure)
         self.dose_e_per_a2 += done.dose_e_per_a2
+        self._drive.now_s = done.started_s + done.duration_s
         if frame is None:
             raise StepLost(f"{exposure.kind} picture: none came")
         return frame

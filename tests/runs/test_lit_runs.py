@@ -15,6 +15,7 @@ from cryoctl.launch.request import RunRequest
 from cryoctl.launch.resume import resume
 from cryoctl.launch.run import run, undertake
 from cryoctl.runfile.check import check_run
+from cryoctl_simulators.faults import FAULTS
 from tests.runs.killed_runs import die_at_record, in_a_child
 from tests.runs.small_runs import run_file
 
@@ -76,14 +77,35 @@ def test_after_a_kill_the_light_is_on_again(tmp_path: Path) -> None:
         assert float(opened.truth.final.light_w_per_m2) == 0.0
 
 
-def test_a_light_that_loses_its_link_for_a_while_is_set_again(tmp_path: Path) -> None:
+FAULTS_OF_LIGHT = (
+    ("no-answer", {}, 0),
+    ("no-answer", {"for_s": 1e6}, 5),
+    ("lost-link", {"forgets": 1, "for_s": 10}, 0),
+    ("lost-link", {"for_s": 1e6}, 5),
+    ("lost-link", {"swapped": 1, "for_s": 10}, 5),
+)
+
+
+@pytest.mark.parametrize(("fault", "more", "exit_code"), FAULTS_OF_LIGHT)
+def test_a_light_that_fails_is_set_again_or_ends_the_run(
+    tmp_path: Path, fault: str, more: dict[str, float], exit_code: int
+) -> None:
     faults = tmp_path / "faults.yaml"
-    lost = {"device": "light", "fault": "lost-link", "forgets": 1, "at": {"time_s": 30}, "for_s": 10}
-    faults.write_text(json.dumps([lost]), encoding="utf-8")
+    faults.write_text(json.dumps([{"device": "light", "fault": fault, "at": {"time_s": 30}, **more}]), encoding="utf-8")
     result = run(asked(tmp_path / "out", faults=faults))
-    assert result.exit_code == 0, result.message
+    assert result.exit_code == exit_code, result.summary["message"]
     with cryoctl.open_run(run_file(result)) as opened:
-        assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
+        dark = more.get("for_s", 0.0) <= 10
+        assert (float(opened.truth.final.light_w_per_m2) == 0.0) is dark, "one that never answers again stays on"
+        if exit_code == 0:
+            assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
+        else:
+            assert result.summary["end_reason"] == "device"
+            assert "light" in result.summary["message"]
+
+
+def test_every_fault_of_the_light_is_tried() -> None:
+    assert {case[0] for case in FAULTS_OF_LIGHT} == {one.fault for one in FAULTS if one.device == "light"}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def seen(seed: int, pixel_m: float, gap_m: float, height_m: float) -> tuple[Need
             await bench.stage.move(tilt_deg=-TILT_DEG)
             minus = await picture(bench, scan)
             await bench.stage.move(tilt_deg=TILT_DEG)
-            return view, heights(minus, await picture(bench, scan), pixel_m, TILT_DEG), gap, apex
+            return view, heights(minus, await picture(bench, scan), pixel_size_m=pixel_m, tilt_deg=TILT_DEG), gap, apex
 
     return run_virtual(looked())
 
@@ -78,7 +78,7 @@ def test_a_needle_that_comes_from_another_side_is_seen_alike() -> None:
 def test_without_a_needle_nothing_is_found() -> None:
     noise = np.random.default_rng(2).normal(400.0, 5.0, (96, 96))
     assert not needle_view(noise).found
-    assert not heights(noise, noise, 1e-9, 5.0).found
+    assert not heights(noise, noise, pixel_size_m=1e-9, tilt_deg=5.0).found
     assert not decide(*[noise] * 5, pixel_size_m=1e-9).seen
 
 
@@ -87,7 +87,7 @@ def test_too_little_is_refused() -> None:
     with pytest.raises(ValueError, match="4 pictures; 5"):
         decide(*[empty] * 4, pixel_size_m=1e-9)
     with pytest.raises(ValueError, match="tilt_deg"):
-        heights(empty, empty, 1e-9, 0.0)
+        heights(empty, empty, pixel_size_m=1e-9, tilt_deg=0.0)
 
 
 async def approached(bench: NeedleBench, most: int) -> Contact | None:

@@ -18,7 +18,7 @@ from cryoctl.errors import BadInput
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.beam import Scan
 from cryoctl_simulators.optics.stopping import stopping_ev_per_m
-from cryoctl_simulators.settings import CameraSettings, ImageDetectorSettings
+from cryoctl_simulators.settings import CameraSettings, EdxSettings, ImageDetectorSettings
 from cryoctl_simulators.specimens.perovskite_cell import Lamella, load_perovskite_cell
 from cryoctl_simulators.world.diode import Diode
 from cryoctl_simulators.world.overrides import checked, part
@@ -168,6 +168,23 @@ def test_the_truth_of_a_sweep_is_what_a_source_without_noise_reads() -> None:
         assert told["fill_factor"][way] == pytest.approx(float((-v * i).max()) / voc / isc, rel=2e-3)
 
 
+def test_what_leads_to_a_sweep_is_none_itself() -> None:
+    there = forms.Segment(duration_s=5.0, control="voltage", start=0.7, end=-0.1)
+    led = forms.Waveform(form="led there", segments=(there, *triangle(26.0).segments))
+
+    async def check() -> dict[str, Any]:
+        async with ChipBench(given=NO_DAMAGE) as bench:
+            await bench.light.set_irradiance(1000.0)
+            await bench.bias.start_waveform(led, 0.1)
+            await asyncio.sleep(32.0)
+            return bench.truth()
+
+    told = run_virtual(check())
+    assert list(told["results/jv/direction"]) == ["forward", "reverse"]
+    assert np.isfinite(told["results/jv/hysteresis"]).all()
+    assert len(told["results/hold/time_s"]) == 0
+
+
 def test_what_is_held_is_told_beside_the_most_that_there_was() -> None:
     async def check() -> dict[str, Any]:
         async with ChipBench(given=NO_DAMAGE) as bench:
@@ -267,6 +284,21 @@ def test_a_voltage_takes_facets_at_their_own_rates_to_either_side() -> None:
             onset = -math.log(0.9) / rates[:3]
             assert told["results/facets/onset_s"][:3] == pytest.approx(onset, rel=0.03)
             assert np.argsort(told["results/facets/rank"][:3]).tolist() == np.argsort(-rates[:3]).tolist()
+
+
+def test_an_onset_counts_from_the_first_picture() -> None:
+    async def check() -> tuple[np.ndarray, np.ndarray]:
+        async with ChipBench() as bench:
+            await bench.bias.set_voltage(1.6)
+            await bench.bias.output(True)
+            await asyncio.sleep(40.0)
+            await bench.expose()
+            await asyncio.sleep(300.0)
+            rates = np.array([one.bias_rate_per_s for one in bench.cell.lamella.facets])
+            return bench.truth()["results/facets/onset_s"][:3], -math.log(0.9) / rates[:3]
+
+    onset, expected = run_virtual(check())
+    assert onset == pytest.approx(expected, rel=0.01)
 
 
 def test_open_circuit_in_the_light_takes_nothing_and_what_is_amorphous_makes_no_current() -> None:
@@ -456,3 +488,17 @@ def test_what_can_not_be_is_refused_in_one_sentence(field: str, value: object, t
     assert told in text
     assert len(text) <= 300
     assert "simulation.specimen" in text
+
+
+def test_x_rays_come_from_what_gives_any() -> None:
+    async def check() -> np.ndarray:
+        async with ChipBench() as bench:
+            frame = replace(
+                frame_at(bench.world.time_s), shape=(64, 4), pixel_size_m=5e-8, dwell_s=1e-3, current_a=1e-9
+            )
+            found = bench.cell.x_rays(frame, EdxSettings(), 0.3, np.random.default_rng(1))
+            return np.bincount(found.pixel[np.abs(found.channel - 174) < 8] // 4, minlength=64)
+
+    silicon = run_virtual(check())
+    y = (np.arange(64) - 31.5) * 5e-8
+    assert silicon[y < -0.5e-6].mean() > 20 * max(silicon[y > 0.5e-6].mean(), 0.5), "of the substrate, at lower y"

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from cryoctl import registry
 from cryoctl.errors import BadInput
+from cryoctl.instrument import load_instrument
+from cryoctl.launch.prepare import DEFAULT_INSTRUMENT
 
 Recipe = Mapping[str, Any]
 RecipeDraw = Callable[[Random], Recipe]
@@ -29,6 +31,11 @@ class Plan:
     protocol: str
     recipe: Recipe
     overrides: tuple[str, ...]
+
+    def kinds(self) -> frozenset[str]:
+        """Of the devices of its instrument."""
+        file = load_instrument(self.recipe.get("instrument", DEFAULT_INSTRUMENT)).file
+        return frozenset(entry.kind for entry in file.devices.values())
 
 
 def protocols(wanted: str = "") -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -48,6 +48,8 @@ RANGES: Mapping[tuple[str, str], Draw] = {
 }
 """By fault and parameter: what a microscope room does. A parameter that is not named here keeps its default."""
 KILL = ("process", "kill")
+COMPUTER = ("disk", "process", "clock")
+"""What faults have that no instrument file names."""
 _FOR_S = (0.5, 2000.0)
 _HOW_MANY = (0, *[1] * 10, *[2] * 8, *[3] * 5)
 _VISITS = (1, 1, 1, 2, 2, 3, 4)
@@ -60,6 +62,11 @@ class Course:
     states: tuple[str, ...]
     duration_s: float
     exposures: int
+
+
+def of_instrument(catalogue: Sequence[Fault], kinds: Collection[str]) -> tuple[Fault, ...]:
+    """Those of devices of these kinds, and those of the computer."""
+    return tuple(one for one in catalogue if one["device"] in kinds or one["device"] in COMPUTER)
 
 
 def drawn_faults(chance: Random, catalogue: Sequence[Fault], course: Course) -> tuple[Fault, ...]:

@@ -19,7 +19,7 @@ from cryoctl.protocol import Protocol
 from cryoctl.testing.campaign.campaign import Campaign, Told, played, preload
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict
 from cryoctl.testing.campaign.drawing import Plan, plan_of, protocols
-from cryoctl.testing.campaign.faults import KILL, Fault, class_of
+from cryoctl.testing.campaign.faults import KILL, Fault, class_of, of_instrument
 from cryoctl.testing.campaign.pool import Processes, shared
 
 _SCOUTS = 12
@@ -80,7 +80,7 @@ def play_matrix(page: Path, protocol: str, seed: int, progress: Progress) -> Mat
             crossings += [
                 Crossing(protocol=name, state=state, fault=fault, way=ways[state])
                 for state in found.states[name]
-                for fault in found.classes
+                for fault in map(class_of, of_instrument(catalogue(), ways[state].plan.kinds()))
             ]
         with progress(len(crossings)) as told:
             work = _Player(processes, page)
@@ -182,7 +182,7 @@ def write_page(page: Path, found: Matrix) -> None:
 
 
 def page_lines(found: Matrix) -> list[str]:
-    """A table for each protocol, a row a fault class, a column a state."""
+    """A table for each protocol, a row a fault class that its instrument knows, a column a state."""
     violated = len(found.campaign.violations)
     lines = [
         "# State x fault matrix",
@@ -190,15 +190,17 @@ def page_lines(found: Matrix) -> list[str]:
         "Each fault class set off on the first entry into each state of each protocol, in a small run on the simulated",
         "microscope: exit code and end reason as seen. A point: all events came as they do without the fault, which",
         "can't act there (no exposure, no move, nothing asked of that device) or changes what is recorded only (EDX).",
+        "Faults of a device that the protocol's instrument has not are left out.",
         "Made by `cryoctl campaign --matrix FILE`, which judges every run from the world's own truth:",
         f"{len(found.campaign.cases):,} runs, {violated:,} with a violation. What the faults are: `cryoctl faults`.",
     ]
     for protocol, states in found.states.items():
+        played = [one for one in found.classes if all((protocol, state, one) in found.cells for state in states)]
         lines += ["", f"## {protocol}", ""]
         if found.unreached[protocol]:
             lines += [f"No small case came through: {', '.join(found.unreached[protocol])}.", ""]
         lines += ["| fault | " + " | ".join(states) + " |", "|---" * (len(states) + 1) + "|"]
-        for device, name in found.classes:
+        for device, name in played:
             cells = [found.cells[protocol, state, (device, name)] for state in states]
             lines.append(f"| {device} {name} | " + " | ".join(cells) + " |")
     return lines

@@ -20,7 +20,7 @@ from cryoctl.streaming.sink import Picture
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict, write_faults, write_plan
 from cryoctl.testing.campaign.drawing import Plan, chance, drawn_commands
 from cryoctl.testing.campaign.evidence import acknowledged, of_file, of_world
-from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults
+from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults, of_instrument
 from cryoctl.testing.campaign.judge import Evidence, judge
 
 _LOOK_S = 0.002
@@ -37,7 +37,8 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
     bare.save(folder)
     course = course_of(undertake(bare.request(folder)))
     if faults is None:
-        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), catalogue(), course)
+        there = of_instrument(catalogue(), plan.kinds())
+        faults = drawn_faults(chance(plan.seed, plan.protocol, "faults"), there, course)
         commands = drawn_commands(chance(plan.seed, plan.protocol, "commands"), course.duration_s)
     else:
         commands = ()

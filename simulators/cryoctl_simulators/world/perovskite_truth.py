@@ -29,21 +29,22 @@ def tell(
         times_s: of this run, of the frames' middles.
         began_s: of the world, when the run began.
 
-    `onset_s` counts seconds under bias, from the first on, until a tenth of a facet's intensity has gone by it; NaN
-    where it has not. `rank` is 1 for the facet that a voltage takes first, 0 in the control layer. `jsc_a` is what the
-    cell gives at 0 V, above 0.
+    `onset_s` counts seconds under bias from the first of these frames on, or from the beginning where there is none,
+    until a tenth of the intensity that a facet then had has gone by the bias; NaN where it has not. `rank` is 1 for the
+    facet that a voltage takes first, 0 in the control layer. `jsc_a` is what the cell gives at 0 V, above 0.
     """
     facets, course = specimen.lamella.facets, specimen.cell.course.all()
     active = np.array([one.region == "active" for one in facets])
     rates = np.array([one.bias_rate_per_s for one in facets])
     intact = np.exp(-specimen.lost_to_bias(course["drive_v_s"]))[:, active].mean(axis=1)
+    first_s = began_s + float(times_s[0]) if len(times_s) else 0.0
     told: dict[str, Any] = {
         "facets/name": [one.name for one in facets],
         "facets/region": [one.region for one in facets],
         "facets/time_s": times_s,
         "facets/intensity": seen.T.astype(np.float64),
         "facets/final_intensity": specimen.crystalline(),
-        "facets/onset_s": np.array([_onset_s(rate, course) for rate in rates]),
+        "facets/onset_s": np.array([_onset_s(rate, course, first_s) for rate in rates]),
         "facets/rank": _ranks(rates, active),
         "facets/rate_per_s": rates,
         "facets/dose_e_per_a2": np.array(specimen.record["dose"]),
@@ -77,12 +78,15 @@ def tell(
     return told
 
 
-def _onset_s(rate_per_s: float, course: Mapping[str, FloatArray]) -> float:
-    if rate_per_s <= 0 or not len(course["drive_v_s"]):
+def _onset_s(rate_per_s: float, course: Mapping[str, FloatArray], first_s: float) -> float:
+    if rate_per_s <= 0 or not len(course["until_s"]):
         return math.nan
+    drive, biased_s = (
+        course[name] - np.interp(first_s, course["until_s"], course[name], left=0.0)
+        for name in ("drive_v_s", "biased_s")
+    )
     wanted = -math.log(1 - ONSET_LOSS) / rate_per_s
-    drive = course["drive_v_s"]
-    return float(np.interp(wanted, drive, course["biased_s"])) if drive[-1] >= wanted else math.nan
+    return float(np.interp(wanted, drive, biased_s)) if drive[-1] >= wanted else math.nan
 
 
 def _ranks(rates: FloatArray, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

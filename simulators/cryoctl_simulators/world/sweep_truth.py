@@ -20,13 +20,12 @@ _POINTS = 24
 """Of the curve, in each stretch of the course."""
 _GRID = 240
 _SAME_S = 1e-6
-_EVEN_S = 1.0
-"""A voltage that stays for so long is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One way through the voltages. NaN where it did not come by; `power_w` is the largest that the cell gave."""
+    """One way through the voltages, in the light from short to open circuit or back; `power_w` is the largest that the
+    cell gave. In the dark there is none of all these: NaN."""
 
     began_s: float
     rising: bool
@@ -42,12 +41,17 @@ class Sweep:
 
 
 def sweeps(cell: Photovoltaic, course: Course, intact: FloatArray) -> list[Sweep]:
-    """In the order of time; `intact` [row] is the share of the active layer that no voltage has made amorphous."""
+    """In the order of time; `intact` [row] is the share of the active layer that no voltage has made amorphous.
+
+    A way that goes past 0 V, and in the light past open circuit, is a sweep; any other is none.
+    """
     found: list[Sweep] = []
     for rows in _ways(course):
         voltages, currents = _curve(cell, course, intact, rows)
         power = -voltages * currents
         lit = course["light_w_per_m2"][rows[0]] > 0
+        if not _comes_by(voltages) or (lit and not _comes_by(currents)):
+            continue
         found.append(
             Sweep(
                 began_s=float(course["since_s"][rows[0]]),
@@ -90,10 +94,13 @@ def steady_maximum(cell: Photovoltaic, light_w_per_m2: float, intact: float, tim
 
 
 def holds(cell: Photovoltaic, course: Course, intact: FloatArray) -> Mapping[str, FloatArray]:
-    """Middles (s), voltage, power given with the beam off, and the most that could have been, of what was held in the
-    light."""
+    """Middles and durations (s), voltage, power given with the beam off, and the most that could have been, of what the
+    source drove in the light and was no sweep."""
     lasted_s = course["until_s"] - course["since_s"]
-    held = np.flatnonzero((lasted_s >= _EVEN_S) & (course["current_a"] != 0) & (course["light_w_per_m2"] > 0))
+    driven = (course["current_a"] != 0) & (course["light_w_per_m2"] > 0)
+    for rows in _ways(course):
+        driven[rows] = False
+    held = np.flatnonzero(driven)
     times = course["since_s"][held] + lasted_s[held] / 2
     power, maximum = np.zeros(held.size), np.zeros(held.size)
     for index, row in enumerate(held):
@@ -103,7 +110,13 @@ def holds(cell: Photovoltaic, course: Course, intact: FloatArray) -> Mapping[str
         current = cell.diode(generated, float(times[index])).current_a(np.array([voltage]))
         power[index] = -voltage * current[0]
         maximum[index] = steady_maximum(cell, light, float(intact[row]), float(times[index]))[1]
-    return {"time_s": times, "voltage_v": course["voltage_v"][held], "power_w": power, "maximum_w": maximum}
+    return {
+        "time_s": times,
+        "duration_s": lasted_s[held],
+        "voltage_v": course["voltage_v"][held],
+        "power_w": power,
+        "maximum_w": maximum,
+    }
 
 
 def _ways(course: Course) -> list[npt.NDArray[np.int64]]:
@@ -116,9 +129,9 @@ def _ways(course: Course) -> list[npt.NDArray[np.int64]]:
     joined &= course["light_w_per_m2"][1:] == course["light_w_per_m2"][:-1]
     driven = course["current_a"] != 0
     joined &= driven[1:] & driven[:-1] & (step != 0)
-    turns = ~joined | np.append(True, step[1:] != step[:-1])
+    goes_on = np.append(False, joined[:-1] & (step[1:] == step[:-1]))
     found: list[npt.NDArray[np.int64]] = []
-    for first in np.flatnonzero(turns & joined):
+    for first in np.flatnonzero(joined & ~goes_on):
         last = first + 1
         while last < count - 1 and joined[last] and step[last] == step[first]:
             last += 1
@@ -149,11 +162,14 @@ def _curve(
     return voltages.ravel(), currents.ravel()
 
 
+def _comes_by(values: FloatArray) -> bool:
+    return bool(values.min() <= 0.0 <= values.max())
+
+
 def _where(of: FloatArray, wanted: FloatArray, value: float) -> float:
-    """`wanted` where `of`, which goes one way, has a value; NaN where it does not come by."""
+    """`wanted` where `of`, which goes one way, has a value that it comes by."""
     order = np.argsort(of)
-    of, wanted = of[order], wanted[order]
-    return float(np.interp(value, of, wanted)) if of[0] <= value <= of[-1] else math.nan
+    return float(np.interp(value, of[order], wanted[order]))
 
 
 def _peak(values: FloatArray) -> tuple[float, float]:
