@@ -242,12 +242,21 @@ def facet_series(
 
 
 @one_blas_thread
-def displaced(first: Any, second: Any, *, facets: Sequence[Mapping[str, Any]], pixel_size_m: float) -> dict[str, Any]:
-    """How far (m) the second picture's facets lie from the first's; `facets` as in `facet_series`."""
+def displaced(
+    first: Any,
+    second: Any,
+    *,
+    facets: Sequence[Mapping[str, Any]],
+    pixel_size_m: float,
+    near_m: Sequence[float] = (0.0, 0.0),
+) -> dict[str, Any]:
+    """How far (m) the second picture's facets lie from the first's, looked for near a place (y, x) that the pictures
+    between them let expect: fringes look alike a spacing further. `facets` as in `facet_series`."""
     pictures = [np.asarray(one, dtype=np.float64) for one in (first, second)]
     band = _band(pictures[0].shape, wanted_facets(facets, pixel_size_m))
     product = _spectrum(pictures[0]).conj() * band * _spectrum(pictures[1])
-    dy, dx, quality = _displacement(product, pictures[0].shape)
+    near = (near_m[0] / pixel_size_m, near_m[1] / pixel_size_m)
+    dy, dx, quality = _displacement(product, pictures[0].shape, near)
     return {"x_m": dx * pixel_size_m, "y_m": dy * pixel_size_m, "quality": quality, "found": quality >= _TOLD_FROM}
 
 

@@ -55,6 +55,8 @@ def measure_jv(path: Path, *, area_m2: float | None = None) -> dict[str, Any]:
             offset_sigma_a=sigma_a if math.isfinite(sigma_a) else 0.0,
             area_m2=area_m2,
         )
+        if not np.isfinite([*found.get("voc_v", ()), *found.get("jsc_a", ())]).any():
+            continue  # on the way to rest
         told = {"light_w_per_m2": [shining] * len(found.get("direction", ())), **found}
         for name, column in told.items():
             columns.setdefault(name, []).extend(column)

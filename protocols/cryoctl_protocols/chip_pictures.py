@@ -38,6 +38,8 @@ class Region:
     off_x_m: float = 0.0
     off_y_m: float = 0.0
     dose_e_per_a2: float = 0.0
+    last_m: tuple[float, float] = (0.0, 0.0)
+    """(y, x) of the content in the field that the next picture will have, as the last one showed it."""
     seen: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Facets with the directions of their fringes."""
     frames: list[FrameRef] = field(default_factory=list[FrameRef])
@@ -132,12 +134,17 @@ class ChipPictures:
             arguments={
                 "facets": region.seen,
                 "pixel_size_m": pictures.pixel_size_m,
+                "near_m": list(region.last_m),
             },
         )
+        if not seen.values["found"]:
+            return
         x_m, y_m = float(seen.values["x_m"]), float(seen.values["y_m"])
-        if seen.values["found"] and math.hypot(x_m, y_m) > _FOLLOWED_FROM_M:
+        region.last_m = (y_m, x_m)
+        if math.hypot(x_m, y_m) > _FOLLOWED_FROM_M:
             region.off_x_m += x_m
             region.off_y_m += y_m
+            region.last_m = (0.0, 0.0)
 
     def overview(self) -> Block[tuple[float, float]]:
         """Scan the active region widely, for the current that the beam makes; when it began, and for how long (s)."""

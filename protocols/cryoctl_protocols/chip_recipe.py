@@ -123,7 +123,7 @@ class LatticePictures(StrictModel):
     beam_current_a: Annotated[Amperes, Field(gt=0.0)] | None = 5e-12
     """Null: the preset's. The less, the less dose is kept free for a beam that can't be blanked at once."""
     detector: Name = "camera"
-    shape: Shape = (512, 512)
+    shape: Shape = (560, 560)
     """Rows (across the tilt axis) and columns (along it)."""
     pixel_size_m: Annotated[Metres, Field(gt=1e-12, le=1e-9)] = 1.5e-10
     dose_e_per_a2: Annotated[DosePerA2, Field(gt=0.0)] = 6.0
