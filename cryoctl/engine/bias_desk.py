@@ -89,7 +89,10 @@ class BiasDesk:
         assert isinstance(source, RecordedSource)
         asked = encode(step)
         assert asked is not None
-        return decode(await source.answer(asked.pop("is"), asked))
+        kind = asked.pop("is")
+        if isinstance(step, ComputeTrace):
+            asked = {"function": step.function}  # what was sampled is not here, its times were those of that run
+        return decode(await source.answer(kind, asked))
 
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()

@@ -42,13 +42,13 @@ def test_every_row_of_the_trace_says_how_far_the_beam_was_open(run_file: Path) -
     with open_run(run_file) as run:
         trace, table = run.monitors["bias_current"], run.exposures
         times, share = np.asarray(trace.time_s), np.asarray(trace.beam_open)
-        blanking = np.asarray(run.truth.blank.time_s), np.asarray(run.truth.blank.open)
+        changed_s, is_open = np.asarray(run.truth.blank.time_s), np.asarray(run.truth.blank.open)
         starts, ends = np.asarray(table.time_s), np.asarray(table.time_s) + np.asarray(table.duration_s)
     assert len(share) == len(times)
     assert ((share >= 0) & (share <= 1)).all()
     inside = np.array([bool(((starts <= time) & (time <= ends)).any()) for time in times])
     assert (share[inside] > 0).all()
-    truly = blanking[1][np.maximum(np.searchsorted(blanking[0], times, side="right") - 1, 0)]
+    truly = np.concatenate([[False], is_open])[np.searchsorted(changed_s, times, side="right")]
     assert not truly[share == 0.0].any()
 
 
