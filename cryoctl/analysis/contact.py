@@ -7,17 +7,22 @@ before, in which nothing was touched; a needle that merely passes above or below
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.feature import match_template, peak_local_max
+from skimage.feature import match_template
 from skimage.filters import threshold_otsu
-from skimage.segmentation import clear_border, watershed
+from skimage.segmentation import clear_border
 
+from cryoctl.analysis.needle_drift import metal_alone, metal_level
 from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned, turned_back
+from cryoctl.analysis.particle_segments import parted as parted_particles
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -33,13 +38,13 @@ BEFORE = 3
 """Pictures without contact that are needed to know what noise does."""
 _TIP_PX = 28
 _SEARCH_PX = 12
-_NEEDLE_SEARCH_PX = 60
+_NEEDLE_SEARCH_PX = 110
 """How far a particle and a needle are looked for from where they were in the first picture."""
+WAIST = 0.8
+"""Of the lesser thickness of two: particles that are narrower between them are parted there."""
 _LEAST_CORE_PX = 30
 _LEAST_PX = 12
 _LEAST_WIDTH_PX = 10
-_METAL = 0.3
-"""Of the needle's brightness where it is thick; a particle has less."""
 _HALO_PX = 5
 _EDGE_PX = 2
 _NEAR_PX = 70
@@ -65,6 +70,23 @@ class Contact:
     pushed_m: float
     pushed_sigma_m: float
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A picture against the first one: the needle's and the particle's way (needle from the right, along the rows), and
+    the particle's contrast; all against the rest of the specimen. `gap_px` is that of the first picture.
+
+    (`needle_y_px`, `needle_x_px`) is the needle's way as the picture has it, y down. NaN where something hides it.
+    """
+
+    seen: bool
+    gap_px: float
+    nearer_px: float
+    pushed_px: float
+    contrast: float
+    needle_y_px: float
+    needle_x_px: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,30 +118,67 @@ class _Scene:
 def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", deepest_m: float = 20e-9) -> Contact:
     """From the pictures of an approach in their order, the first with a visible gap, all [y, x] of one place and scale.
 
+    Raises:
+        ValueError: fewer than five pictures, or of unlike shapes.
+    """
+    steps = [compared(pictures[0], picture, side) for picture in pictures]
+    plain = [dataclasses.asdict(step) for step in steps]
+    return decided(pictures=plain, pixel_size_m=pixel_size_m, deepest_m=deepest_m)
+
+
+def compared(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> Compared:
+    """What changed since the first picture [y, x] of an approach, in which a gap is seen."""
+    scene = _scene(first, side)
+    if scene is None or scene.core.sum() < _LEAST_CORE_PX:
+        nothing = math.nan
+        return Compared(
+            seen=False,
+            gap_px=nothing,
+            nearer_px=nothing,
+            pushed_px=nothing,
+            contrast=nothing,
+            needle_y_px=nothing,
+            needle_x_px=nothing,
+        )
+    needle, particle, rest, contrast = _compared(scene, turned(np.asarray(picture, dtype=np.float64), side))
+    y_px, x_px = turned_back(needle[0] - rest[0], needle[1] - rest[1], side)
+    return Compared(
+        seen=True,
+        gap_px=scene.gap_px,
+        nearer_px=needle[1] - rest[1],
+        pushed_px=particle[1] - rest[1],
+        contrast=contrast,
+        needle_y_px=y_px,
+        needle_x_px=x_px,
+    )
+
+
+def decided(*, pictures: Sequence[Mapping[str, Any]], pixel_size_m: float, deepest_m: float = 20e-9) -> Contact:
+    """From what `compared` told of each picture of an approach in their order, as plain values by name.
+
     What touches overlaps by no more than it is indented, at most `deepest_m`: where the outlines overlap by more they
     lie at two heights, or the needle is too deep, and nothing is told but that.
 
     Raises:
-        ValueError: fewer than five pictures, or of unlike shapes.
+        ValueError: fewer than five pictures.
     """
     if len(pictures) < BEFORE + 2:
         raise ValueError(f"{len(pictures)} pictures; {BEFORE + 2} are needed to tell contact from noise")
-    scene = _scene(pictures[0], side)
-    if scene is None or scene.core.sum() < _LEAST_CORE_PX:
+    if not all(picture["seen"] for picture in pictures):
         return _unseen("needle and particle are not both seen apart in the first picture")
-    steps = [_compared(scene, turned(np.asarray(picture, dtype=np.float64), side)) for picture in pictures]
-    needle, particle, rest, contrast = (np.array(column, dtype=np.float64) for column in zip(*steps, strict=True))
-    pushed = particle - rest
-    nearer = (needle - rest)[:, 1]
+    nearer, pushed, contrast = (
+        np.array([float(picture[name]) for picture in pictures]) for name in ("nearer_px", "pushed_px", "contrast")
+    )
     before = slice(0, len(pictures) - 2)
     change, change_sigma = _against(contrast / contrast[before].mean(), before)
-    away, away_sigma = _against(pushed[:, 1], before)
+    pushed = np.where(np.isfinite(pushed), pushed, 0.0)  # the needle hides where it would be seen
+    away, away_sigma = _against(pushed, before)
     shows = [
         (abs(change[k]) > max(CLEAR * change_sigma, LEAST_CHANGE))
         or (away[k] < -max(CLEAR * away_sigma, LEAST_PUSH_PX))
         for k in (-2, -1)
     ]
-    gap_m = (scene.gap_px + nearer[-2:] - pushed[-2:, 1]) * pixel_size_m
+    gap_m = (float(pictures[0]["gap_px"]) + nearer[-2:] - pushed[-2:]) * pixel_size_m
     if not gap_m.min() > -deepest_m:
         return _unseen(f"needle and particle overlap by {-gap_m.min() * 1e9:.0f} nm: it passes above or below")
     return Contact(
@@ -183,7 +242,7 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     if not specimen.any():
         return None
     smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
-    metal = smooth - parts.vacuum > _METAL * float(np.percentile(smooth[parts.needle] - parts.vacuum, 95))
+    metal = smooth > float(smooth[parts.needle].max())
     specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
     if not specimen.any():
         return None
@@ -194,11 +253,7 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
     above = np.log(np.maximum(smooth - parts.vacuum, 1.0))
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
-    inward = np.asarray(ndimage.distance_transform_edt(bright), dtype=np.float64)
-    seeds = np.zeros(bright.shape, dtype=np.int32)
-    for number, (row, column) in enumerate(peak_local_max(ndimage.gaussian_filter(inward, 2.0), min_distance=5), 1):
-        seeds[row, column] = number
-    bodies = np.asarray(clear_border(watershed(-inward, seeds, mask=bright)), dtype=np.int32)
+    bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
     nearest, away = 0, math.inf
     for number in range(1, int(bodies.max(initial=0)) + 1):
@@ -222,17 +277,30 @@ def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     rest = _moved(first, picture, _box(others, 4)) if others.any() else (0.0, 0.0)
     row, column = round(scene.apex[0]), round(scene.apex[1])
     tip = _clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
-    needle = _moved(first, picture, tip, _NEEDLE_SEARCH_PX)
+    # Of the metal alone: what the apex comes near to would draw the match on.
+    level = metal_level(first) or scene.parts.vacuum
+    needle = _moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
     covered = _wider(_shifted(scene.parts.needle, needle))
     box = _box(scene.particle, 2)
     reached = np.flatnonzero(covered[box].any(axis=0))  # what a needle hides tells nothing of the particle's place
     free = box[0], slice(box[1].start, box[1].start + int(reached[0]) if reached.size else box[1].stop)
     particle = _moved(first, picture, free) if free[1].stop - free[1].start >= _LEAST_WIDTH_PX else (math.nan, math.nan)
-    core = _shifted(scene.core, rest) & ~covered
-    reference = _shifted(scene.others, rest)
-    brightness = _mean(picture, core) - scene.parts.vacuum if core.sum() >= _LEAST_CORE_PX else math.nan
-    against = _mean(picture, reference) - scene.parts.vacuum if scene.others.any() else 1.0
+    own = particle if math.isfinite(particle[0]) else rest
+    brightness = _brighter(scene, picture, scene.core, own, covered)
+    against = _brighter(scene, picture, scene.others, rest, covered) if scene.others.any() else 1.0
     return needle, particle, rest, brightness / against
+
+
+def _brighter(scene: _Scene, picture: Float, mask: Bool, moved: Way, covered: Bool) -> float:
+    """How much brighter than in the first picture above vacuum, at the same places of what has `moved` since; NaN where
+    the needle hides nearly all of it. A particle's middle is brighter than its edge."""
+    back = (-moved[0], -moved[1])
+    seen = mask & ~_shifted(covered, back)
+    if seen.sum() < _LEAST_CORE_PX:
+        return math.nan
+    vacuum = scene.parts.vacuum
+    now = np.asarray(ndimage.shift(picture, back, order=1, mode="nearest"), dtype=np.float64)
+    return (_mean(now, seen) - vacuum) / (_mean(scene.parts.picture, seen) - vacuum)
 
 
 def _moved(first: Float, picture: Float, box: Box, furthest_px: int = _SEARCH_PX) -> Way:

@@ -1,4 +1,4 @@
-"""How a needle drifts: its height while the tube corrects it, and where it goes against a specimen that it touches."""
+"""How a needle drifts: its place while the tube corrects it, and where it goes against a specimen that it touches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from cryoctl.analysis.drift import shift
-from cryoctl.analysis.needle_view import Parted, Side, alone, apex_of, parted, tip_of, turned_back
+from cryoctl.analysis.needle_view import CLEAR, Side, darkest, turned, turned_back
 
 Float = npt.NDArray[np.float64]
 
@@ -19,17 +19,19 @@ RATE_SIGMA_M_PER_S = 2e-9
 """What a needle may drift before anything was seen of it."""
 GAIN, GAIN_SIGMA = 0.9, 0.1
 """How far an apex goes of what the tube is told: it lags by its hysteresis."""
+METAL = 0.3
+"""Of the needle's brightness at the picture's border; a particle has far less."""
 _TOUCHED_PX = 60
-"""So far around the apex a specimen may be moved by it."""
+"""So far around the metal a specimen may be moved by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rise:
-    """Height above the specimen at the last measurement (m), its rate (m/s) with the tube still, and how far the apex
-    goes of what the tube is told. The rate's and height's errors hang together: `cross` is their covariance (m^2/s)."""
+class Drifting:
+    """Along one axis: place against the specimen at the last measurement (m), its rate (m/s) with the tube still, and
+    how far the apex goes of what the tube is told. `cross` is the covariance of place and rate (m^2/s)."""
 
-    above_m: float
-    above_sigma_m: float
+    place_m: float
+    place_sigma_m: float
     rate_m_per_s: float
     rate_sigma_m_per_s: float
     cross: float
@@ -48,32 +50,32 @@ class Held:
     sigma_px: float
 
 
-def rising(
-    time_s: Sequence[float], above_m: Sequence[float], sigma_m: Sequence[float], tube_m: Sequence[float]
-) -> Rise:
-    """Heights of a drifting apex, measured while the tube stood at `tube_m`: above = a + rate t + gain tube.
+def drifting(
+    time_s: Sequence[float], place_m: Sequence[float], sigma_m: Sequence[float], tube_m: Sequence[float]
+) -> Drifting:
+    """Places of a drifting apex, measured while the tube stood at `tube_m`: place = a + rate t + gain tube.
 
     Least squares with what is known before of rate and gain as two more measurements.
 
     Raises:
         ValueError: no measurement, or lists of unlike length.
     """
-    if not time_s or len({len(time_s), len(above_m), len(sigma_m), len(tube_m)}) > 1:
-        raise ValueError("times, heights, their sigmas and the tube's places must be as many, at least one")
+    if not time_s or len({len(time_s), len(place_m), len(sigma_m), len(tube_m)}) > 1:
+        raise ValueError("times, places, their sigmas and the tube's places must be as many, at least one")
     since = np.asarray(time_s, dtype=np.float64) - time_s[-1]
     tube = np.asarray(tube_m, dtype=np.float64) - tube_m[-1]
     weight = 1 / np.asarray(sigma_m, dtype=np.float64)
     rows = np.column_stack([np.ones_like(since), since, tube]) * weight[:, None]
     prior = np.array([[0.0, 1 / RATE_SIGMA_M_PER_S, 0.0], [0.0, 0.0, 1 / GAIN_SIGMA]])
     design = np.vstack([rows, prior])
-    values = np.concatenate([np.asarray(above_m, dtype=np.float64) * weight, [0.0, GAIN / GAIN_SIGMA]])
+    values = np.concatenate([np.asarray(place_m, dtype=np.float64) * weight, [0.0, GAIN / GAIN_SIGMA]])
     # Columns of unlike units: scaled before they are solved.
     scale = np.sqrt((design**2).sum(axis=0))
     covariance = np.linalg.inv((design / scale).T @ (design / scale)) / np.outer(scale, scale)
-    height, rate, gain = covariance @ design.T @ values
-    return Rise(
-        above_m=float(height),
-        above_sigma_m=float(math.sqrt(covariance[0, 0])),
+    place, rate, gain = covariance @ design.T @ values
+    return Drifting(
+        place_m=float(place),
+        place_sigma_m=float(math.sqrt(covariance[0, 0])),
         rate_m_per_s=float(rate),
         rate_sigma_m_per_s=float(math.sqrt(covariance[1, 1])),
         cross=float(covariance[0, 1]),
@@ -84,13 +86,15 @@ def rising(
 def held(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> Held:
     """Where specimen and needle went since a first picture [y, x] of the same scale, in contact or not.
 
-    The specimen is taken without what lies about the apex: that may grow, and go with the needle.
+    The needle is taken where its metal is thick, the specimen without what lies about that: it may grow, and go with
+    the needle.
     """
-    parts = parted(first, side), parted(picture, side)
-    if parts[0] is None or parts[1] is None:
+    before, now = (turned(np.asarray(one, dtype=np.float64), side) for one in (first, picture))
+    level = metal_level(before)
+    if level is None:
         return _unseen()
-    specimen = shift(*(_untouched(one) for one in parts if one is not None))
-    needle = shift(*(alone(one, tip_of(one)) for one in parts if one is not None))
+    specimen = shift(_untouched(before, level), _untouched(now, level))
+    needle = shift(metal_alone(before, level), metal_alone(now, level))
     if not (specimen.found and needle.found):
         return _unseen()
     specimen_y, specimen_x = turned_back(specimen.dy, specimen.dx, side)
@@ -105,12 +109,23 @@ def held(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> 
     )
 
 
-def _untouched(parts: Parted) -> Float:
-    row, column = apex_of(parts)
-    rows, columns = np.indices(parts.needle.shape)
-    far = np.hypot(rows - row, columns - column) > _TOUCHED_PX
-    near_needle = np.asarray(ndimage.binary_dilation(parts.needle, iterations=6), dtype=bool)
-    return np.where(far & ~near_needle & (columns < column + _TOUCHED_PX), parts.picture, parts.vacuum)
+def metal_level(picture: Float) -> float | None:
+    """Brightness above which only a needle's metal is, from the right; None where nothing comes from there."""
+    smooth = np.asarray(ndimage.gaussian_filter(picture, 1.0), dtype=np.float64)
+    vacuum, noise = darkest(smooth)
+    brightest = float(smooth[:, -1].max()) - vacuum
+    return vacuum + METAL * brightest if brightest > CLEAR * noise else None
+
+
+def metal_alone(picture: Float, level: float) -> Float:
+    """What a picture has beyond the level."""
+    return np.maximum(np.asarray(ndimage.gaussian_filter(picture, 1.0), dtype=np.float64) - level, 0.0)
+
+
+def _untouched(picture: Float, level: float) -> Float:
+    metal = metal_alone(picture, level) > 0.0
+    away = np.asarray(ndimage.distance_transform_edt(~metal), dtype=np.float64)
+    return np.where(away > _TOUCHED_PX, picture, darkest(picture)[0])
 
 
 def _unseen() -> Held:

@@ -27,8 +27,16 @@ LEAST_PX = 12
 """Smaller spots are noise."""
 LEAST_SIGMA_PX = 0.1
 """Of a displacement between two tilts: outlines that are coarser than a pixel are seen with its steps."""
-_SHANK_PX = 40.0
-"""Only so much of a needle tells the height of its apex: it may rise or fall behind it."""
+_SHANK_PX = 60
+"""So much of a needle, at most, tells where its apex went."""
+_BEHIND_PX = 6
+"""The rounded end itself is left out."""
+_ALIKE = 4.0
+"""So many columns that follow each other err alike: an outline is a staircase of pixels."""
+_LEAST_SHANK_PX = 12
+_SLOPE = 0.05
+"""So steeply, one sigma, a needle rises or falls along its axis."""
+_APEX_SIGMA_PX = 0.3
 _TIP_PX = 6
 """How far from the foremost point the outline still tells where the apex is."""
 
@@ -122,13 +130,15 @@ def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side
     parts = [one for one in found if one is not None and not one.overlap]
     if len(parts) < len(pictures):
         return _no_heights()
-    middle = parts[1]
-    grid = [shift(alone(one, one.specimen), alone(middle, middle.specimen)) for one in parts if one is not middle]
-    needle = [shift(alone(one, tip_of(one)), alone(middle, tip_of(middle))) for one in parts if one is not middle]
-    if not all(one.found for one in (*grid, *needle)):
+    middle, outer = parts[1], [parts[k] for k in range(len(parts)) if k != 1]
+    grid = [shift(_alone(one), _alone(middle)) for one in outer]
+    ways = [way for one in outer if (way := _apex_way(one, middle, tilt_deg, side)) is not None]
+    if not all(one.found for one in grid) or len(ways) < len(outer):
         return _no_heights()
-    grid_px, needle_px = (sum(_across(one.dy, one.dx, side) for one in seen) / len(seen) for seen in (grid, needle))
-    grid_sigma, needle_sigma = (math.hypot(*(one.sigma for one in seen)) / len(seen) for seen in (grid, needle))
+    grid_px = sum(_across(one.dy, one.dx, side) for one in grid) / len(grid)
+    needle_px = sum(way for way, _ in ways) / len(ways)
+    grid_sigma = math.hypot(*(one.sigma for one in grid)) / len(grid)
+    needle_sigma = math.hypot(*(sigma for _, sigma in ways)) / len(ways)
     return Heights(
         found=True,
         specimen_z_m=grid_px * lever_m,
@@ -142,10 +152,10 @@ def parted(picture: npt.ArrayLike, side: Side) -> Parted | None:
     """None where nothing comes from that side."""
     values = turned(np.asarray(picture, dtype=np.float64), side)
     smooth = np.asarray(ndimage.gaussian_filter(values, 1.0), dtype=np.float64)
-    vacuum, noise = _darkest(smooth)
+    vacuum, noise = darkest(smooth)
     matter = np.asarray(smooth > vacuum + CLEAR * noise)
-    bodies = _bodies(matter)
-    needle = _from_the_right(bodies, smooth)
+    found = _bodies(matter)
+    needle = _from_the_right(found, smooth)
     overlap = needle is None
     if (
         needle is None and matter[:, -1].any()
@@ -154,7 +164,7 @@ def parted(picture: npt.ArrayLike, side: Side) -> Parted | None:
         needle = _from_the_right(_bodies(np.asarray(bright)), smooth)
     if needle is None:
         return None
-    specimen = (bodies > 0) & ~needle
+    specimen = (found > 0) & ~needle
     return Parted(picture=values, needle=needle, specimen=specimen, vacuum=vacuum, overlap=overlap)
 
 
@@ -184,7 +194,7 @@ def _edge(parts: Parted, row: int, column: int) -> float:
     return float(column)
 
 
-def _darkest(smooth: Float) -> tuple[float, float]:
+def darkest(smooth: Float) -> tuple[float, float]:
     """Level and noise of vacuum: the lowest values, cut again and again at three deviations above."""
     values = np.sort(smooth, axis=None)[: max(16, smooth.size // 5)]
     level, noise = float(np.median(values)), 0.0
@@ -207,24 +217,51 @@ def _bodies(mask: Bool) -> npt.NDArray[np.int32]:
     return labels
 
 
-def _from_the_right(bodies: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
+def _from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
     """The brightest body that reaches the right border and not the left one."""
-    at_border = np.setdiff1d(bodies[:, -1], [0, *bodies[:, 0]])
+    at_border = np.setdiff1d(found[:, -1], [0, *found[:, 0]])
     if not at_border.size:
         return None
-    brightest = max(at_border, key=lambda label: float(smooth[bodies == label].mean()))
-    return np.asarray(bodies == brightest)
+    brightest = max(at_border, key=lambda label: float(smooth[found == label].mean()))
+    return np.asarray(found == brightest)
 
 
-def tip_of(parts: Parted) -> Bool:
-    row, column = apex_of(parts)
-    rows, columns = np.indices(parts.needle.shape)
-    return parts.needle & (np.hypot(rows - row, columns - column) <= _SHANK_PX)
+def _apex_way(first: Parted, second: Parted, tilt_deg: float, side: Side) -> tuple[float, float] | None:
+    """How far the apex went down the picture, and its sigma; None where too little of it is seen.
+
+    Across a needle from left or right: a line through what the shank's middle did at each distance behind the apex,
+    since it may rise or fall there. Along one from top or bottom: by the apex itself.
+    """
+    if side in ("top", "bottom"):
+        return turned_back(0.0, apex_of(second)[1] - apex_of(first)[1], side)[0], _APEX_SIGMA_PX
+    middles = [_middles(one) for one in (first, second)]
+    count = min(len(one) for one in middles)
+    if count < _LEAST_SHANK_PX:
+        return None
+    behind = np.arange(count) + _BEHIND_PX
+    way = middles[1][:count] - middles[0][:count]
+    left = way - np.polyval(np.polyfit(behind, way, 1), behind)
+    noise = math.sqrt(_ALIKE) * float(np.std(left)) + 1e-6
+    slopes = 2 * math.sin(math.radians(tilt_deg)) * _SLOPE
+    design = np.vstack([np.column_stack([np.ones(count), behind]) / noise, [0.0, 1 / slopes]])
+    covariance = np.linalg.inv(design.T @ design)
+    at_apex, _ = covariance @ design.T @ np.append(way / noise, 0.0)
+    return float(at_apex), math.sqrt(float(covariance[0, 0]))
 
 
-def alone(parts: Parted, kept: Bool) -> Float:
-    """The picture with vacuum where something else is."""
-    return np.where(ndimage.binary_dilation(kept, iterations=2), parts.picture, parts.vacuum)
+def _middles(parts: Parted) -> Float:
+    """Rows of the needle's middle in the columns behind its apex."""
+    _, column = apex_of(parts)
+    start = math.floor(column) + _BEHIND_PX
+    near = np.asarray(ndimage.binary_dilation(parts.needle, iterations=2), dtype=bool)
+    weight = np.where(near, np.maximum(parts.picture - parts.vacuum, 0.0), 0.0)[:, start : start + _SHANK_PX]
+    rows = np.arange(weight.shape[0])[:, None]
+    return np.asarray((weight * rows).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12), dtype=np.float64)
+
+
+def _alone(parts: Parted) -> Float:
+    """The picture with vacuum where no specimen is."""
+    return np.where(ndimage.binary_dilation(parts.specimen, iterations=2), parts.picture, parts.vacuum)
 
 
 def turned(picture: Float, side: Side) -> Float:

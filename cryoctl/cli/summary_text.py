@@ -122,11 +122,54 @@ def _results(results: Mapping[str, Any]) -> Iterator[Row]:
         if name.startswith("calibration_"):
             yield name.replace("_", " "), _calibration(told)
             continue
+        if name in ("particles", "half_cycles", "current"):
+            yield from {"particles": _particles, "half_cycles": _half_cycles, "current": _current}[name](told, results)
+            continue
         keys = sorted((key for key in told if not key.endswith(_SILENT)), key=lambda key: key not in _FIRST)
         texts = [_quantity(key, told) for key in keys]
         shown = [text for text in texts if text][:MOST_VALUES]
         if shown:
             yield name.replace("_", " "), ", ".join(shown)
+
+
+def _particles(told: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[Row]:
+    """Those in contact and biased a row each, the controls in one."""
+    del results
+    ratios = [_bounded(told, "expansion", k) for k in range(len(told.get("name") or ()))]
+    for k, name in enumerate(told.get("name") or ()):
+        if not told["control"][k]:
+            text = f"A/A0 {ratios[k]}" if ratios[k] else "not measured"
+            rate, coating = _bounded(told, "rate_per_s", k), str(told["coating"][k])
+            broken = f" after {_bounded(told, 'broken_s', k)} s" if coating == "broken" else ""
+            yield f"particle {name}", f"{text}{f', rate {rate} /s' if rate else ''}, coating {coating}{broken}"
+    controls = [
+        f"{name} {ratios[k]}" for k, name in enumerate(told.get("name") or ()) if told["control"][k] and ratios[k]
+    ]
+    if controls:
+        yield "control particles", "A/A0 " + ", ".join(controls)
+
+
+def _half_cycles(told: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[Row]:
+    """Of the particle in contact."""
+    control = (results.get("particles") or {}).get("control") or ()
+    for k, is_control in enumerate(control):
+        for h, voltage in enumerate(() if is_control else told.get("voltage_v") or ()):
+            row = {key: value[k] for key, value in told.items() if key.startswith(("change", "rate_per_s"))}
+            rate = _bounded(row, "rate_per_s", h)
+            text = f"at {wording.number(voltage)} V A/A0 changed by {_bounded(row, 'change', h)}"
+            yield f"half cycle {h + 1}", f"{text}{f', rate {rate} /s' if rate else ''}"
+
+
+def _current(told: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[Row]:
+    del results
+    yield "current", f"{told.get('verdict')}: {told.get('message')}"
+
+
+def _bounded(told: Mapping[str, Any], key: str, k: int) -> str:
+    """`1.51 (1.48 to 1.54)`, empty where it is not known."""
+    found = [_real(told[f"{key}{end}"][k]) for end in ("", "_low", "_high")]
+    value, low, high = (None if one is None else wording.number(float(f"{one:.4g}")) for one in found)
+    return "" if value is None else f"{value} ({low} to {high})"
 
 
 def _calibration(values: Mapping[str, Any]) -> str:

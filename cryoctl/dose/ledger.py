@@ -134,25 +134,27 @@ class DoseLedger:
         )
 
     def settled(self, deposits: Iterable[Deposit]) -> tuple[Deposit, ...]:
-        """Those narrower than two pixels moved onto the middle of the pixel that holds their own, by half a pixel at
-        most: split between two pixels they would show less in each than one receives that they truly cover."""
-        least_m = 2 * self.grid.pixel_size_m
+        """Those narrower than two pixels laid on both pixels nearest to their middle, on each as much as one pixel can
+        get of them: split between two they would show less in each than one receives that they truly cover, and several
+        side by side, each on a pixel of its own, less than one that truly holds them all."""
+        pixel_m = self.grid.pixel_size_m
 
-        def onto_pixel(place_m: float, origin_m: float, extent_m: float) -> float:
-            if extent_m >= least_m:
-                return place_m
-            return origin_m + round((place_m - origin_m) / self.grid.pixel_size_m) * self.grid.pixel_size_m
+        def onto_pixels(place_m: float, origin_m: float, extent_m: float) -> tuple[float, float, float]:
+            """Middle, extent, and the share of the dose."""
+            if extent_m >= 2 * pixel_m:
+                return place_m, extent_m, 1.0
+            before = math.floor((place_m - origin_m) / pixel_m)
+            return origin_m + (before + 0.5) * pixel_m, 2 * pixel_m, min(1.0, extent_m / pixel_m)
 
-        return tuple(
-            one
-            if one.rotation_deg
-            else replace(
-                one,
-                x_m=onto_pixel(one.x_m, self.grid.origin_x_m, one.width_m),
-                y_m=onto_pixel(one.y_m, self.grid.origin_y_m, one.height_m),
-            )
-            for one in deposits
-        )
+        found: list[Deposit] = []
+        for one in deposits:
+            if not one.rotation_deg:
+                x_m, width_m, across = onto_pixels(one.x_m, self.grid.origin_x_m, one.width_m)
+                y_m, height_m, along = onto_pixels(one.y_m, self.grid.origin_y_m, one.height_m)
+                dose = one.dose_e_per_a2 * across * along
+                one = replace(one, x_m=x_m, y_m=y_m, width_m=width_m, height_m=height_m, dose_e_per_a2=dose)
+            found.append(one)
+        return tuple(found)
 
     def charge(self, kind: str, deposits: Iterable[Deposit], position_sigma_m: float) -> None:
         """Add an exposure; `position_sigma_m` bounds at three sigma how far off its place is.

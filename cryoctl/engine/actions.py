@@ -50,6 +50,7 @@ from cryoctl.steps import (
     MeasureCurrent,
     MoveStage,
     Note,
+    NoteParticles,
     OpticsSet,
     ReadSensors,
     Retract,
@@ -122,6 +123,7 @@ class Actions:
             MeasureCurrent: self._measure_current,
             MoveStage: self._move_stage,
             Note: self._note,
+            NoteParticles: self._note_particles,
             ReadSensors: self._read_sensors,
             Retract: self._retract,
             SetLight: self._set_light,
@@ -262,6 +264,10 @@ class Actions:
 
     async def _note(self, step: Note) -> None:
         self._recorder.event("note", step.name, step.message, step.level)
+
+    async def _note_particles(self, step: NoteParticles) -> None:
+        data = {name: value for name, value in dataclasses.asdict(step).items() if name != "message"}
+        self._recorder.event("particles", f"frame {step.frame}", step.message, data=data)
 
     async def _read_sensors(self, step: ReadSensors) -> Sensors:
         readings = await self._monitors.sample()

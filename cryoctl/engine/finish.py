@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.blas_threads import one_blas_thread
+from cryoctl.analysis.needle_view import Side
 from cryoctl.analysis.scan_frames import registered_image
 from cryoctl.engine.edx_counts import EdxCounts, count_elements
+from cryoctl.engine.particle_results import particle_results
 from cryoctl.engine.results import (
     Quoted,
     alignment_of,
@@ -85,6 +87,8 @@ def finish(
     def measured() -> dict[str, Any]:
         reader = PartsReader(parts, fold)
         try:
+            if particles := head.get("particles"):
+                return _of_particles(finished, reader, particles["side"])
             series = _series(reader, reader.fold, head)
         finally:
             reader.close()
@@ -163,6 +167,12 @@ def _series(reader: PartsReader, fold: RunFold, head: Mapping[str, Any]) -> _Ser
         [int(record["index"]) for record in records],
         len(everything),
     )
+
+
+def _of_particles(finished: Finished, reader: PartsReader, side: Side) -> dict[str, Any]:
+    results, labels = particle_results(reader, side)
+    finished.results |= results
+    return conclusions_of(results) | ({} if labels is None else {"image/labels": labels})
 
 
 def _live_dose_e_per_m2(series: _Series, chosen: list[int]) -> float:

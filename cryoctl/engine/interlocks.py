@@ -21,6 +21,7 @@ POLICIES: Mapping[str, str] = {
     "nitrogen": WAIT,
     "beam-current": SECURE,
     "source": SECURE,
+    "needle": SECURE,
     "compliance": SECURE,
     "disk": SECURE,
 }
@@ -108,10 +109,17 @@ def source_failed(readings: Readings) -> str | None:
     return readings.source_problem or None
 
 
+def needle_failed(readings: Readings) -> str | None:
+    """Without its voltage the tube is at rest, and the apex elsewhere than anybody thinks."""
+    return f"{readings.needle_problem}; the apex has jumped" if readings.needle_problem else None
+
+
 def compliance_met(limit_s: float) -> Predicate:
     """A limit of the source's own holds: a short, a contact that is too good, or a voltage that needs more current."""
 
     def predicate(readings: Readings) -> str | None:
+        if readings.compliance_problem:
+            return readings.compliance_problem
         if not readings.compliance_s > limit_s:
             return None
         return (
@@ -151,6 +159,7 @@ def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None
         "disk": disk_short,
         "needle-vacuum": needle_vacuum,
         "source": source_failed,
+        "needle": needle_failed,
         "compliance": compliance_met(limits.get("compliance_s", DEFAULT_COMPLIANCE_S)),
     }
     predicates |= {name: make(limits[key]) for name, (key, make) in limited.items() if key in limits}

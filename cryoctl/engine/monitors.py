@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import DeviceError
-from cryoctl.interfaces.bias import BiasReading
+from cryoctl.interfaces.bias import BiasReading, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
 
 UNITS = {
@@ -65,8 +65,12 @@ class Readings:
     """Pressure up to which the needle's high voltage, if it is on, may stay on."""
     compliance_s: float = 0.0
     """For how long the biasing source has been held by one of its limits."""
+    compliance_problem: str = ""
+    """What was found of it when these data were recorded, where they are."""
     source_problem: str = ""
     """What is wrong with the biasing source, empty where all is well."""
+    needle_problem: str = ""
+    """The same of the needle."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,8 @@ class Monitors:
     """Beam current as last measured over that of the preset, entered by whoever measures it."""
     needle_limit_pa: float = math.inf
     """See `Readings`; entered by whoever switches the high voltage."""
+    needle_live: bool = False
+    """The needle's high voltage was switched on and is to stay on; entered by the same."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
     source: SourceWatch = field(init=False)
     """Keeps up with the biasing source."""
@@ -119,6 +125,14 @@ class Monitors:
                 await self.source.look(bias)
             except _SILENT:
                 lost.append(self.devices.bias.name)
+        needle_problem = ""
+        if self.devices.needle is not None and self.needle_live:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    live = (await self.devices.needle.state()).high_voltage_on
+                needle_problem = "" if live else f"{self.devices.needle.name}: its high voltage went off by itself"
+            except _SILENT:
+                lost.append(self.devices.needle.name)
         valves = True
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
@@ -132,6 +146,7 @@ class Monitors:
                     irradiance = await self.devices.light.irradiance()
             except _SILENT:
                 lost.append(self.devices.light.name)
+        recorded = self.devices.bias if isinstance(self.devices.bias, RecordedSource) else None
         self.latest = Readings(
             time_s=self.recorder.time_s,
             temperature_k=temperature,
@@ -147,7 +162,9 @@ class Monitors:
             disk_needed_bytes=math.nan if self.disk is None else self.disk.needed_bytes(),
             needle_limit_pa=self.needle_limit_pa,
             compliance_s=self.source.compliance_s,
-            source_problem=self.source.problem,
+            source_problem=self.source.problem if recorded is None else recorded.met("source"),
+            compliance_problem="" if recorded is None else recorded.met("compliance"),
+            needle_problem=needle_problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)

@@ -13,7 +13,7 @@ from typing import Any
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
-from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
+from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import Needle, NeedleHold, NeedleState
 from cryoctl.runfile.fold import RunFold
@@ -89,6 +89,7 @@ class NeedleDesk:
             raise self._refuse(
                 CLEARANCE, f"the needle is {_SAID[state.hold]}; free and withdraw it, then the stage moves"
             )
+        self._check_live(state)
         if (state.high_voltage_on or self._was_moved) and not self._gap_low_m >= self._clear_m:
             raise self._refuse(
                 CLEARANCE,
@@ -104,6 +105,7 @@ class NeedleDesk:
     async def _step(self, step: StepNeedle) -> NeedleAt:
         needle = self._needle()
         state = await answered(needle.state(), needle.name)
+        self._check_live(state)
         longest_m = needle.capabilities.coarse_step_m[1]
         if state.hold is not NeedleHold.FREE:
             raise self._refuse(CLEARANCE, f"the needle is {_SAID[state.hold]}; coarse steps would tear it off")
@@ -118,7 +120,15 @@ class NeedleDesk:
         while left:
             burst = max(-at_once, min(at_once, left))
             self._travels(abs(burst) * longest_m)
+            before = state.coarse_steps
             state = await answered(needle.step(step.axis, burst), needle.name, BURST_LIMIT_S)
+            moved = tuple(after - earlier for after, earlier in zip(state.coarse_steps, before, strict=True))
+            if moved != tuple(burst if axis == step.axis else 0 for axis in "xyz"):
+                self._gap_low_m = math.nan
+                raise ReadBackMismatch(
+                    f"{needle.name}: {burst} coarse steps along {step.axis} were sent, its counters went on by "
+                    f"{moved}; look where the apex is"
+                )
             left -= burst
             if left:
                 await self._between()
@@ -128,6 +138,13 @@ class NeedleDesk:
         needle = self._needle()
         before = (await answered(needle.state(), needle.name)).fine_m
         wanted = (step.x_m, step.y_m, step.z_m)
+        low_m, high_m = needle.capabilities.fine_range_m
+        if not all(low_m <= value <= high_m for value in wanted):
+            told = ", ".join(f"{value * 1e6:.3g}" for value in wanted)
+            raise StepLost(
+                f"{needle.name}: the tube would have to go to ({told}) um, it reaches from {low_m * 1e6:.3g} to "
+                f"{high_m * 1e6:.3g} um: bring the needle nearer by coarse steps, or look whether it moved at all"
+            )
         self._travels(math.dist(before, wanted))
         state = await answered(needle.fine(*wanted), needle.name)
         if math.dist(state.fine_m, wanted) > 1e-12:
@@ -152,6 +169,11 @@ class NeedleDesk:
             raise ReadBackMismatch(f"{needle.name}: its high voltage was switched and reads back otherwise")
         self._watch(needle, state)
         return self._at(state)
+
+    def _check_live(self, state: NeedleState) -> None:
+        """A tube that lost its voltage by itself: what was seen of the gap holds no more."""
+        if self._monitors.needle_live and not state.high_voltage_on:
+            self._gap_low_m = math.nan
 
     def _check_vacuum(self, needle: Needle, pressure_pa: float) -> None:
         limit_pa = needle.capabilities.vacuum_limit_pa
@@ -205,6 +227,7 @@ class NeedleDesk:
 
     def _watch(self, needle: Needle, state: NeedleState) -> None:
         self._monitors.needle_limit_pa = needle.capabilities.vacuum_limit_pa if state.high_voltage_on else math.inf
+        self._monitors.needle_live = state.high_voltage_on
 
     def _at(self, state: NeedleState) -> NeedleAt:
         return NeedleAt(

@@ -188,3 +188,7 @@ class RecordedSource(Protocol):
             InterlockRefused, StepLost: so it ended.
         """
         ...
+
+    def met(self, interlock: str) -> str:
+        """What the interlock `source` or `compliance` found at this moment of the recording, empty where nothing."""
+        ...

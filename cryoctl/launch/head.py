@@ -76,6 +76,7 @@ def journal_head(
         "planned_peak_e_per_a2": described.get("planned_peak_e_per_a2"),
         "edx": edx,
         "live": described.get("live"),
+        "particles": described.get("particles"),
         "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
         "voltage_v": record_voltage_v(prepared.parameters, furnished.facts),
         "durable": furnished.devices.durable,

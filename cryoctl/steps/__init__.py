@@ -21,7 +21,7 @@ from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, Optics
 from cryoctl.steps.compute import Compute, Computed, ComputeTrace, Conclude
 from cryoctl.steps.environment import LightSet, ReadSensors, Sensors, SetLight, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
-from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, Wait, Waited
+from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, NoteParticles, Wait, Waited
 from cryoctl.steps.needle import (
     NeedleAt,
     NoteGap,
@@ -61,6 +61,7 @@ __all__ = [
     "Note",
     "NoteGap",
     "NoteHold",
+    "NoteParticles",
     "OpenCircuit",
     "OpticsSet",
     "PlaceNeedle",

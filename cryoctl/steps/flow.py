@@ -46,6 +46,22 @@ class Note(Step[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteParticles(Step[None]):
+    """Areas of the particles in a record frame as they are measured, a value a particle: shown while the run goes on.
+
+    `control` particles are not biased.
+    """
+
+    frame: int
+    time_s: float
+    name: tuple[str, ...]
+    area_m2: tuple[float, ...]
+    area_m2_sigma: tuple[float, ...]
+    control: tuple[bool, ...]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndTarget(Step[None]):
     """How a target ended: outcome completed, partial, lost, skipped or limited."""
 

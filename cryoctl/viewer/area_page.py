@@ -41,7 +41,7 @@ def draw_areas(
             nothing(axes, "one picture")
             continue
         shown = {one: values for one, values in areas.items() if report["sequence"] or values["frame"] == k}
-        _picture(axes, pictures[k], None if labels is None else labels[k], shown, k, float(report["pixel_size_m"]))
+        outlined(axes, pictures[k], None if labels is None else labels[k], shown, k, float(report["pixel_size_m"]))
         axes.set_title(f"frame {k}", fontsize=9, loc="left", pad=3, color=INK)
     if not first or len(pictures) < 2:
         _sizes(chart, areas)
@@ -55,17 +55,21 @@ def _colour(name: str, order: Mapping[str, Any]) -> str:
     return COLOURS[list(order).index(name) % len(COLOURS)]
 
 
-def _picture(
+def outlined(
     axes: Any,
     picture: npt.NDArray[Any],
     labels: npt.NDArray[np.int32] | None,
     areas: Mapping[str, Mapping[str, Any]],
     k: int,
     pixel_size_m: float,
+    white: float | None = None,
 ) -> None:
+    """Frame `k` with the outlines of its labels and the particles' names; `areas` holds their `y_px x_px frame`, and
+    `white` is the grey value that is drawn white (None: nearly the largest)."""
     from matplotlib.patheffects import withStroke
 
     low, high = np.percentile(picture, [0.5, 99.7])
+    high = high if white is None else white
     axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), origin="lower", interpolation="nearest")
     for name, values in areas.items():
         colour = _colour(name, areas)

@@ -106,6 +106,45 @@ def biased_series(chance: Chance) -> dict[str, Any]:
     }
 
 
+def needle_biasing(chance: Chance) -> dict[str, Any]:
+    """A needle that is near already, small pictures on its way, and some seconds under bias: four seconds of CPU."""
+    limit_v = chance.choice([5.0, 5.0, 5.0, 20.0])
+    recipe: dict[str, Any] = {
+        "instrument": "needle-holder",
+        "specimen": {"name": "coated-particles"},
+        "needle": {"clear_distance_m": 1.5e-6, "coarse_stop_m": 3e-6, "looks": 120},
+        "looks": {"overview_m": 3e-5, "shape": [128, 256], "close_shape": [160, 160], "close_pixel_m": 3e-9},
+        "bias": {
+            "waveform": _waveform(chance, round(chance.uniform(6, 16), 1)),
+            "voltage_v": round(chance.uniform(0.05, 0.7) * limit_v * chance.choice([-1, 1, 1]), 3),
+            "limit_v": limit_v,
+            "compliance_a": chance.choice([3e-9, 1e-8, 1e-7]),
+        },
+        "frame_interval_s": round(chance.uniform(1, 5), 1),
+        "before": chance.randint(1, 2),
+        "dose": {"limit_e_per_a2": round(chance.choice([100.0, 1000.0, 1000.0]) * chance.uniform(1, 3), 1)},
+        "pictures": {"shape": [64, 64]},
+        "temperature_limit_k": 350.0,
+        "simulation": {**_hidden(chance), "needle": _hidden_needle(chance)},
+    }
+    if chance.random() < 0.2:
+        recipe["end"] = {"time_s": round(chance.uniform(1, 10), 1)}
+    return recipe
+
+
+def _hidden_needle(chance: Chance) -> dict[str, float]:
+    drawn = {
+        "gap_m": chance.uniform(4.5e-6, 9e-6),
+        "offset_m": chance.uniform(-8e-7, 8e-7),
+        "height_m": chance.uniform(-5e-7, 5e-7),
+        "direction_ratio": chance.uniform(0.6, 1.6),
+        "scatter_rel": chance.uniform(0.05, 0.15),
+        "tip_radius_m": chance.uniform(15e-9, 50e-9),
+        "drift_m_per_s": 10 ** chance.uniform(-12, -9.5),
+    }
+    return {name: float(f"{value:.4g}") for name, value in drawn.items()}
+
+
 def _waveform(chance: Chance, duration_s: float) -> dict[str, Any]:
     """Each form that a recipe knows, of about this duration."""
     forms: list[dict[str, Any]] = [

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from cryoctl.steps import Compute, Conclude, FrameRef, NoteGap, NoteHold
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryoctl.steps import Compute, Conclude, FrameRef, NoteGap, NoteHold, Wait
 from cryoctl_protocols.blocks import Block
-from cryoctl_protocols.needle_drive import NeedleDrive
+from cryoctl_protocols.needle_drive import DRIFTING, NeedleDrive
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 AIM = "analysis.contact:aim"
 """(picture, side) -> where the apex stands before the particle nearest to the picture's middle, in pixels."""
-DECIDE = "analysis.contact:decide"
-"""(pictures, pixel_size_m, side, deepest_m) -> whether the last ones show contact."""
+COMPARE = "analysis.contact:compared"
+"""(first, picture; side) -> where needle and particle went, and the particle's contrast."""
+DECIDE = "analysis.contact:decided"
+"""(pictures, pixel_size_m, deepest_m) -> whether the last ones show contact; what COMPARE told of each."""
 
 _CLOSE_GAP_M = 150e-9
 _AIMED_M = 10e-9
@@ -23,6 +29,13 @@ _WINDOW = 9
 """Pictures that a decision on contact looks back on, beside the first."""
 _WIDE_M = 25e-9
 """Gap above which the tube takes three steps at once."""
+_WATCHED = 40
+"""Latest pictures that the needle's drift is told from."""
+_SEEN_SIGMA_PX = 0.2
+"""Of a needle's place in one of them."""
+_STILL, _STILL_S = 3, 0.5
+"""Pictures in contact from which the drift is told, and the time between them."""
+_MOST_BACK_M = 10e-9
 
 
 def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive) -> Block[str]:
@@ -60,41 +73,102 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
 def touch(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive) -> Block[str]:
     """On by small steps with a picture after each; a picture that is suspected is taken again as it is.
 
+    The needle is then held against the drift that was seen.
+
     Returns:
         What went wrong, empty where contact is made; it is noted and concluded.
     """
-    looks = recipe.looks
-    arguments = {
-        "pixel_size_m": looks.close_pixel_m,
-        "side": recipe.needle.side,
-        "deepest_m": recipe.needle.max_indentation_m,
-    }
-    frames: list[FrameRef] = []
+    watch = _Watch(recipe, pictures, drive)
+    told: list[Mapping[str, Any]] = []
     for _ in range(recipe.needle.looks):
-        frames.append((yield from pictures.close_look(looks.close_pixel_m)))
-        if len(frames) < _LEAST_PICTURES:
+        told.append((yield from watch.look()))
+        if len(told) < _LEAST_PICTURES:
             continue
-        chosen = (frames[0], *frames[1:][-_WINDOW:])
-        told = (yield from Compute(function=DECIDE, frames=chosen, arguments=arguments)).values
-        if not told["seen"]:
-            return str(told["message"])
-        if told["found"]:
+        arguments = {
+            "pictures": [told[0], *told[1:][-_WINDOW:]],
+            "pixel_size_m": recipe.looks.close_pixel_m,
+            "deepest_m": recipe.needle.max_indentation_m,
+        }
+        verdict = (yield from Compute(function=DECIDE, arguments=arguments, duration_s=0.01)).values
+        if not verdict["seen"]:
+            return str(verdict["message"])
+        if verdict["found"]:
             at = yield from NoteHold(hold="contact")
             yield from Conclude(
                 name="contact",
                 values={
                     "found": 1,
                     "time_s": at.time_s,
-                    "contrast_change": float(told["contrast_change"]),
-                    "contrast_change_sigma": float(told["contrast_sigma"]),
-                    "pushed_m": float(told["pushed_m"]),
-                    "pushed_m_sigma": float(told["pushed_sigma_m"]),
+                    "contrast_change": float(verdict["contrast_change"]),
+                    "contrast_change_sigma": float(verdict["contrast_sigma"]),
+                    "pushed_m": float(verdict["pushed_m"]),
+                    "pushed_m_sigma": float(verdict["pushed_sigma_m"]),
                     "fine_m": [float(one) for one in drive.tube],
                     "dose_e_per_a2": pictures.dose_e_per_a2,
                 },
             )
+            yield from watch.hold()
             return ""
-        if not told["suspected"]:
-            wide = float(told["gap_m"]) > _WIDE_M
+        if not verdict["suspected"]:
+            wide = float(verdict["gap_m"]) > _WIDE_M
             yield from drive.move_tube(onward_m=recipe.needle.tube_step_m * (3 if wide else 1))
     return "no contact was seen; look at the needle"
+
+
+class _Watch:
+    """Pictures before and at the touch, and where the apex went of itself meanwhile."""
+
+    def __init__(self, recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive) -> None:
+        self._side = recipe.needle.side
+        self._pixel_m = recipe.looks.close_pixel_m
+        self._pictures = pictures
+        self._drive = drive
+        self._first: FrameRef | None = None
+        self._seen: list[_Apex] = []
+
+    def look(self) -> Block[Mapping[str, Any]]:
+        """What COMPARE tells of one more picture."""
+        frame = yield from self._pictures.close_look(self._pixel_m)
+        self._first = self._first or frame
+        told = yield from Compute(
+            function=COMPARE, frames=(self._first, frame), arguments={"side": self._side}, duration_s=0.04
+        )
+        values, drive = told.values, self._drive
+        if values["seen"]:
+            way_m = float(values["needle_y_px"]) * self._pixel_m, float(values["needle_x_px"]) * self._pixel_m
+            seen = _Apex(drive.now_s, (drive.onward(way_m), drive.across(way_m)), drive.tube_ways)
+            self._seen = [*self._seen, seen][-_WATCHED:]
+        return values
+
+    def hold(self) -> Block[None]:
+        """The tube stands still for a moment: what the apex goes then is drift and creep, which it makes up for."""
+        for _ in range(_STILL):
+            yield from Wait(duration_s=_STILL_S, reason="drift in contact")
+            yield from self.look()
+        at_rest = [one for one in self._seen if one.tube_m == self._drive.tube_ways]
+        if len(at_rest) < 2:
+            return
+        onward = yield from self._drift(0, at_rest)
+        aside = yield from self._drift(1, self._seen)
+        self._drive.make_up_for(onward=onward, aside=aside, up=self._drive.drift_m_per_s[2])
+        gone_m = at_rest[-1].place_m[0] - at_rest[0].place_m[0]
+        yield from self._drive.move_tube(onward_m=-max(-_MOST_BACK_M, min(_MOST_BACK_M, gone_m)))
+
+    def _drift(self, axis: int, seen: Sequence[_Apex]) -> Block[float]:
+        arguments = {
+            "time_s": [one.time_s for one in seen],
+            "place_m": [one.place_m[axis] for one in seen],
+            "tube_m": [one.tube_m[axis] for one in seen],
+            "sigma_m": [_SEEN_SIGMA_PX * self._pixel_m] * len(seen),
+        }
+        found = (yield from Compute(function=DRIFTING, arguments=arguments, duration_s=0.01)).values
+        return float(found["rate_m_per_s"]) / float(found["gain"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Apex:
+    """Of a picture: where the apex went since the first one, and where the tube stood (onward, aside)."""
+
+    time_s: float
+    place_m: tuple[float, float]
+    tube_m: tuple[float, float]

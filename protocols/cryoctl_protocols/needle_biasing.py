@@ -12,21 +12,15 @@ from pydantic import BaseModel
 from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeError, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
-    Checkpoint,
-    Compute,
     Conclude,
     EndTarget,
-    FrameRef,
     Insert,
     MoveStage,
-    ReadBias,
     ReadNeedle,
     Retract,
     SetBiasLimits,
     SetNeedleVoltage,
-    StartWaveform,
     UseOptics,
-    Wait,
     WithdrawNeedle,
 )
 from cryoctl_protocols import blocks
@@ -34,28 +28,17 @@ from cryoctl_protocols.bias_recipe import check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_approach import aim, touch
 from cryoctl_protocols.needle_drive import NeedleDrive
+from cryoctl_protocols.needle_height import level
 from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
+from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures, unbiased_pictures
 
 DOSE_PIXEL_M = 100e-9
 _WOBBLES = 12
 _ROUGH_M = 0.5e-6
 """Difference of heights that is good enough to come near."""
-_TUBE_GAP_M = 1.2e-6
-_TUBE_HEIGHT_M = 0.4e-6
-"""Difference of heights that is left to the tube."""
-_AHEAD_S = 30.0
-"""From the last wobble to the touch."""
-
-RISING = "analysis.needle_drift:rising"
-"""(times, heights, sigmas, tube) -> height and drift of an apex that the tube corrects."""
-
-
-def _foretold_sigma_m(rise: Mapping[str, Any], ahead_s: float) -> float:
-    """Of the height so long after it was measured."""
-    height, rate = float(rise["above_sigma_m"]), float(rise["rate_sigma_m_per_s"])
-    return math.sqrt(max(0.0, height**2 + 2 * ahead_s * float(rise["cross"]) + (ahead_s * rate) ** 2))
-
+_NEAR_ENOUGH = 0.9
+"""Of the gap at which coarse steps end: they aim at a little less."""
 
 State = Callable[["NeedleBiasing"], Steps]
 
@@ -143,7 +126,7 @@ class NeedleBiasing(Protocol):
         recipe = self.recipe
         pixel_m = self.pictures.series_pixel_m(self.facts.optics[recipe.pictures.optics].beam_current_a)
         rows, columns = recipe.pictures.shape
-        count = recipe.before + math.ceil(recipe.bias.played().duration_s / max(recipe.frame_interval_s, 0.5))
+        count = unbiased_pictures(recipe) + planned_pictures(recipe)
         return {
             "title": "Needle biasing",
             "specimen": recipe.specimen.name,
@@ -158,6 +141,7 @@ class NeedleBiasing(Protocol):
             "targets": [TARGET],
             "image": {"shape": [rows, columns], "pixel_size_m": pixel_m},
             "edx": None,
+            "particles": {"side": recipe.needle.side},
             "tilts": count,
         }
 
@@ -211,21 +195,30 @@ class NeedleBiasing(Protocol):
 
     @ending_well
     def come_near(self) -> Steps:
-        """Coarse steps, fewer as the gap shrinks; never so many that the longest of them would use it up."""
+        """Coarse steps, fewer as the gap shrinks; never so many that the longest of them would use it up.
+
+        Before the last of them the tube goes back: what is left of the way is its own, with a reserve either way.
+        """
         needle = self.recipe.needle
         for _ in range(needle.looks):
             pixel_m = self.pictures.fitting_pixel_m()
             view = yield from self.pictures.look(pixel_m)
             if not view["found"]:
                 return self._give_up("lost", "the needle was lost from sight on its way")
-            if self.pictures.gap_m <= needle.coarse_stop_m:
+            if not self.near and self.pictures.gap_m <= 2 * needle.coarse_stop_m:
+                yield from SetNeedleVoltage(on=True)
+                self.near = True
+                yield from self.drive.move_tube(onward_m=-needle.tube_back_m)
+                self.pictures.further_by(needle.tube_back_m)
+                continue
+            if self.near and self.pictures.gap_m <= needle.coarse_stop_m:
                 return "done"
             aside_m = self.drive.across(self.pictures.apex_m)
             if abs(aside_m) > 1e-6:
                 yield from self.drive.coarse(self.drive.aside, -aside_m)
                 continue
             before_m = self.pictures.gap_m
-            count = yield from self.drive.toward(self.pictures.gap_m - 0.8 * needle.coarse_stop_m)
+            count = yield from self.drive.toward(self.pictures.gap_m - _NEAR_ENOUGH * needle.coarse_stop_m)
             if count:
                 yield from self.pictures.look(pixel_m)
                 self.drive.learn(self.drive.axis, self.drive.sign, (before_m - self.pictures.gap_m) / count)
@@ -233,69 +226,15 @@ class NeedleBiasing(Protocol):
 
     @ending_well
     def needle_height(self) -> Steps:
-        """Differential wobbling: the apex against the grid. Coarse steps first, the tube for the rest.
-
-        Drift is part of it: the tube goes on making up for it until the needle touches.
-        """
-        needle, drive = self.recipe.needle, self.drive
-        pixel_m = self.pictures.fitting_pixel_m()
-        times_s: list[float] = []
-        heights_m: list[float] = []
-        sigmas_m: list[float] = []
-        tube_m: list[float] = []
-        for _ in range(_WOBBLES):
-            found = yield from self.pictures.wobble(pixel_m, back=True)
-            if found is None:
-                return self._give_up("lost", "needle and grid could not be told apart while wobbling")
-            at = yield from MoveStage(tilt_deg=0.0)
-            above_m = float(found["needle_above_m"])
-            if not self.near and abs(above_m) > _TUBE_HEIGHT_M:
-                yield from drive.coarse("z", -above_m)
-                yield from self.pictures.look(pixel_m)
-                continue
-            if not self.near:
-                yield from SetNeedleVoltage(on=True)
-                self.near = True
-            times_s.append(float(found["time_s"]))
-            heights_m.append(above_m)
-            sigmas_m.append(float(found["needle_sigma_m"]))
-            tube_m.append(drive.tube[2])
-            arguments = {"time_s": times_s, "above_m": heights_m, "sigma_m": sigmas_m, "tube_m": tube_m}
-            rise = (yield from Compute(function=RISING, arguments=arguments)).values
-            gain, rate = float(rise["gain"]), float(rise["rate_m_per_s"])
-            drive.now_s = at.time_s
-            drive.make_up_for()
-            since_s = at.time_s - times_s[-1]
-            yield from drive.move_tube(up_m=-(float(rise["above_m"]) + rate * since_s) / gain)
-            if _foretold_sigma_m(rise, since_s + _AHEAD_S) < needle.height_m / 3:
-                drive.make_up_for(up=rate / gain)
-                grid_z_m = at.z_m + float(found["specimen_z_m"])
-                yield from Conclude(
-                    name="eucentric",
-                    values={
-                        "grid_z_m": grid_z_m,
-                        "grid_z_m_sigma": float(found["specimen_sigma_m"]),
-                        "needle_z_m": grid_z_m,
-                        "needle_z_m_sigma": _foretold_sigma_m(rise, since_s + _AHEAD_S),
-                        "needle_drift_m_per_s": rate,
-                        "needle_drift_m_per_s_sigma": float(rise["rate_sigma_m_per_s"]),
-                    },
-                )
-                return "done"
-            yield from self.pictures.look(pixel_m)
-        return self._give_up("no_contact", "needle and specimen could not be brought to one height")
+        problem = yield from level(self.recipe, self.pictures, self.drive)
+        return self._give_up("no_contact", problem) if problem else "done"
 
     @ending_well
     def approach(self) -> Steps:
         yield from self._use(self.recipe.pictures.optics)
-        for _ in range(self.recipe.needle.looks):
-            view = yield from self.pictures.look(self.pictures.fitting_pixel_m())
-            if not view["found"] or view["overlap"]:
-                return self._give_up("lost", "the needle was lost from sight on its way")
-            if self.pictures.gap_m <= _TUBE_GAP_M:
-                break
-            if not (yield from self.drive.toward(self.pictures.gap_m - 0.5 * _TUBE_GAP_M)):
-                break
+        view = yield from self.pictures.look(self.pictures.fitting_pixel_m())
+        if not view["found"] or view["overlap"]:
+            return self._give_up("lost", "the needle was lost from sight on its way")
         problem = yield from aim(self.recipe, self.pictures, self.drive)
         if problem:
             return self._give_up("lost", problem)
@@ -305,8 +244,6 @@ class NeedleBiasing(Protocol):
     @ending_well
     def series(self) -> Steps:
         recipe = self.recipe
-        waveform = recipe.bias.played()
-        yield from self._use(recipe.pictures.optics)
         pixel_m = self.pictures.series_pixel_m(self.current_a)
         yield from Conclude(
             name="dose_rate",
@@ -316,29 +253,12 @@ class NeedleBiasing(Protocol):
                 "pixel_size_m": pixel_m,
             },
         )
-        first: FrameRef | None = None
-        for _ in range(recipe.before):
-            first = yield from self.pictures.record(pixel_m, first)
-            yield from Wait(duration_s=recipe.frame_interval_s, reason="interval")
-        began = yield from StartWaveform(waveform=waveform, sample_interval_s=recipe.bias.sample_interval_s)
-        last_s = math.inf if recipe.end.time_s is None else began.began_s + recipe.end.time_s
-        while True:
-            first = yield from self.pictures.record(pixel_m, first)
-            waited = yield from Wait(duration_s=max(recipe.frame_interval_s, 0.5), reason="interval")
-            found = yield from ReadBias()
-            if not found.output_on:
-                if found.stopped_by != "complete":
-                    self.ended = "stopped" if found.stopped_by == "pause" else "lost"
-                    self.why = f"the bias went off ({found.stopped_by})"
-                return "over"
-            if waited.time_s >= last_s:
-                self.ended = "condition"
-                return "over"
-            share = min(1.0, (waited.time_s - began.began_s) / waveform.duration_s)
-            command = yield from Checkpoint(progress=share, label=f"{waited.time_s - began.began_s:.0f} s under bias")
-            if command.command:
-                self.ended, self.why = "stopped", command.command
-                return "over"
+        series = NeedleSeries(recipe, self.pictures, pixel_m)
+        ended = yield from series.unbiased()
+        if ended is None:
+            ended = yield from series.under_bias()
+        self.ended, self.why = ended
+        return "over"
 
     def rest(self) -> Steps:
         yield from blocks.rest_source()

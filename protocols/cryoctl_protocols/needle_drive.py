@@ -8,6 +8,9 @@ from typing import Literal
 from cryoctl.steps import NeedleAt, PlaceNeedle, ReadNeedle, StepNeedle
 from cryoctl_protocols.blocks import Block
 
+DRIFTING = "analysis.needle_drift:drifting"
+"""(times, places, sigmas, tube) -> place and drift of an apex that the tube moves, along one axis."""
+
 Axis = Literal["x", "y", "z"]
 _FIRST_STEP_M = 150e-9
 """What a coarse step is taken for before one was seen."""
@@ -38,6 +41,16 @@ class NeedleDrive:
 
     def across(self, place_yx: tuple[float, float]) -> float:
         return place_yx[0] if self.axis == "x" else place_yx[1]
+
+    def onward(self, place_yx: tuple[float, float]) -> float:
+        """How far a way (y, x) in the picture leads to the specimen."""
+        return self.sign * self.along(place_yx)
+
+    @property
+    def tube_ways(self) -> tuple[float, float]:
+        """Where the tube was set to: onward, aside."""
+        x_m, y_m, _ = self.tube
+        return (self.sign * x_m, y_m) if self.axis == "x" else (self.sign * y_m, x_m)
 
     def learn(self, axis: Axis, sign: int, seen_m: float) -> None:
         """A step of this axis and direction was seen to be so long."""

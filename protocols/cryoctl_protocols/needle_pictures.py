@@ -13,10 +13,13 @@ from cryoctl.units import ELEMENTARY_CHARGE_C
 from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_drive import NeedleDrive
+from cryoctl_protocols.needle_hold import NeedleHold
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 VIEW = "analysis.needle_view:needle_view"
 HEIGHTS = "analysis.needle_view:heights"
+HELD = "analysis.needle_drift:held"
+"""(first, picture; side) -> where specimen and needle went, each by itself."""
 
 TARGET = "particle"
 _FAR_SIGMA_M = 500e-9
@@ -29,7 +32,6 @@ _SHORTEST_PIXEL_M = 4e-9
 _SETTLE_S = 2.0
 _FOLLOWED = 0.7
 """Part of the drift seen that the next picture makes up for: noise is not followed whole."""
-_MIN_QUALITY = 12.0
 
 
 class NeedlePictures:
@@ -43,6 +45,8 @@ class NeedlePictures:
         self.apex_m = (math.nan, math.nan)
         self.dose_e_per_a2 = 0.0
         self._shift_m = (0.0, 0.0)
+        self._hold = NeedleHold(drive)
+        self._first: FrameRef | None = None
 
     @property
     def widest_pixel_m(self) -> float:
@@ -66,6 +70,13 @@ class NeedlePictures:
         share = columns * pictures.dwell_s / line_s
         per_m2_s = self._recipe.dose_rate_e_per_a2_s * 1e20
         return math.sqrt(share * current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))
+
+    def further_by(self, back_m: float) -> None:
+        """The needle went back by so much, not yet seen."""
+        y_m, x_m = self.apex_m
+        away_m = -self._drive.sign * back_m
+        self.gap_m += back_m
+        self.apex_m = (y_m, x_m + away_m) if self._drive.axis == "x" else (y_m + away_m, x_m)
 
     def centre(self, x_m: float, y_m: float) -> None:
         """What lies so far from the middle is in the middle of the next picture."""
@@ -113,21 +124,30 @@ class NeedlePictures:
             return None
         return {**found.values, "time_s": (times_s[0] + times_s[-1]) / 2}
 
-    def record(self, pixel_m: float, first: FrameRef | None) -> Block[FrameRef | None]:
-        """A picture of the series, which is returned where it is the first; later ones follow the drift against it."""
+    def record(self, pixel_m: float) -> Block[Exposed | None]:
+        """A picture of the series, None where it was lost.
+
+        Against the first one the next is centred, and the needle held where it was on the specimen.
+        """
         pictures = self._recipe.pictures
         try:
             done: Exposed = yield from self._exposure(
                 "record", pictures.shape, pixel_m, pictures.dwell_s, _NEAR_SIGMA_M
             )
         except StepLost:
-            return first
-        if done.frame is None or first is None:
-            return first or done.frame
-        found = yield from blocks.measure_shift(first, done.frame, pixel_size_m=pixel_m)
-        if found.found and found.quality > _MIN_QUALITY:
-            self.centre(_FOLLOWED * found.x_m, _FOLLOWED * found.y_m)
-        return first
+            return None
+        self.dose_e_per_a2 += done.dose_e_per_a2
+        if done.frame is None or self._first is None:
+            self._first = self._first or done.frame
+            return done
+        arguments = {"side": self._recipe.needle.side}
+        held = (yield from Compute(function=HELD, frames=(self._first, done.frame), arguments=arguments)).values
+        self._drive.now_s = done.started_s + done.duration_s
+        if held["found"]:
+            self.centre(*(_FOLLOWED * float(held[name]) * pixel_m for name in ("specimen_x_px", "specimen_y_px")))
+            went_m = float(held["needle_y_px"]) * pixel_m, float(held["needle_x_px"]) * pixel_m
+            yield from self._hold.keep(went_m, float(held["sigma_px"]) * pixel_m)
+        return done
 
     def _exposure(
         self, kind: str, shape: tuple[int, int], pixel_m: float, dwell_s: float, sigma_m: float = _FAR_SIGMA_M

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cryoctl.protocol import Chart, Transition
 from cryoctl.units import Amperes, Degrees, DosePerA2, DoseRatePerA2, Kelvin, Metres, Seconds, StrictModel, Volts
 from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, ConstantVoltage
+from cryoctl_protocols.frame_pace import Pace
 from cryoctl_protocols.parameters import Name, Shape, Specimen
 
 
@@ -34,8 +35,10 @@ class Needle(StrictModel):
     """To either side, where the heights are made equal."""
     height_m: Annotated[Metres, Field(gt=0.0, le=1e-6)] = 30e-9
     """Needle and specimen are brought to one height within this: three sigma of what is foretold for the touch."""
-    coarse_stop_m: Annotated[Metres, Field(gt=1e-6, le=2e-5)] = 4e-6
-    """Gap at which the heights are made equal; then the tube takes over."""
+    coarse_stop_m: Annotated[Metres, Field(gt=1e-6, le=2e-5)] = 2.8e-6
+    """Gap at which the heights are made equal; what is left of the way is the tube's."""
+    tube_back_m: Annotated[Metres, Field(ge=0.0, le=1e-5)] = 2e-6
+    """The tube goes back by so much before the last coarse steps: it then reaches further onward."""
     tube_step_m: Annotated[Metres, Field(gt=0.0, le=2e-9)] = 2e-9
     """Near the particle, with a picture after each."""
     looks: int = Field(default=300, ge=10, le=5000, strict=True)
@@ -67,8 +70,19 @@ class Pictures(StrictModel):
 class End(StrictModel):
     """Conditions on which the series ends in good order, before the waveform has."""
 
+    area_ratio: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    """Area of the particle in contact over that before the bias: reached from below above 1, from above below 1."""
+    broken: bool = False
+    """Its coating is seen to be broken."""
     time_s: Annotated[Seconds, Field(gt=0.0)] | None = None
     """After the bias was switched on."""
+
+    @field_validator("area_ratio")
+    @classmethod
+    def _is_a_change(cls, value: float | None) -> float | None:
+        if value == 1.0:
+            raise ValueError("is 1, which every particle has from the first picture on: choose more or less")
+        return value
 
 
 class NeedleBiasingParameters(StrictModel):
@@ -87,9 +101,13 @@ class NeedleBiasingParameters(StrictModel):
     dose_rate_e_per_a2_s: Annotated[DoseRatePerA2, Field(gt=0.0, le=1e5)] = 10.0
     """Averaged over the field and the time of a picture; the pixel size follows from it and the measured current."""
     frame_interval_s: Annotated[Seconds, Field(ge=0.0, le=86400.0)] = 4.0
-    """From the end of one picture to the next, blanked."""
+    """From the end of one picture to the next, blanked; 0: one after the other. Under bias see `pace`."""
+    pace: Pace = Pace()
     before: int = Field(default=3, ge=1, le=1000, strict=True)
     """Pictures in contact before the bias is on."""
+    unbiased_share: float = Field(default=0.0, ge=0.0, le=10.0)
+    """Of the dose that is planned under bias, what the particle in contact gets before, as its own control; where that
+    takes more pictures than `before`."""
     dose: NeedleDose = NeedleDose()
     pictures: Pictures = Pictures()
     end: End = End()

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from cryoctl import open_run
+from cryoctl.launch.replay import replay
+from cryoctl.launch.request import RunRequest
 from cryoctl.runfile.check import check_run
 from cryoctl_simulators.faults import FAULTS
-from tests.runs.biased_runs import play
+from tests.runs.biased_runs import SMALL, play
 from tests.runs.small_runs import run_file
 
 AT = {"time_s": 30}
@@ -65,9 +67,31 @@ def test_an_output_that_sticks_is_cut_off(tmp_path: Path) -> None:
         assert not run.truth.final.output_on
 
 
+def test_a_dead_source_whose_second_path_fails_is_told_by_exit_6(tmp_path: Path) -> None:
+    """It plays on to the end of its waveform, and nobody can know."""
+    dead = [{"device": "bias", "fault": name, "at": AT, "for_s": 1e6} for name in ("no-answer", "cut-off-fails")]
+    result = play(tmp_path, faults=dead)
+    assert (result.exit_code, result.summary["end_reason"]) == (6, "safe-state-unconfirmed")
+    assert "could not bias to rest" in result.summary["message"]
+    with open_run(run_file(result)) as run:
+        assert run.truth.final.beam_blanked
+        assert "source cut off" not in list(run.truth.safe_order)
+
+
 def test_every_fault_of_the_source_is_tried() -> None:
     known = {one.fault for one in FAULTS if one.device == "bias"}
-    assert {case[0] for case in CASES} | {"output-stuck"} == known
+    assert {case[0] for case in CASES} | {"output-stuck", "cut-off-fails"} == known
+
+
+@pytest.mark.parametrize("fault", [{"fault": "compliance-trip"}, {"fault": "short", "for_s": 1000}])
+def test_replayed_it_ends_as_its_source_ended_it(tmp_path: Path, fault: dict[str, Any]) -> None:
+    first = play(tmp_path / "first", faults=[{"device": "bias", "at": AT, **fault}])
+    request = RunRequest(recipe="biased-series", out=tmp_path / "again", overrides=SMALL[:-1])
+    again = replay(request, run_file(first))
+    for name in ("exit_code", "end_reason", "message", "frames", "duration_s"):
+        assert again.summary[name] == first.summary[name], name
+    with open_run(run_file(first)) as one, open_run(run_file(again)) as other:
+        assert np.array_equal(one.image.data, other.image.data)
 
 
 def test_what_is_read_after_a_short_is_a_current_at_its_compliance(tmp_path: Path) -> None:

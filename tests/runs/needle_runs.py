@@ -14,6 +14,7 @@ SMALL = (
     "bias.waveform={duration_s: 15}",
     "frame_interval_s=4",
     "before=2",
+    "pace.change=null",
     "simulation.needle.gap_m=1.2e-5",
 )
 """From a needle that is near already, five pictures or so under bias: six seconds of CPU. Later overrides win."""

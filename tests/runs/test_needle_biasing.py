@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cryoctl
-from cryoctl.analysis.particle_series import courses, followed
+from cryoctl.launch.measure_area import AreaRequest, measure_area
 from cryoctl.runfile.check import check_run
 from cryoctl.runfile.journal import Journal
 from tests.runs.killed_runs import in_a_child, resumed
@@ -28,6 +28,24 @@ def at_rest(path: Path) -> None:
         assert final.beam_blanked
         assert int(final.collisions) == 0
         assert float(final.max_indentation_m) < 20e-9
+
+
+def the_particles_are_told(run: Any, touched: np.ndarray) -> int:
+    """Areas against the truth's; the row of the particle in contact."""
+    told, true = run.results.particles, run.truth.results.particles
+    control = np.asarray(told.control)
+    assert (~control).sum() == 1
+    assert control.sum() >= 2, "beside needle and grid"
+    number = int(np.flatnonzero(~control)[0])
+    area, shown = np.asarray(told.area_m2), np.asarray(true.area_m2)[touched][0]
+    assert np.abs(area[number] / area[number, 0] / (shown / shown[0]) - 1).max() < 0.05
+    assert np.nanmax(np.abs(np.asarray(told.expansion)[control] - 1)) < 0.05
+    labels = np.asarray(run.image.labels)
+    assert labels.shape == np.shape(run.image.data)
+    assert {f"p{k}" for k in np.unique(labels) if k} == set(told.name)
+    size = (labels == int(str(told.name[number]).removeprefix("p"))).sum(axis=(1, 2))
+    assert size[-1] > 1.1 * size[0]
+    return number
 
 
 def test_the_needle_comes_to_the_particle_at_its_height_and_leaves_it(tmp_path: Path) -> None:
@@ -49,16 +67,20 @@ def test_the_needle_comes_to_the_particle_at_its_height_and_leaves_it(tmp_path: 
         assert touched.sum() == 1
         assert expansion[touched][0] > 1.2
         assert np.all(expansion[~touched] < 1.01)
-        states = [state for state, _ in followed(list(np.asarray(run.image.data, dtype=np.float64)))]
-        times = np.asarray(run.image.time_s)
-        grown = [one.area_px2[-1] / one.area_px2[0] for one in courses(states, times.tolist(), float(times[0]))]
-        shown = np.asarray(true.particles.area_m2)[touched][0]
-        assert np.isfinite(grown).sum() >= 3, "beside needle and grid"
-        assert abs(np.nanmax(grown) - shown[-1] / shown[0]) < 0.08
+        number = the_particles_are_told(run, touched)
+        assert told.current.verdict == "normal"
+        assert float(told.current.capacity_c_low) < float(np.asarray(true.current.capacity_c)[touched][0])
+        assert float(told.current.capacity_c_high) > float(np.asarray(true.current.capacity_c)[touched][0])
+        live = [event for event in run.entry.events.event if str(event) == "particles"]
+        assert len(live) == len(run.image), "one after each frame, while the run goes on"
         rows = np.asarray(run.exposures.state) == "series"
         rate = np.asarray(run.exposures.dose_e_per_a2)[rows] / np.asarray(run.exposures.duration_s)[rows]
         assert rows.sum() >= 4
         assert np.all(np.abs(rate / 10.0 - 1.0) < 0.03), "charged is the upper current"
+        kept = {name: np.asarray(told.particles[name])[number] for name in ("area_m2", "expansion", "rate_per_s")}
+    again = measure_area(result.run_file, AreaRequest()).report["area"]
+    name = list(again)[number]
+    assert all(np.array_equal(np.asarray(again[name][key]), value) for key, value in kept.items())
 
 
 def test_without_a_needle_in_the_field_nothing_is_moved(tmp_path: Path) -> None:
@@ -69,8 +91,10 @@ def test_without_a_needle_in_the_field_nothing_is_moved(tmp_path: Path) -> None:
     at_rest(result.run_file)
 
 
-@pytest.mark.parametrize("state", ["series", pytest.param("approach", marks=pytest.mark.campaign)])
-def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "records"), [("series", 120), pytest.param("approach", 40, marks=pytest.mark.campaign)]
+)
+def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, records: int, tmp_path: Path) -> None:
     def act() -> None:
         append = Journal.append
         seen = 0
@@ -81,7 +105,7 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, tmp_path: Pa
             seen += seen > 0
             if kind == "state" and fields["state"] == state:
                 seen = 1
-            if seen == 40:
+            if seen == records:
                 os._exit(9)
             return record
 
@@ -94,6 +118,11 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, tmp_path: Pa
     assert (result.exit_code, result.summary["end_reason"]) == (4, "target-lost")
     assert "interrupted" in result.summary["message"]
     at_rest(run_file)
+    with cryoctl.open_run(run_file) as run:
+        taken = len(run.image) if "image" in run else 0
+        assert [str(kind) for kind in run.exposures.kind].count("record") == taken, "none is exposed again"
+        if state == "series":
+            assert np.shape(run.results.particles.area_m2)[1] == taken > 0
 
 
 @pytest.mark.campaign

@@ -219,6 +219,30 @@ def test_an_area_smaller_than_a_pixel_shows_all_that_a_pixel_may_have_got(
     assert np.all(dilate(ledger.total, grid.pixel_size_m, 3 * sigma_m) >= received - 1e-9)
 
 
+@given(
+    places=st.lists(st.floats(-5e-8, 5e-8), min_size=1, max_size=6),
+    away=st.floats(-1, 1),
+    width=st.floats(1e-9, 2e-8),
+)
+@settings(max_examples=200, deadline=None)
+def test_narrow_strips_side_by_side_show_all_that_one_pixel_may_have_got(
+    places: list[float], away: float, width: float
+) -> None:
+    """A needle's pictures: the ends of their lines, a few tens of nanometres apart, in one pixel of the truth."""
+    grid, sigma_m = grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), 2e-8
+    ledger = DoseLedger(grid, math.inf)
+    edges = np.arange(-50, 51) * 2e-8
+    received = np.zeros(len(edges))
+    for place in places:
+        strip = Deposit(x_m=place, y_m=0.0, width_m=width, height_m=4e-7, dose_e_per_a2=100.0)
+        ledger.charge("view", ledger.settled([strip]), sigma_m)
+        there = place + 3 * sigma_m * away
+        covered = np.minimum(edges + 1e-8, there + width / 2) - np.maximum(edges - 1e-8, there - width / 2)
+        received += 100.0 * np.clip(covered, 0.0, None) / 2e-8
+    shown = dilate(ledger.total, grid.pixel_size_m, 3 * sigma_m)[50]
+    assert np.all(shown >= received - 1e-9)
+
+
 @pytest.mark.parametrize("pixel_error", [0.0, 0.05, -0.05])
 def test_a_pixel_size_known_to_five_percent_is_bounded_inside_and_at_the_edges(pixel_error: float) -> None:
     grid = grid_over((-4e-6, 4e-6, -4e-6, 4e-6))

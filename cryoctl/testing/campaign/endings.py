@@ -18,8 +18,8 @@ EXIT_CODES: Mapping[str, int] = {
     "device": 5,
     "safe-state-unconfirmed": 6,
 }
-UNDISTURBED = frozenset({"completed", "condition", "time", "dose"})
-"""Without faults and commands."""
+UNDISTURBED = frozenset({"completed", "condition", "time", "dose", "no-contact"})
+"""Without faults and commands; in the small pictures of a campaign a needle's contact is not always seen."""
 _DISTURBED = frozenset({"device", "interlock", "target-lost"})
 """Of a fault that is not named below."""
 _UNCONFIRMED = frozenset({"safe-state-unconfirmed"})
@@ -41,6 +41,15 @@ _FAULTS: Mapping[tuple[str, str], frozenset[str]] = {
     ("bias", "lost-link"): _DISTURBED | _UNCONFIRMED,
     ("bias", "no-answer"): _DISTURBED | _UNCONFIRMED,
     ("bias", "output-stuck"): _DISTURBED | _UNCONFIRMED,
+    ("bias", "cut-off-fails"): _DISTURBED | _UNCONFIRMED,
+    ("needle", "not-at-place"): frozenset({"device"}),
+    ("needle", "voltage-refused"): frozenset({"device"}),
+    ("needle", "voltage-trip"): frozenset({"device", "interlock"}),
+    ("needle", "stuck"): frozenset({"target-lost", "interlock"}),
+    ("needle", "runs-away"): frozenset({"device"}),
+    ("needle", "creeps-away"): frozenset({"target-lost", "interlock"}),
+    ("needle", "drifts"): frozenset({"target-lost", "interlock"}),
+    ("needle", "jumps"): frozenset({"target-lost", "interlock"}),
     ("needle", "lost-link"): _DISTURBED | _UNCONFIRMED,
     ("needle", "no-answer"): _DISTURBED | _UNCONFIRMED,
     ("process", "kill"): frozenset({"target-lost"}),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import CryoctlError
@@ -97,6 +98,7 @@ def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[st
         "beam_open": _left_open(told["blank/open"]),
         "final": {path.removeprefix("final/"): value for path, value in told.items() if path.startswith("final/")},
         "opened": opened(told),
+        "biased_untouched_v": biased_untouched_v(told),
     }
     if ledger is not None:
         found["ledger_above_truth_e_per_a2"] = least_above(ledger, true, reach_m / grid.pixel_size_m)
@@ -115,6 +117,22 @@ def opened(told: Mapping[str, Any]) -> tuple[Opened, ...]:
         for exposure, index, kind, tilt_deg, x_m, y_m in zip(*columns, strict=True)
         if int(index) == 0
     )
+
+
+def biased_untouched_v(told: Mapping[str, Any]) -> float:
+    """Largest voltage (V) of a bias that was switched on while the needle touched nothing; 0 without a needle."""
+    if str(told["final/needle_state"]) == "absent":
+        return 0.0
+    touches = list(zip(told["touch/time_s"], told["touch/touching"], strict=True))
+    acts = (told[f"bias/{name}"] for name in ("time_s", "voltage_v", "output_on"))
+    largest_v, was_on, untouched = 0.0, False, False
+    for time_s, voltage_v, on in zip(*acts, strict=True):
+        if on and not was_on:
+            untouched = not next((bool(one) for since_s, one in reversed(touches) if since_s <= time_s), False)
+        if on and untouched:
+            largest_v = max(largest_v, abs(float(voltage_v)))
+        was_on = bool(on)
+    return largest_v
 
 
 def least_above(ledger: Map, true: Map, reach_px: float) -> float:
@@ -154,7 +172,11 @@ def of_file(run_file: Path) -> dict[str, Any]:
 
 def _read(run: Run) -> dict[str, Any]:
     in_file = {frame: str(sha256) for frame, sha256 in enumerate(run.image.sha256)} if "image" in run else {}
+    recipe: Mapping[str, Any] = yaml.safe_load(str(run.recipe)) or {}
     return {
+        "each_tilt_once": "tilts" in recipe,
+        "probe_v": float(recipe.get("probe_v", math.inf)),
+        "max_indentation_m": float(recipe.get("needle", {}).get("max_indentation_m", math.inf)),
         "limit_e_per_a2": float(run.dose.limit_e_per_a2),
         "in_file": in_file,
         "bias_paused": "bias output off: pause" in map(_said, run.events.event, run.events.message),

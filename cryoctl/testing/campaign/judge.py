@@ -79,6 +79,14 @@ class Evidence:
     commands: tuple[str, ...] = ()
     bias_paused: bool = False
     """A pause had brought a source to rest that was on."""
+    probe_v: float = math.inf
+    """The recipe's: no more before a contact."""
+    biased_untouched_v: float = 0.0
+    """Largest voltage of a bias that was switched on while the needle truly touched nothing."""
+    max_indentation_m: float = math.inf
+    """The recipe's."""
+    each_tilt_once: bool = True
+    """The recipe names tilts; a series in time records one tilt again and again."""
     kills: int = 0
     """How often its process was ended by SIGKILL."""
 
@@ -123,16 +131,46 @@ def bias_at_rest(of: Evidence) -> str:
     return f"the source rests at {final['bias_v']:g} V with its output {final['output_mode']}"
 
 
+def needle_never_collides(of: Evidence) -> str:
+    """No coarse step into matter and no stage move in contact, but where a fault had brought the apex nearer."""
+    collisions, astray_m = of.final["collisions"], of.final.get("needle_astray_m", 0.0)
+    return f"the needle collided {collisions} times" if collisions and not astray_m else ""
+
+
+def needle_pushes_no_deeper(of: Evidence) -> str:
+    """Than the recipe allows, and what faults came nearer."""
+    found_m = float(of.final.get("max_indentation_m", 0.0))
+    allowed_m = of.max_indentation_m + float(of.final.get("needle_astray_m", 0.0))
+    return "" if found_m <= allowed_m else f"the needle was {found_m:.3g} m deep, allowed are {allowed_m:.3g} m"
+
+
 def needle_clear_or_held(of: Evidence) -> str:
+    """Whether a drive that stands still had really withdrawn it, nothing but a picture tells."""
     final = of.final
-    if final["collisions"]:
-        return f"the needle collided {final['collisions']} times"
     state, gap_m = final["needle_state"], float(final["needle_gap_m"])
-    if state in ("absent", "bonded", "carrying", "held") or _unconfirmed(of, "needle"):
+    if state in ("absent", "bonded", "carrying", "held") or _unconfirmed(of, "needle", "bias"):
+        return ""
+    if any((one["device"], one["fault"]) == ("needle", "stuck") for one in of.faults):
         return ""
     if state == "free" and gap_m >= _CLEAR_M:
         return ""
     return f"the needle ends {state} at a gap of {gap_m:.3g} m, wanted is free and {_CLEAR_M:g} m or more"
+
+
+def withdrawn_at_rest(of: Evidence) -> str:
+    """The source's output is off before the needle leaves, but where the source itself fails."""
+    times = of.final.get("withdrawn_live", 0)
+    if not times or any(one["device"] == "bias" for one in of.faults):
+        return ""
+    return f"the needle was withdrawn {times} times with the source's output on"
+
+
+def biased_in_contact(of: Evidence) -> str:
+    """No output comes on above the recipe's `probe_v` unless the needle touches, or a fault has parted it."""
+    loose = [one for one in of.faults if one["device"] == "needle"]
+    if of.biased_untouched_v <= of.probe_v or loose:
+        return ""
+    return f"{of.biased_untouched_v:.3g} V were switched on without contact, allowed are {of.probe_v:.3g} V"
 
 
 def stage_stands(of: Evidence) -> str:
@@ -187,12 +225,12 @@ def every_exposure_has_its_row(of: Evidence) -> str:
 
 
 def nothing_settled_is_exposed_again(of: Evidence) -> str:
-    """An exposure whose frame was acknowledged is opened once, and its tilt is not recorded again afterwards."""
+    """An exposure whose frame was acknowledged is opened once; in a series of tilts its tilt is not recorded again."""
     settled = {one.exposure for one in of.acknowledged}
     for exposure, times in Counter(one.exposure for one in of.opened).items():
         if times > 1 and exposure in settled:
             return f"exposure {exposure} was settled and the beam was opened {times} times for it"
-    if not of.kills:
+    if not of.kills or not of.each_tilt_once:
         return ""
     records = [one for one in of.opened if one.kind == "record"]
     for number, one in enumerate(records):
@@ -204,8 +242,8 @@ def nothing_settled_is_exposed_again(of: Evidence) -> str:
     return ""
 
 
-def _unconfirmed(of: Evidence, device: str) -> bool:
-    return of.exit_code == 6 and any(one["device"] == device for one in of.faults)
+def _unconfirmed(of: Evidence, *devices: str) -> bool:
+    return of.exit_code == 6 and any(one["device"] in devices for one in of.faults)
 
 
 Rule = Callable[[Evidence], str]
@@ -219,9 +257,18 @@ RULES: tuple[Rule, ...] = (
     check_passes,
     every_exposure_has_its_row,
     nothing_settled_is_exposed_again,
+    biased_in_contact,
     ending_fits,
 )
-_OF_THE_END: tuple[Rule, ...] = (beams_off, bias_at_rest, needle_clear_or_held, stage_stands)
+_OF_THE_END: tuple[Rule, ...] = (
+    beams_off,
+    bias_at_rest,
+    withdrawn_at_rest,
+    needle_never_collides,
+    needle_pushes_no_deeper,
+    needle_clear_or_held,
+    stage_stands,
+)
 """Rules on `final`, which a world that was never opened has not."""
 
 

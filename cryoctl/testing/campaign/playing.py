@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults, of_inst
 from cryoctl.testing.campaign.judge import Evidence, judge
 
 _LOOK_S = 0.002
+_UNFORETOLD = (400.0, 95)
+"""Run time (s) and exposures within which faults and commands are drawn where what pictures show decides on both."""
 
 
 def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None = None) -> Case:
@@ -49,11 +52,10 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
 
 
 def course_of(ahead: Undertaking) -> Course:
-    return Course(
-        states=tuple(ahead.dry.protocol.chart.states),
-        duration_s=ahead.outlook.duration_s,
-        exposures=4 + 3 * ahead.outlook.frames,
-    )
+    duration_s, exposures = ahead.outlook.duration_s, 4 + 3 * ahead.outlook.frames
+    if math.isnan(duration_s):
+        duration_s, exposures = _UNFORETOLD
+    return Course(states=tuple(ahead.dry.protocol.chart.states), duration_s=duration_s, exposures=exposures)
 
 
 class GoesOn(Follower):

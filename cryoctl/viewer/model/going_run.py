@@ -20,6 +20,7 @@ from cryoctl.runfile.parts import PartsReader, RunParts
 from cryoctl.runfile.registered import channels_in_window, registered_events, registered_sum
 from cryoctl.viewer.model.dose_so_far import UNDER_WAY, DoseSoFar
 from cryoctl.viewer.model.known import Alarm, DoseNow, ElementMaps, Happening, Image, Known, Particles, Shot, Trace
+from cryoctl.viewer.model.particle_areas import EVENT as PARTICLES
 from cryoctl.viewer.model.particle_areas import LiveAreas, particles_of
 
 WINDOW_COUNTS = "counts in the line's window, this frame"
@@ -140,7 +141,7 @@ class GoingRun:
     def _happened(self, event: Event) -> None:
         self._snapshot.event(event)
         self._areas.event(event)
-        if event.event == "progress":
+        if event.event in ("progress", PARTICLES):
             return
         self._happenings.append(Happening(event.time_s, event.level, event.event, event.name, event.message))
         if event.event == "interlock":

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import asdict
 
-from cryoctl.errors import OutOfRange, Refused
+from cryoctl.errors import OutOfRange, ReadBackMismatch, Refused
 from cryoctl.interfaces.bias import (
     BiasCapabilities,
     BiasLimits,
@@ -191,6 +191,8 @@ class SimulatedBias(SimulatedDevice[BiasSettings]):
 
     async def cut_off(self) -> None:
         """The interlock line of the source has a wire of its own: it works without the link."""
+        if self.fault("cut-off-fails"):
+            raise ReadBackMismatch(f"{self.name}: its interlock line was opened and reads back closed; switch it off")
         self.world.source.switch(False, self._now_s)
         self.world.made_safe("source cut off")
 

@@ -6,6 +6,8 @@ import asyncio
 import math
 from typing import Any
 
+import numpy as np
+
 from cryoctl.errors import OutOfRange, ReadBackMismatch, Refused
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.needle import NeedleCapabilities, NeedleHold, NeedleState
@@ -58,12 +60,19 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         if abs(steps) > _LARGEST_BURST:
             raise OutOfRange(f"{self.name}.steps: {steps} at once is beyond {_LARGEST_BURST}; nothing moved")
         sign, halts = int(math.copysign(1, steps)), self._halts
-        for _ in range(abs(steps)):
+        more = self.fault("runs-away") if steps else False
+        count = abs(steps) + (int(more["more_steps"]) if isinstance(more, dict) else 0)
+        for number in range(count):
             await asyncio.sleep(self.settings.step_s)
             if self._halts != halts:
                 break
             self._record["parked"] = False
-            self._contact.step(axis, sign, self.world.time_s, self.world.specimen_temperature_k())
+            if number >= abs(steps):
+                self._contact.record["astray_m"] += self.settings.coarse_step_m[1]
+            if self.world.faults.find(self.name, "stuck") is None:
+                self._contact.step(axis, sign, self.world.time_s, self.world.specimen_temperature_k())
+            else:
+                self._contact.needle.stepped(axis, sign, np.zeros(3))
             self.world.commit()
         return await self.state()
 
@@ -76,15 +85,19 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
         if not self._record["high_voltage_on"]:
             raise Refused(f"{self.name}: no high voltage; switch it on below {self.settings.vacuum_limit_pa:g} Pa")
         self._record["parked"] = False
+        wrong = self.fault("not-at-place")
+        if isinstance(wrong, dict):
+            wanted = (min(high, max(low, x_m - wrong["beyond_m"])), y_m, z_m)
+            self._contact.record["astray_m"] += max(0.0, wrong["beyond_m"])
         self._contact.fine(wanted, self.world.time_s)
         self.world.commit()
         return await self.state()
 
     async def high_voltage(self, on: bool) -> NeedleState:
         await self._link()
-        if on:
+        if on and not self.fault("voltage-refused"):
             self._record["high_voltage_on"] = True
-        else:
+        if not on:
             self._contact.ground(self.world.time_s)
         self.world.commit()
         return await self.state()
@@ -106,6 +119,7 @@ class SimulatedNeedle(SimulatedDevice[NeedleSettings]):
             self.world.made_safe("needle held")
             return
         if state.high_voltage_on or state.hold is NeedleHold.CONTACT or not self._record["parked"]:
+            self._contact.record["drawn_live"] += bool(self.world.source.record["output_on"])
             await self.step("x", self._steps_clear())
             if (await self.high_voltage(False)).high_voltage_on:
                 raise ReadBackMismatch(f"{self.name}: the high voltage reads back on; switch it off by hand")

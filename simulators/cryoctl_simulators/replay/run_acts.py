@@ -30,6 +30,7 @@ _BY_SOURCE = (
     "StopWaveform",
 )
 """Refused ones too: what the source had told decided that."""
+SECURED = "; the run was secured"
 _PROBLEM = re.compile(r"no frame came \((.*)\); the dose is charged$")
 
 
@@ -44,6 +45,11 @@ class Act:
     step: Mapping[str, Any]
     result: Mapping[str, Any]
     message: str = ""
+
+    @property
+    def was_secured(self) -> bool:
+        """An interlock ended the run at the boundary before it: no device was asked."""
+        return self.outcome == "refused" and self.message.endswith(SECURED)
 
     @property
     def detector_problem(self) -> str:
@@ -79,7 +85,8 @@ class Acts:
         self.all = read_acts(run)
         by_devices = [act for act in self.all if act.outcome != "refused"]  # the gate refuses before a device is asked
         self._waiting = {kind: deque(act for act in by_devices if act.kind == kind) for kind in _BY_DEVICES}
-        self._waiting |= {kind: deque(act for act in self.all if act.kind == kind) for kind in _BY_SOURCE}
+        asked = [act for act in self.all if not act.was_secured]
+        self._waiting |= {kind: deque(act for act in asked if act.kind == kind) for kind in _BY_SOURCE}
         self._name = run.path.name
         self._message = str(run.entry.message)
 

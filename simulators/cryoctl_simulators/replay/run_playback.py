@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from cryoctl_simulators.replay.run_acts import (
 )
 
 _AT_THE_SAME_TIME_S = 1e-6
+_OF_THE_SOURCE = ("source", "compliance")
 _LONGEST_REST_S = 5.0
 _SILENCE_S = 0.1
 """A lost link ends a run at once; whether it came back is not recorded."""
@@ -82,7 +83,7 @@ class RunPlayback(Playback):
         self._aborted = str(run.entry.end_reason) == "operator"
         self._end_s = max(event_times(run, "end"), default=math.nan)
         self._fault_s = min(event_times(run, "fault", "error"), default=math.nan)
-        self._interlocks = read_interlocks(run)
+        self._interlocks = [_from_its_boundary(one, self._acts.all) for one in read_interlocks(run)]
 
     @property
     def series(self) -> RecordedSeries | None:
@@ -237,6 +238,15 @@ class RunPlayback(Playback):
         if self._fault_s - now_s() + self.origin_s > _AT_THE_SAME_TIME_S:
             await until(self.origin_s + self._fault_s)
         raise DeviceError(self._message or f"replay: {self._run.path.name} was cut off here")
+
+
+def _from_its_boundary(interlock: tuple[str, str, float, float], acts: Sequence[Act]) -> tuple[str, str, float, float]:
+    """What a source tells takes time: one that was met between two steps counts from the end of the first on."""
+    name, found, begin_s, end_s = interlock
+    under_way = any(act.began_s < begin_s and not act.done_s <= begin_s for act in acts)
+    if name not in _OF_THE_SOURCE or under_way:
+        return interlock
+    return name, found, max((act.done_s for act in acts if act.done_s <= begin_s), default=0.0), end_s
 
 
 LAYOUT = RunLayout()

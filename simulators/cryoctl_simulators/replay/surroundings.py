@@ -56,6 +56,9 @@ class ReplayBias(ReplayDevice):
         self._link()
         return await self.playback.answer(self.name, kind, asked)
 
+    def met(self, interlock: str) -> str:
+        return self.playback.met(interlock)
+
     async def status(self) -> BiasStatus:
         """Nothing real is there that could be on."""
         self._link()

@@ -36,7 +36,8 @@ class NeedleContact:
     """`record` is its part of the world's record.
 
     `touching` in it is a particle's number, `grid`, or None; `touches` lists (time, what) of each beginning and end,
-    `met_m` is where the apex was when it first touched a particle, `voltage_v` what was applied last.
+    `met_m` is where the apex was when it first touched a particle, `voltage_v` what was applied last, `astray_m` how
+    far faults can have brought the apex nearer, `drawn_live` how often it was withdrawn from a source that was on.
     """
 
     def __init__(self, needle: PiezoNeedle, specimen: Specimen, record: dict[str, Any]) -> None:
@@ -46,8 +47,11 @@ class NeedleContact:
         if not record:
             record |= {"touching": None, "seen_s": 0.0, "collisions": 0, "max_indentation_m": 0.0, "max_overlap_m": 0.0}
             record |= {"touches": [], "met_m": None, "voltage_v": 0.0}
+            record |= {"astray_m": 0.0, "astray_seen_s": 0.0, "drawn_live": 0}
         self.power: Callable[[float], None] = lambda time_s: None
         """Brings a source that is wired to it to a time, by `carry`."""
+        self.befall: Callable[[float], None] = lambda time_s: None
+        """What goes wrong by itself, up to a time."""
         self._clear: tuple[Place, float] | None = None
         specimen.meet(self)
 
@@ -77,6 +81,9 @@ class NeedleContact:
 
     def ground(self, time_s: float) -> None:
         self._carry(lambda: self.needle.ground(time_s), time_s)
+
+    def jump(self, by_m: Place, time_s: float) -> None:
+        self._carry(lambda: self.needle.displace(by_m), time_s)
 
     def shake(self, time_s: float) -> None:
         """A stage move: the apex swings about its place, and hits what is nearer."""
@@ -108,6 +115,7 @@ class NeedleContact:
         """Bring source, contact and reaction to this time."""
         self.power(time_s)
         self._look(time_s)
+        self.befall(time_s)
 
     def _look(self, time_s: float) -> None:
         record = self.record

@@ -104,6 +104,7 @@ class PiezoNeedle:
             record |= {"steps": [0, 0, 0], "pulses": 0, "fine_m": [0.0, 0.0, 0.0], "high_voltage_on": False}
             record |= {"coarse_m": list(hidden.start_m), "lag_m": [0.0, 0.0, 0.0], "fine_since_s": 0.0}
             record |= {"creep_m": [[0.0, 0.0, 0.0] for _ in _CREEP_TAUS_S], "hold": "free", "parked": True}
+            record |= {"astray_m_per_s": [0.0, 0.0, 0.0], "astray_since_s": 0.0}
 
     def apex_m(self, time_s: float) -> Place:
         """The foremost point, oxide included (x, y, z)."""
@@ -111,7 +112,19 @@ class PiezoNeedle:
         place = np.array(record["coarse_m"]) + np.array(record["fine_m"]) - np.array(record["lag_m"])
         for tau_s, left in zip(_CREEP_TAUS_S, record["creep_m"], strict=True):
             place -= np.array(left) * math.exp(-max(0.0, time_s - record["fine_since_s"]) / tau_s)
+        place += np.array(record["astray_m_per_s"]) * max(0.0, time_s - record["astray_since_s"])
         return place + np.array(self.hidden.drift_m_per_s) * time_s
+
+    def go_astray(self, velocity_m_per_s: Place, time_s: float) -> None:
+        """From now on the apex also goes this way, by no doing of the drive."""
+        record = self.record
+        gone = np.array(record["astray_m_per_s"]) * max(0.0, time_s - record["astray_since_s"])
+        record["coarse_m"] = _list(np.array(record["coarse_m"]) + gone)
+        record |= {"astray_m_per_s": _list(velocity_m_per_s), "astray_since_s": time_s}
+
+    def displace(self, by_m: Place) -> None:
+        """At once, by no doing of the drive."""
+        self.record["coarse_m"] = _list(np.array(self.record["coarse_m"]) + by_m)
 
     def next_step(self, axis: str, sign: int, temperature_k: float) -> tuple[Place, Place]:
         """Displacements (x, y, z) of the apex at the furthest of the next pulse, and when it has slipped back."""

@@ -43,6 +43,7 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
     told["blank/open"] = blanking[:, 1].astype(bool)
     told |= {f"bias/{name}": values for name, values in _bias(world).items()}
+    told |= {f"touch/{name}": values for name, values in _touches(world).items()}
     told |= {f"scan_frames/{name}": values for name, values in _scan_frames(world).items()}
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
     told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
@@ -83,6 +84,13 @@ def _bias(world: World) -> dict[str, Any]:
         "current_a": acts[own, 2],
         "output_on": acts[own, 3].astype(bool),
     }
+
+
+def _touches(world: World) -> dict[str, Any]:
+    """Each time (s) from which the needle touches something (True) or nothing; the last 200."""
+    touches = [] if world.contact is None else world.contact.record["touches"]
+    times_s = [float(world.since_start(time_s)) for time_s, _ in touches]
+    return {"time_s": np.array(times_s), "touching": np.array([what is not None for _, what in touches], dtype=bool)}
 
 
 def _scan_frames(world: World) -> dict[str, Any]:
@@ -167,4 +175,6 @@ def _final(world: World) -> dict[str, Any]:
         "gas_open_s": 0.0,
         "collisions": 0 if contact is None else int(contact.record["collisions"]),
         "max_indentation_m": 0.0 if contact is None else float(contact.record["max_indentation_m"]),
+        "needle_astray_m": 0.0 if contact is None else float(contact.record["astray_m"]),
+        "withdrawn_live": 0 if contact is None else int(contact.record["drawn_live"]),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryoctl_simulators.settings import BiasSettings, NeedleSettings
 from cryoctl_simulators.world.cell import Cell, IdealCell
+from cryoctl_simulators.world.needle_astray import NeedleAstray
 from cryoctl_simulators.world.needle_contact import NeedleContact
 from cryoctl_simulators.world.overrides import part
 from cryoctl_simulators.world.piezo_needle import HiddenNeedle, PiezoNeedle
@@ -25,7 +26,9 @@ def needle_of(world: World, specimen: Specimen) -> NeedleContact | None:
         return None
     hidden = HiddenNeedle.read(header["needle"])
     needle = PiezoNeedle(settings, hidden, record["needle"], int(header["seed"]))
-    return NeedleContact(needle, specimen, record["contact"])
+    contact = NeedleContact(needle, specimen, record["contact"])
+    contact.befall = NeedleAstray(contact, world.faults, _name_of(world, "needle"), int(header["seed"])).befall
+    return contact
 
 
 def source_of(world: World, contact: NeedleContact | None) -> Source:
@@ -50,7 +53,7 @@ def source_of(world: World, contact: NeedleContact | None) -> Source:
 
 def bias_clock(world: World) -> dict[str, Any]:
     """What the recipe says of the source's clock."""
-    return part(world.given, f"clocks.{_bias_name(world)}")
+    return part(world.given, f"clocks.{_name_of(world, 'bias')}")
 
 
 def _ideal(settings: BiasSettings, record: dict[str, Any]) -> IdealCell:
@@ -59,12 +62,12 @@ def _ideal(settings: BiasSettings, record: dict[str, Any]) -> IdealCell:
 
 
 def _shorted_ohm(world: World) -> float | None:
-    found = world.faults.find(_bias_name(world), "short")
+    found = world.faults.find(_name_of(world, "bias"), "short")
     return None if found is None else found["ohm"]
 
 
-def _bias_name(world: World) -> str:
-    return next((name for name, device in world.devices.items() if device.kind == "bias"), "bias")
+def _name_of(world: World, kind: str) -> str:
+    return next((name for name, device in world.devices.items() if device.kind == kind), kind)
 
 
 def _clock_errors(given: Mapping[str, Any]) -> dict[str, float]:

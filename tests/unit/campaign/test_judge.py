@@ -73,7 +73,13 @@ WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.needle_clear_or_held, final(needle_gap_m=1.9e-6)),
     (rules.needle_clear_or_held, final(needle_gap_m=math.nan)),
     (rules.needle_clear_or_held, final(needle_state="contact")),
-    (rules.needle_clear_or_held, final(collisions=1)),
+    (rules.needle_clear_or_held, final(needle_state="contact") | {"exit_code": 5, "faults": (LOST_SOURCE,)}),
+    (rules.needle_never_collides, final(collisions=1)),
+    (rules.needle_pushes_no_deeper, final(max_indentation_m=2.1e-8) | {"max_indentation_m": 2e-8}),
+    (rules.needle_pushes_no_deeper, final(max_indentation_m=4e-8, needle_astray_m=1e-8) | {"max_indentation_m": 2e-8}),
+    (rules.withdrawn_at_rest, final(withdrawn_live=1)),
+    (rules.biased_in_contact, {"biased_untouched_v": 0.06, "probe_v": 0.05}),
+    (rules.biased_in_contact, {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (LOST_SOURCE,)}),
     (rules.stage_stands, final(stage_moving=True)),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0]}}),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0], 1: "changed"}}),
@@ -129,11 +135,18 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
         final(output_on=True, output_mode="on", bias_v=1.0)
         | {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (LOST_SOURCE,)},
         final(needle_state="bonded", needle_gap_m=0.0),
+        final(collisions=1, needle_astray_m=1e-7, max_indentation_m=9e-8) | {"max_indentation_m": 2e-8},
+        final(withdrawn_live=1) | {"faults": (LOST_SOURCE,)},
+        final(needle_state="contact", needle_gap_m=-1e-9)
+        | {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (LOST_SOURCE,)},
+        {"biased_untouched_v": 0.05, "probe_v": 0.05, "max_indentation_m": 2e-8},
         final(needle_state="absent", needle_gap_m=math.nan, output_mode="absent"),
         {"exit_code": 5, "end_reason": "", "exposed": False, "run_file": "", "acknowledged": (), "opened": (),
          "final": {}, "faults": (STALL,)},
         {"exit_code": 3, "end_reason": "operator", "commands": ("abort",)},
         {"kills": 1, "opened": (replace(WELL.opened[0], exposure=3), *WELL.opened), "in_table": frozenset({3, 4, 5})},
+        {"kills": 1, "opened": (*WELL.opened, replace(WELL.opened[0], exposure=6)), "in_table": frozenset({4, 5, 6}),
+         "each_tilt_once": False},
     ],
 )  # fmt: skip
 def test_what_the_contract_allows_is_not_spoken_of(excused: dict[str, Any]) -> None:

@@ -153,6 +153,7 @@ def test_each_interlock_has_its_policy_and_its_limit() -> None:
         "disk",
         "needle-vacuum",
         "source",
+        "needle",
         "compliance",
     }
     assert {one.name: one.policy for one in build(every, {"vacuum": "wait"})}["vacuum"] == "wait"

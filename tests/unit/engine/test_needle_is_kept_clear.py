@@ -177,6 +177,61 @@ def test_a_burst_whose_link_is_lost_is_not_sent_again() -> None:
     assert came[2].gap_low_m == pytest.approx(9e-6), "what may have gone is taken off all the same"
 
 
+def test_a_tube_at_its_end_is_told_to_the_protocol() -> None:
+    """A drive that stands still lets it come there; the instrument is in order, and the run ends as the chart says."""
+    place = bench()
+    came = tried(
+        place,
+        NoteGap(gap_m=1e-4, sigma_m=0.0),
+        SetNeedleVoltage(on=True),
+        PlaceNeedle(x_m=-2.6e-6, y_m=0.0, z_m=0.0),
+        ReadNeedle(),
+    )
+    assert isinstance(came[2], StepLost)
+    assert "reaches from -2.5 to 2.5 um" in str(came[2])
+    assert came[3].fine_m == (0.0, 0.0, 0.0)
+
+
+def test_a_burst_that_went_on_by_itself_ends_the_run() -> None:
+    place = bench()
+
+    async def runs_away() -> None:
+        place.needle.steps[0] += 3
+
+    place.needle.hooks["step"] = runs_away
+
+    def script() -> Generator[Any, Any, str]:
+        yield from NoteGap(gap_m=1e-4, sigma_m=0.0)
+        yield from StepNeedle(axis="x", steps=2)
+        return "ok"
+
+    ending = place.play_script(script)
+    assert ending.reason is EndReason.DEVICE
+    assert "2 coarse steps along x were sent, its counters went on by (5, 0, 0)" in ending.message
+
+
+def test_a_tube_that_lost_its_voltage_ends_in_good_order_and_nothing_moves_by_what_was_seen() -> None:
+    place = bench()
+    came: list[Any] = []
+
+    def script() -> Generator[Any, Any, str]:
+        yield from NoteGap(gap_m=1e-4, sigma_m=0.0)
+        yield from SetNeedleVoltage(on=True)
+        place.needle.on = False
+        for step in (ReadNeedle(), StepNeedle(axis="x", steps=1), MoveStage(tilt_deg=1.0), WithdrawNeedle()):
+            try:
+                came.append((yield from step))
+            except InterlockRefused as error:
+                came.append(error)
+        return "ok"
+
+    place.play_script(script)
+    assert refusals(came) == [True, True, True, False]
+    assert "high voltage went off by itself" in str(came[0])
+    assert not place.stage.moves
+    assert next(one["name"] for one in place.runner.interlocks_met) == "needle"
+
+
 def test_a_pause_acts_between_bursts() -> None:
     place = bench()
     tried(place, NoteGap(gap_m=1e-3, sigma_m=0.0), StepNeedle(axis="z", steps=-600))
