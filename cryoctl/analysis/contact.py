@@ -16,18 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.feature import match_template
 from skimage.filters import threshold_otsu
 from skimage.segmentation import clear_border
 
+from cryoctl.analysis.box_matching import Box, Way, clipped, moved
 from cryoctl.analysis.needle_drift import metal_alone, metal_level
 from cryoctl.analysis.needle_view import Parted, Side, apex_of, parted, turned, turned_back
 from cryoctl.analysis.particle_segments import parted as parted_particles
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
-Way = tuple[float, float]
-Box = tuple[slice, slice]
 
 CLEAR = 5.0
 """Standard deviations of the pictures before."""
@@ -89,22 +87,8 @@ class Compared:
     needle_x_px: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """`gap_px` along the needle from the apex to where the particle begins, `clear_px` from the needle to whatever is
-    nearest to it, `aside_px` how far the apex lies aside of the particle's middle, along the rows or columns of the
-    picture (positive: at larger ones). (`target_y_px`, `target_x_px`) is that middle, from the picture's."""
-
-    found: bool
-    gap_px: float
-    clear_px: float
-    aside_px: float
-    target_y_px: float
-    target_x_px: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
+class Scene:
     """The first picture, needle from the right: the particle that is meant, the others, and the apex."""
 
     parts: Parted
@@ -128,7 +112,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", 
 
 def compared(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> Compared:
     """What changed since the first picture [y, x] of an approach, in which a gap is seen."""
-    scene = _scene(first, side)
+    scene = next(iter(scenes_of(first, side)), None)
     if scene is None or scene.core.sum() < _LEAST_CORE_PX:
         nothing = math.nan
         return Compared(
@@ -194,37 +178,6 @@ def decided(*, pictures: Sequence[Mapping[str, Any]], pixel_size_m: float, deepe
     )
 
 
-def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
-    """Where the apex of a needle stands before the particle nearest to the middle of a picture [y, x]."""
-    scene = _scene(picture, side, middle=True)
-    if scene is None:
-        nothing = math.nan
-        return Aim(
-            found=False,
-            gap_px=nothing,
-            clear_px=nothing,
-            aside_px=nothing,
-            target_y_px=nothing,
-            target_x_px=nothing,
-        )
-    rows, columns = np.nonzero(scene.particle)
-    middle = (float(rows.min()) + float(rows.max())) / 2
-    height, width = scene.particle.shape
-    y_px, x_px = turned_back(middle - (height - 1) / 2, (float(columns.min() + columns.max()) - (width - 1)) / 2, side)
-    clear = 0.0
-    if not scene.parts.overlap:
-        away = np.asarray(ndimage.distance_transform_edt(~scene.parts.specimen), dtype=np.float64)
-        clear = max(0.0, float(away[scene.parts.needle].min()) - 1.0)
-    return Aim(
-        found=True,
-        gap_px=scene.apex[1] - float(columns.max()),
-        clear_px=clear,
-        aside_px=scene.apex[0] - middle,
-        target_y_px=y_px,
-        target_x_px=x_px,
-    )
-
-
 def _against(values: Float, before: slice) -> tuple[Float, float]:
     """Difference of each value from the mean of those before, and the sigma of one."""
     known = values[before]
@@ -232,20 +185,20 @@ def _against(values: Float, before: slice) -> tuple[Float, float]:
     return values - float(known.mean()), spread * math.sqrt(1 + 1 / len(known))
 
 
-def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene | None:
-    """With the particle nearest to the apex, or nearest to the picture's middle."""
+def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[Scene]:
+    """One for each particle that might be meant, nearest to the apex first, or nearest to the picture's middle."""
     parts = parted(picture, side)
     if parts is None:
-        return None
+        return []
     # Tungsten has a halo of the probe's tails, which may reach the specimen while the gap is open.
     specimen = parts.specimen & ~_wider(parts.needle)
     if not specimen.any():
-        return None
+        return []
     smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
     metal = smooth > float(smooth[parts.needle].max())
     specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
     if not specimen.any():
-        return None
+        return []
     apex = apex_of(parts)
     rows, columns = np.nonzero(specimen)
     ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
@@ -255,76 +208,55 @@ def _scene(picture: npt.ArrayLike, side: Side, middle: bool = False) -> _Scene |
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
-    nearest, away = 0, math.inf
+    scenes: list[tuple[float, Scene]] = []
     for number in range(1, int(bodies.max(initial=0)) + 1):
-        rows, columns = np.nonzero(bodies == number)
-        if len(rows) >= _LEAST_PX:
-            distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
-            nearest, away = (number, distance) if distance < away else (nearest, away)
-    if not nearest:
-        return None
-    particle = np.asarray(bodies == nearest)
-    rows, columns = np.nonzero(particle)
-    away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
-    core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
-    return _Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+        particle = np.asarray(bodies == number)
+        rows, columns = np.nonzero(particle)
+        if len(rows) < _LEAST_PX:
+            continue
+        distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
+        away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
+        core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
+        scene = Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
+        scenes.append((distance, scene))
+    return [scene for _, scene in sorted(scenes, key=lambda one: one[0])]
 
 
-def _compared(scene: _Scene, picture: Float) -> tuple[Way, Way, Way, float]:
+def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast."""
     first = scene.parts.picture
     others = scene.others if scene.others.any() else np.asarray(scene.parts.specimen & ~scene.particle)
-    rest = _moved(first, picture, _box(others, 4)) if others.any() else (0.0, 0.0)
+    rest = moved(first, picture, _box(others, 4), _SEARCH_PX) if others.any() else (0.0, 0.0)
     row, column = round(scene.apex[0]), round(scene.apex[1])
-    tip = _clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
+    tip = clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
     # Of the metal alone: what the apex comes near to would draw the match on.
     level = metal_level(first) or scene.parts.vacuum
-    needle = _moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
+    needle = moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
     covered = _wider(_shifted(scene.parts.needle, needle))
     box = _box(scene.particle, 2)
     reached = np.flatnonzero(covered[box].any(axis=0))  # what a needle hides tells nothing of the particle's place
     free = box[0], slice(box[1].start, box[1].start + int(reached[0]) if reached.size else box[1].stop)
-    particle = _moved(first, picture, free) if free[1].stop - free[1].start >= _LEAST_WIDTH_PX else (math.nan, math.nan)
+    particle = (
+        moved(first, picture, free, _SEARCH_PX)
+        if free[1].stop - free[1].start >= _LEAST_WIDTH_PX
+        else (math.nan, math.nan)
+    )
     own = particle if math.isfinite(particle[0]) else rest
     brightness = _brighter(scene, picture, scene.core, own, covered)
     against = _brighter(scene, picture, scene.others, rest, covered) if scene.others.any() else 1.0
     return needle, particle, rest, brightness / against
 
 
-def _brighter(scene: _Scene, picture: Float, mask: Bool, moved: Way, covered: Bool) -> float:
-    """How much brighter than in the first picture above vacuum, at the same places of what has `moved` since; NaN where
-    the needle hides nearly all of it. A particle's middle is brighter than its edge."""
-    back = (-moved[0], -moved[1])
+def _brighter(scene: Scene, picture: Float, mask: Bool, way: Way, covered: Bool) -> float:
+    """How much brighter than in the first picture above vacuum, at the same places of what went this `way` since; NaN
+    where the needle hides nearly all of it. A particle's middle is brighter than its edge."""
+    back = (-way[0], -way[1])
     seen = mask & ~_shifted(covered, back)
     if seen.sum() < _LEAST_CORE_PX:
         return math.nan
     vacuum = scene.parts.vacuum
     now = np.asarray(ndimage.shift(picture, back, order=1, mode="nearest"), dtype=np.float64)
     return (_mean(now, seen) - vacuum) / (_mean(scene.parts.picture, seen) - vacuum)
-
-
-def _moved(first: Float, picture: Float, box: Box, furthest_px: int = _SEARCH_PX) -> Way:
-    """(dy, dx) of what a box of the first picture shows, by normalised correlation."""
-    template = first[box]
-    search = _clipped(
-        box[0].start - furthest_px,
-        box[0].stop + furthest_px,
-        box[1].start - furthest_px,
-        box[1].stop + furthest_px,
-        first.shape,
-    )
-    score = np.asarray(match_template(picture[search], template), dtype=np.float64)
-    y, x = np.unravel_index(int(score.argmax()), score.shape)
-    dy, dx = _top(score[:, x], int(y)), _top(score[y], int(x))
-    return search[0].start + dy - box[0].start, search[1].start + dx - box[1].start
-
-
-def _top(line: Float, at: int) -> float:
-    if not 0 < at < len(line) - 1:
-        return float(at)
-    left, middle, right = line[at - 1 : at + 2]
-    bend = left - 2 * middle + right
-    return at + (0.5 * float((left - right) / bend) if bend < 0 else 0.0)
 
 
 def _shifted(mask: Bool, by: Way) -> Bool:
@@ -349,17 +281,13 @@ def _mean(picture: Float, mask: Bool) -> float:
 def _box(mask: Bool, margin: int) -> Box:
     """Around all of a mask."""
     rows, columns = np.nonzero(mask)
-    return _clipped(
+    return clipped(
         int(rows.min()) - margin,
         int(rows.max()) + margin + 1,
         int(columns.min()) - margin,
         int(columns.max()) + margin + 1,
         mask.shape,
     )
-
-
-def _clipped(top: int, bottom: int, left: int, right: int, shape: tuple[int, ...]) -> Box:
-    return slice(max(0, top), min(shape[0], bottom)), slice(max(0, left), min(shape[1], right))
 
 
 def _unseen(message: str) -> Contact:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from cryoctl.analysis.box_matching import Way, moved
 from cryoctl.analysis.drift import shift
-from cryoctl.analysis.needle_view import CLEAR, Side, darkest, turned, turned_back
+from cryoctl.analysis.needle_view import CLEAR, Side, bodies, darkest, from_the_right, turned, turned_back
 
 Float = npt.NDArray[np.float64]
 
@@ -21,6 +22,13 @@ GAIN, GAIN_SIGMA = 0.9, 0.1
 """How far an apex goes of what the tube is told: it lags by its hysteresis."""
 METAL = 0.3
 """Of the needle's brightness at the picture's border; a particle has far less."""
+_ALIKE = 0.5
+"""What is so much brighter than METAL is as bright as any other metal."""
+_FURTHEST_PX = 12
+"""That a specimen goes between two pictures that are compared."""
+_LEAST_PX = 24
+SPECIMEN_SIGMA_PX = 0.1
+"""Of where it is found."""
 _TOUCHED_PX = 60
 """So far around the metal a specimen may be moved by it."""
 
@@ -93,11 +101,11 @@ def held(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> 
     level = metal_level(before)
     if level is None:
         return _unseen()
-    specimen = shift(_untouched(before, level), _untouched(now, level))
+    specimen = _untouched_way(before, now, level)
     needle = shift(metal_alone(before, level), metal_alone(now, level))
-    if not (specimen.found and needle.found):
+    if specimen is None or not needle.found:
         return _unseen()
-    specimen_y, specimen_x = turned_back(specimen.dy, specimen.dx, side)
+    specimen_y, specimen_x = turned_back(*specimen, side)
     needle_y, needle_x = turned_back(needle.dy, needle.dx, side)
     return Held(
         found=True,
@@ -105,27 +113,40 @@ def held(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> 
         specimen_x_px=specimen_x,
         needle_y_px=needle_y - specimen_y,
         needle_x_px=needle_x - specimen_x,
-        sigma_px=math.hypot(specimen.sigma, needle.sigma),
+        sigma_px=math.hypot(SPECIMEN_SIGMA_PX, needle.sigma),
     )
+
+
+def _untouched_way(before: Float, now: Float, level: float) -> Way | None:
+    """(dy, dx) of all that lies ahead of the apex, far enough not to be moved by it."""
+    columns = np.flatnonzero((metal_alone(before, level) > 0.0).any(axis=0))
+    foremost = int(columns[0]) if columns.size else 0
+    rows, _ = before.shape
+    box = slice(_FURTHEST_PX, rows - _FURTHEST_PX), slice(_FURTHEST_PX, foremost - _TOUCHED_PX)
+    if min(one.stop - one.start for one in box) < _LEAST_PX:
+        return None
+    return moved(_smooth(before), _smooth(now), box, _FURTHEST_PX)
 
 
 def metal_level(picture: Float) -> float | None:
     """Brightness above which only a needle's metal is, from the right; None where nothing comes from there."""
-    smooth = np.asarray(ndimage.gaussian_filter(picture, 1.0), dtype=np.float64)
+    smooth = _smooth(picture)
     vacuum, noise = darkest(smooth)
     brightest = float(smooth[:, -1].max()) - vacuum
     return vacuum + METAL * brightest if brightest > CLEAR * noise else None
 
 
 def metal_alone(picture: Float, level: float) -> Float:
-    """What a picture has beyond the level."""
-    return np.maximum(np.asarray(ndimage.gaussian_filter(picture, 1.0), dtype=np.float64) - level, 0.0)
+    """What of a needle is beyond the level, where it is thick all alike: a shank is ever thicker away from its apex."""
+    smooth = _smooth(picture)
+    body = from_the_right(bodies(np.asarray(smooth > level)), smooth)
+    if body is None:
+        return np.zeros_like(smooth)
+    return body * np.clip(smooth - level, 0.0, _ALIKE * (level - darkest(smooth)[0]))
 
 
-def _untouched(picture: Float, level: float) -> Float:
-    metal = metal_alone(picture, level) > 0.0
-    away = np.asarray(ndimage.distance_transform_edt(~metal), dtype=np.float64)
-    return np.where(away > _TOUCHED_PX, picture, darkest(picture)[0])
+def _smooth(picture: Float) -> Float:
+    return np.asarray(ndimage.gaussian_filter(picture, 1.0), dtype=np.float64)
 
 
 def _unseen() -> Held:

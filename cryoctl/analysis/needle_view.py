@@ -154,14 +154,14 @@ def parted(picture: npt.ArrayLike, side: Side) -> Parted | None:
     smooth = np.asarray(ndimage.gaussian_filter(values, 1.0), dtype=np.float64)
     vacuum, noise = darkest(smooth)
     matter = np.asarray(smooth > vacuum + CLEAR * noise)
-    found = _bodies(matter)
-    needle = _from_the_right(found, smooth)
+    found = bodies(matter)
+    needle = from_the_right(found, smooth)
     overlap = needle is None
     if (
         needle is None and matter[:, -1].any()
     ):  # it hangs together with the specimen, but tungsten is by far the brighter
         bright = matter & (smooth - vacuum > np.exp(threshold_otsu(np.log(smooth[matter] - vacuum))))
-        needle = _from_the_right(_bodies(np.asarray(bright)), smooth)
+        needle = from_the_right(bodies(np.asarray(bright)), smooth)
     if needle is None:
         return None
     specimen = (found > 0) & ~needle
@@ -209,7 +209,7 @@ def darkest(smooth: Float) -> tuple[float, float]:
     return level, max(noise, 1e-12)
 
 
-def _bodies(mask: Bool) -> npt.NDArray[np.int32]:
+def bodies(mask: Bool) -> npt.NDArray[np.int32]:
     labels = np.zeros(mask.shape, dtype=np.int32)
     ndimage.label(mask, output=labels)
     sizes = np.bincount(labels.ravel())
@@ -217,7 +217,7 @@ def _bodies(mask: Bool) -> npt.NDArray[np.int32]:
     return labels
 
 
-def _from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
+def from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
     """The brightest body that reaches the right border and not the left one."""
     at_border = np.setdiff1d(found[:, -1], [0, *found[:, 0]])
     if not at_border.size:

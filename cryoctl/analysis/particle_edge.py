@@ -23,19 +23,26 @@ threshold there."""
 BENDING = 0.3
 """Usual amplitude of the outline's first harmonic over the radius; that of the k-th is less by its square."""
 OUTSIDE_PX = 10.0
+OWN_BEYOND_PX = 1.5
 WIDEST_BLUR_PX = 8.0
+OFFSETS_PX = (-2.0, -1.0, -0.4, 0.0, 0.5, 1.5)
+BLURS_PX = (0.5, 1.2, 2.5)
+COATINGS_PX = (1.3, 2.5, 4.5, 8.0, 14.0)
+"""Where a fit may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outline:
     """Distance of the outline from (y, x) at RAYS angles that begin at +x and turn towards +y, in pixels; `free` tells
-    the rays that end in the background, not at a neighbour. Behind a neighbour the outline is carried on from what is
+    the rays that end in the background, not at a neighbour; `seen` is the distance before harmonics were drawn through
+    it, NaN where a neighbour is. Behind a neighbour the outline is carried on from what is
     free; `contact_sigma_px2` is half of what this adds to the area or takes from it."""
 
     y: float
     x: float
     radius: Float
     free: Bool
+    seen: Float
     contact_sigma_px2: float = 0.0
 
     @property
@@ -106,23 +113,45 @@ def outline_of(segments: Segments, number: int, guard_px: float, without: Bool |
     if gaps > 0.02 * hit.sum():
         return None
     radius = reach[last] + 0.125
-    ends_y = np.rint(y0 + cy + (radius + guard_px) * np.sin(angle)).astype(np.intp)
-    ends_x = np.rint(x0 + cx + (radius + guard_px) * np.cos(angle)).astype(np.intp)
-    ny, nx = segments.labels.shape
-    within = (ends_y >= 0) & (ends_y < ny) & (ends_x >= 0) & (ends_x < nx)
-    free = within.copy()
-    for share in np.linspace(0.25, 1.0, 4):
-        py = np.clip(np.rint(y0 + cy + (radius + share * guard_px) * np.sin(angle)), 0, ny - 1).astype(np.intp)
-        px = np.clip(np.rint(x0 + cx + (radius + share * guard_px) * np.cos(angle)), 0, nx - 1).astype(np.intp)
-        there = segments.labels[py, px]
-        free &= (there == 0) | (there == number)
+    free, metal = _ending_in_nothing(segments, number, (y0 + cy, x0 + cx), radius, guard_px)
     smooth = _smooth(radius, np.ones(RAYS, dtype=bool))
     contact = ~free
+    seen = np.where(free, radius, np.nan)
     if without is not None:
         free &= ~without
     whole = smooth if free.all() or free.sum() < RAYS / 4 else _smooth(radius, free)
+    # What is the particle's own beyond the line carried on, a swelling at a neighbour, is not hidden.
+    own = contact & ~metal & (radius > whole + OWN_BEYOND_PX)
+    whole = np.where(own, radius, whole)
     hidden = abs(float(np.square(whole[contact]).sum() - np.square(smooth[contact]).sum())) / RAYS * np.pi / 2
-    return Outline(y=y0 + cy, x=x0 + cx, radius=whole, free=free, contact_sigma_px2=hidden)
+    return Outline(y=y0 + cy, x=x0 + cx, radius=whole, free=free, seen=seen, contact_sigma_px2=hidden)
+
+
+def _ending_in_nothing(
+    segments: Segments, number: int, centre: tuple[float, float], radius: Float, guard_px: float
+) -> tuple[Bool, Bool]:
+    """Rays on which neither a neighbour nor the frame's edge comes within `guard_px` of the outline; what the frame
+    cuts, a needle or a grid, not within twice of it: it may wear a coat of its own.
+    And the rays that end at the latter."""
+    labels = segments.labels
+    ny, nx = labels.shape
+    cut = np.zeros(int(labels.max()) + 1, dtype=bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        cut[edge] = True
+    cut[0] = False
+    angle = 2 * np.pi * np.arange(RAYS) / RAYS
+    free, metal = np.ones(RAYS, dtype=bool), np.zeros(RAYS, dtype=bool)
+    for share in np.linspace(0.25, 2.0, 8):
+        far = radius + share * guard_px
+        py = np.rint(centre[0] + far * np.sin(angle)).astype(np.intp)
+        px = np.rint(centre[1] + far * np.cos(angle)).astype(np.intp)
+        within = (py >= 0) & (py < ny) & (px >= 0) & (px < nx)
+        there = labels[np.clip(py, 0, ny - 1), np.clip(px, 0, nx - 1)]
+        other = (there != 0) & (there != number)
+        free &= ~(within & (other if share <= 1 else other & cut[there]))
+        free &= within | (share > 1)
+        metal |= within & other & cut[there]
+    return free, metal
 
 
 def _smooth(radius: Float, free: Bool) -> Float:
@@ -221,26 +250,27 @@ def fit_edge(profile: Profile, radius: float, model: str, blur: tuple[float, flo
         return solved(place)[1]
 
     low, high = [-0.5 * radius, np.log(0.3)], [OUTSIDE_PX / 2, np.log(WIDEST_BLUR_PX)]
-    begins = [[0.0, np.log(1.5 if blur is None else blur[0])]]
     if coated:
         low, high = [*low, np.log(1.0)], [*high, np.log(max(0.6 * radius, 2.0))]
-        begins = [[*begins[0], np.log(width)] for width in (0.1 * radius, 0.25 * radius)]
-    best = None
-    for begin in begins:
-        x0 = np.clip(begin, np.add(low, 1e-6), np.subtract(high, 1e-6))
-        found = least_squares(
-            apart,
-            x0,
-            bounds=(low, high),
-            x_scale=[1.0, 0.5, 0.5][: len(low)],
-            diff_step=1e-3,
-            ftol=1e-5,
-            xtol=1e-4,
-            gtol=1e-6,
-        )
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
+    # Where a coating's inner edge lies has several local answers: the best of a coarse grid is where to begin.
+    widths = [(np.log(width),) for width in COATINGS_PX if width < 0.5 * radius] if coated else [()]
+    starts = [
+        np.array([offset, np.log(width), *coating])
+        for offset in OFFSETS_PX
+        for width in (BLURS_PX if blur is None else (blur[0],))
+        for coating in widths
+    ]
+    begin = min(starts, key=lambda place: float(np.square(apart(place)).sum()))
+    best = least_squares(
+        apart,
+        np.clip(begin, np.add(low, 1e-6), np.subtract(high, 1e-6)),
+        bounds=(low, high),
+        x_scale=[1.0, 0.5, 0.5][: len(low)],
+        diff_step=1e-3,
+        ftol=1e-5,
+        xtol=1e-4,
+        gtol=1e-6,
+    )
     heights, rest = solved(best.x)
     spare = profile.depth.size - best.x.size - heights.size
     if spare < 1 or heights[1] <= 0:

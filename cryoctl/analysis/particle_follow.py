@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.analysis.drift import shift
+from cryoctl.analysis.particle_contour import own_contours
 from cryoctl.analysis.particle_edge import MODELS
-from cryoctl.analysis.particle_measure import Seen, measured
-from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, parted, segment
+from cryoctl.analysis.particle_measure import Seen, by_likelihood, measured
+from cryoctl.analysis.particle_parting import parted
+from cryoctl.analysis.particle_segments import Labels, Segmenting, Segments, Way, segment
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -70,8 +72,7 @@ class Followed:
     drift_x_px: float = 0.0
     related: float = 1.0
     next_number: int = 1
-    smoothing_px: float
-    bright: bool
+    way: Way
     blur_px: float = float("nan")
     trials: tuple[Trial, ...] = ()
 
@@ -94,12 +95,13 @@ def follow(
         segments = segment(picture, chosen)
         numbers = np.arange(segments.count + 1, dtype=np.int32)
         return _after(None, segments, numbers, (0.0, 0.0), (), 1.0, chosen)
-    fixed = dataclasses.replace(chosen, polarity="bright" if before.bright else "dark")
-    segments = segment(picture, fixed, before.smoothing_px)
-    drift = _drift(before, segments, picture, previous)
-    known = [(one.number, one.y_px + drift[0], one.x_px + drift[1], one.radius_px) for one in before.particles]
-    known += [(one.number, one.y_px + drift[0], one.x_px + drift[1], one.radius_px) for one in before.missing]
-    segments, numbers = _identified(segments, known, before.next_number)
+    expected = [one.number for one in before.particles if one.whole]
+    segments, numbers, drift, known = _found_again(before, segment(picture, chosen, before.way), picture, previous)
+    if not set(expected) <= set(numbers.tolist()):
+        # Something is lost: perhaps no longer where the threshold was sought.
+        polarity, scale = "bright" if before.way.bright else "dark", before.way.smoothing_px
+        anew = segment(picture, dataclasses.replace(chosen, polarity=polarity, smoothing_px=(scale,)))
+        segments, numbers, drift, known = _found_again(before, anew, picture, previous)
     found = {int(n) for n in numbers[1:]}
     waited = {one.number: one.pictures for one in before.missing}
     missing = tuple(
@@ -107,9 +109,19 @@ def follow(
         for number, y, x, radius in known
         if number not in found and waited.get(number, 0) < REMEMBERED_PICTURES
     )
-    expected = [one.number for one in before.particles if one.whole]
     related = sum(number in found for number in expected) / len(expected) if expected else 1.0
     return _after(before, segments, numbers, drift, missing, related, chosen)
+
+
+def _found_again(
+    before: Followed, segments: Segments, picture: npt.ArrayLike, previous: npt.ArrayLike | None
+) -> tuple[Segments, npt.NDArray[np.int32], tuple[float, float], list[tuple[int, float, float, float]]]:
+    """The labels by the particles known, their numbers, the drift, and where each known one would be now."""
+    drift = _drift(before, segments, picture, previous)
+    known = [(one.number, one.y_px + drift[0], one.x_px + drift[1], one.radius_px) for one in before.particles]
+    known += [(one.number, one.y_px + drift[0], one.x_px + drift[1], one.radius_px) for one in before.missing]
+    segments, numbers = _identified(segments, known, before.next_number)
+    return segments, numbers, drift, known
 
 
 def _after(
@@ -124,6 +136,7 @@ def _after(
     trials = {} if before is None else {(one.number, one.model): one for one in before.trials}
     blur = None if before is None or math.isnan(before.blur_px) else (before.blur_px, BLUR_SIGMA)
     blind = is_blind(segments.smoothing_px, settings)
+    segments = segments if blind else own_contours(segments)
     seen: list[Seen] = []
     for label, number in enumerate(numbers[1:], start=1):
         models = BLIND_MODELS if blind else _models(trials, int(number))
@@ -150,8 +163,7 @@ def _after(
         drift_x_px=drift[1] + (0.0 if before is None else before.drift_x_px),
         related=related,
         next_number=max(int(numbers.max(initial=0)) + 1, 1 if before is None else before.next_number),
-        smoothing_px=segments.smoothing_px,
-        bright=segments.bright,
+        way=segments.way,
         blur_px=_blur(before, seen, trials),
         trials=tuple(trials.values()),
     )
@@ -180,7 +192,7 @@ def ranked(trials: dict[tuple[int, str], Trial], number: int) -> list[str]:
     """Edge models of a particle, the best first; only such as did as many pictures as any."""
     own = [one for key, one in trials.items() if key[0] == number]
     most = max((one.pictures for one in own), default=0)
-    return [one.model for one in sorted(own, key=lambda one: one.badness) if one.pictures == most]
+    return by_likelihood({one.model: one.badness for one in own if one.pictures == most})
 
 
 def _models(trials: dict[tuple[int, str], Trial], number: int) -> tuple[str, ...]:

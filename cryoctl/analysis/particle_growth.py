@@ -10,8 +10,13 @@ import numpy.typing as npt
 Float = npt.NDArray[np.float64]
 
 LAST_SHARE = 0.15
+BETWEEN = 0.25
+"""Relative standard deviation of the half time where the pictures are as far apart as that; it goes with the square of
+their distance, as the bend of a course between two pictures does."""
 DRAWS = 100
 HALF = 1.96
+CHANGED = 0.1
+"""Growth from which on what neighbours hide is another part of the particle than at first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,7 @@ def growth(
     sigma: npt.ArrayLike,
     onset_s: float,
     edge: float = 0.0,
+    hidden: float = 0.0,
 ) -> Growth | None:
     """Growth of one particle from areas [t] with sigmas [t] (NaN: not measured).
 
@@ -44,7 +50,8 @@ def growth(
     of a line through the last pictures, or their mean where the line's slope says nothing. Sigmas are widened where
     the areas scatter more than they say. Intervals by redrawing the areas from their sigmas; what is common to all
     pictures is added: `edge`, how well the edge's place is known (a length in the unit of the areas' root), which
-    nearly cancels in a ratio. None with fewer than two pictures, or none after the onset.
+    nearly cancels in a ratio, and `hidden`, the relative sigma of each area for what neighbours hide, which does not as
+    the outline changes. None with fewer than two pictures, or none after the onset.
     """
     times, areas, sigmas = (np.asarray(values, dtype=np.float64) for values in (time_s, area, sigma))
     good = np.isfinite(times) & np.isfinite(areas) & np.isfinite(sigmas) & (areas > 0)
@@ -66,9 +73,11 @@ def growth(
     expansions = np.array([one.expansion for one in drawn])
     rates = np.array([one.rate for one in drawn])
     radius = np.sqrt(found.area0 / np.pi)
-    common = 2 * edge * abs(1 / radius - 1 / (radius * np.sqrt(max(found.expansion, 1e-6)))) * found.expansion
+    by_edge = 2 * edge * abs(1 / radius - 1 / (radius * np.sqrt(max(found.expansion, 1e-6)))) * found.expansion
+    changed = min(1.0, abs(found.expansion - 1) / CHANGED)
+    common = float(np.hypot(by_edge, changed * np.sqrt(2) * hidden * found.expansion))
     wide = HALF * float(np.hypot(expansions.std(), common))
-    relative = common / abs(found.expansion - 1) if found.grew else 0.0
+    relative = np.hypot(common / abs(found.expansion - 1), found.between) if found.grew else 0.0
     wide_rate = HALF * float(np.hypot(np.nanstd(rates), relative * found.rate))
     return Growth(
         area0=found.area0,
@@ -90,6 +99,8 @@ class _Found:
     rate: float
     half_s: float
     grew: bool
+    between: float = 0.0
+    """Relative uncertainty of the half time by where it lies between two pictures."""
 
 
 def _widening(areas: Float, sigmas: Float) -> float:
@@ -116,8 +127,14 @@ def _once(
         slope = _slope(np.append(onset_s, times[after]), np.append(1.0, ratio[after]), np.append(sigma, spread[after]))
         return _Found(area0, expansion, slope, float("nan"), False)
     whole = expansion - 1
-    half_s = _half_time(times[after] - onset_s, (ratio[after] - 1) / whole, spread[after] / abs(whole))
-    return _Found(area0, expansion, whole / 2 / half_s if half_s > 0 else float("nan"), half_s, True)
+    since, risen = times[after] - onset_s, (ratio[after] - 1) / whole
+    half_s = _half_time(since, risen, spread[after] / abs(whole))
+    if not half_s > 0:
+        return _Found(area0, expansion, float("nan"), half_s, True)
+    next_to = np.append(0.0, since)
+    k = int(np.clip(np.searchsorted(next_to, half_s), 1, next_to.size - 1))
+    between = BETWEEN * (float(next_to[k] - next_to[k - 1]) / half_s) ** 2
+    return _Found(area0, expansion, whole / 2 / half_s, half_s, True, between)
 
 
 def _end(times: Float, ratio: Float, spread: Float) -> tuple[float, float]:

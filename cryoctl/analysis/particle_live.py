@@ -82,7 +82,7 @@ class Progress:
     the coating's break where one is clear, and how much further than before the bias the needle is from it.
 
     `ratio` is NaN where it was not measured before the bias or not in the latest picture. `gap_open`: the last two
-    pictures show a gap; `gap_suspected`: the last one does.
+    pictures show a gap, or no particle that adjoins the needle; `gap_suspected`: the last one does.
     """
 
     ratio: float
@@ -116,11 +116,7 @@ def follow_live(
         state=LiveState(followed=_bare(followed), touched=touched),
         particles=followed.particles,
         areas=tuple(
-            LiveArea(
-                number=one.number,
-                area_px2=float(one.area_px2[0]),
-                sigma_px2=float(one.total_sigma_px2()[0]),
-            )
+            LiveArea(number=one.number, area_px2=float(one.area_px2[0]), sigma_px2=float(one.total_sigma_px2()[0]))
             for one in courses([followed], [0.0], 0.0, settings)
         ),
         target=None if target is None else _with_lists(target, _DIGITS),
@@ -153,7 +149,8 @@ def progress(*, state: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]],
     """
     if not pictures:
         raise ValueError("no pictures")
-    followed = _state(state).followed
+    latest = _state(state)
+    followed = latest.followed
     times = np.array([float(one["time_s"]) for one in pictures])
     targets = [None if one["target"] is None else _one_seen().validate_python(one["target"]) for one in pictures]
     course = _course(followed, targets, times, onset_s)
@@ -162,7 +159,10 @@ def progress(*, state: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]],
     shown = [one if one is None or resolved else dataclasses.replace(one, ring=(), ring_sigma=()) for one in targets]
     lately = _course(followed, shown[-RECENT:], times[-RECENT:], onset_s)
     broken_s = math.nan if lately is None or lately.break_ is None else lately.break_.time_s
-    wider = widened_px([float(one["gap_px"]) for one in pictures], times, onset_s)
+    gaps = [float(one["gap_px"]) for one in pictures]
+    wider, least_px = widened_px(gaps, times, onset_s), GAP_PX
+    if not latest.touched:
+        wider, least_px = np.array(gaps), ADJOINS_PX
     return Progress(
         ratio=ratio,
         ratio_sigma=sigma,
@@ -170,8 +170,8 @@ def progress(*, state: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]],
         broken=math.isfinite(broken_s),
         broken_s=broken_s,
         gap_px=float(wider[-1]),
-        gap_suspected=bool(wider[-1] > GAP_PX),
-        gap_open=is_open(wider[-2:]),
+        gap_suspected=bool(wider[-1] > least_px),
+        gap_open=is_open(wider[-2:], least_px),
     )
 
 
@@ -182,9 +182,9 @@ def widened_px(gaps_px: Sequence[float], times_s: Float, onset_s: float) -> Floa
     return gaps - (float(np.median(first)) if first.size else math.nan)
 
 
-def is_open(widened: Float) -> bool:
+def is_open(widened: Float, least_px: float = GAP_PX) -> bool:
     """Whether two pictures that follow each other show a gap."""
-    wide = widened > GAP_PX
+    wide = widened > least_px
     return bool((wide[1:] & wide[:-1]).any())
 
 
@@ -208,7 +208,8 @@ def _beside_the_needle(
     picture: npt.ArrayLike, labels: Labels, followed: Followed, touched: int, side: Side
 ) -> tuple[int, float]:
     """Number of the touched particle, which is the one that adjoins the needle in the first picture that shows both,
-    and how many pixels lie between their outlines; NaN where needle or particle are not seen.
+    and how many pixels lie between their outlines (to the nearest one while none is touched); NaN where needle or
+    particle are not seen.
 
     The needle is the brightest of what the border on its side cuts.
     """
@@ -224,10 +225,10 @@ def _beside_the_needle(
         for one in followed.particles
         if one.whole and one.number != needle and (seen == one.number).any()
     }
-    if not touched and gaps:
-        nearest = min(gaps, key=lambda number: gaps[number])
-        touched = nearest if gaps[nearest] <= ADJOINS_PX else 0
-    return touched, gaps.get(touched, math.nan)
+    if touched or not gaps:
+        return touched, gaps.get(touched, math.nan)
+    nearest = min(gaps, key=lambda number: gaps[number])
+    return nearest if gaps[nearest] <= ADJOINS_PX else 0, gaps[nearest]
 
 
 def _bare(followed: Followed) -> Followed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,12 @@ THRESHOLD = "threshold"
 """The area above the threshold, where no edge model can be told."""
 SECTORS = 64
 GAP_BELOW = 0.7
+SWOLLEN_PX = 1.0
+"""By how much an outline has to lie outside what would carry it on across a gap."""
 RESOLVED = 10.0
 """By how much the BIC of a coated model has to be lower: odds of 150 to 1."""
+CARRIED_ON = 0.008
+"""Relative uncertainty of the radius where a neighbour hides the outline."""
 CONTACT_PX = 0.7
 """Uncertainty of a pixel of the line at which two touching particles are parted."""
 _NAN = float("nan")
@@ -35,7 +40,8 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelArea:
-    """What one edge model says; `badness` as in `EdgeFit`; a core's area only of coated models."""
+    """What one edge model says; `badness` as in `EdgeFit`; a core's area only of coated models. `hidden_px` is what is
+    uncertain where neighbours hide the outline, much the same from picture to picture and not in `sigma_px`."""
 
     model: str
     area_px: float
@@ -44,6 +50,7 @@ class ModelArea:
     blur_px: float = _NAN
     core_px: float = _NAN
     core_sigma_px: float = _NAN
+    hidden_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,8 @@ class Seen:
     `whole` is false where the frame's edge cuts it: it is followed, not measured. `fits` holds the area above the
     threshold, then what each edge model says. `ring` is the mean brightness over the surroundings of the outermost
     `ring_px` at SECTORS angles (from +x towards +y), NaN where a neighbour is; `ring_sigma` its uncertainty; both are
-    empty where no coated model was fitted.
+    empty where no coated model was fitted. `shape` is the outline's distance from the centroid at the same angles, NaN
+    where a neighbour is.
     """
 
     number: int
@@ -65,9 +73,15 @@ class Seen:
     fits: tuple[ModelArea, ...] = ()
     ring: tuple[float, ...] = ()
     ring_sigma: tuple[float, ...] = ()
+    shape: tuple[float, ...] = ()
 
     def fit(self, model: str) -> ModelArea | None:
         return next((one for one in self.fits if one.model == model), None)
+
+
+def by_likelihood(badness: Mapping[str, float]) -> list[str]:
+    """Edge models, the likeliest first; a coating has to be resolved, as its parameters move the edge as well."""
+    return sorted(badness, key=lambda model: badness[model] + (RESOLVED if model.startswith("coated-") else 0.0))
 
 
 def measured(
@@ -101,15 +115,18 @@ def measured(
     pixels = polar(segments, outline, label)
     fits, best = _fits(segments, outline, pixels, area, models, blur)
     if best is None:
-        return _with(plain, fits)
+        return _with(plain, fits, shape=_outline_shape(outline))
     ring, sigma = _ring(best, pixels, segments)
     gap = _gap(ring, sigma)
     if gap.any():
-        # The area is that within the particle's outline; a gap in its coating is no notch.
+        # The area is that within the outline: a gap in a coating is no notch, what swells out of it counts.
         across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS))
         if across is not None:
+            swollen = np.nan_to_num(across.seen - across.radius) > SWOLLEN_PX
+            if swollen.any():
+                across = outline_of(segments, label, guard, np.repeat(gap, RAYS // SECTORS) & ~swollen) or across
             fits, _ = _fits(segments, across, polar(segments, across, label), area, models, blur)
-    return _with(plain, fits, ring, sigma)
+    return _with(plain, fits, ring, sigma, _outline_shape(outline))
 
 
 def _fits(
@@ -124,22 +141,31 @@ def _fits(
     free, contact = outline.length()
     depth, _, relief = pixels
     noise = _contour_sigma(segments, outline, depth, relief) * math.sqrt(max(free, 1.0) * _patch(segments))
-    by_contact = float(np.hypot(CONTACT_PX * math.sqrt(contact), outline.contact_sigma_px2))
+    by_contact = CONTACT_PX * math.sqrt(contact)
+    hidden = float(np.hypot(CARRIED_ON * contact * outline.mean_radius, outline.contact_sigma_px2))
     by_threshold = ModelArea(
-        model=THRESHOLD, area_px=area_px, sigma_px=float(np.hypot(noise, by_contact)), badness=_NAN
+        model=THRESHOLD,
+        area_px=area_px,
+        sigma_px=float(np.hypot(noise, by_contact)),
+        badness=_NAN,
+        hidden_px=hidden,
     )
     profile = profile_of(depth, relief, segments.noise, segments.correlation, 0.8 * outline.mean_radius)
     tried = [] if profile is None else [fit_edge(profile, outline.mean_radius, model, blur) for model in models]
     edges = [edge for edge in tried if edge is not None]
     coated = [edge for edge in edges if edge.model.startswith("coated-")]
     return (
-        (by_threshold, *(_area_of(edge, outline, by_contact) for edge in edges)),
+        (by_threshold, *(_area_of(edge, outline, by_contact, hidden) for edge in edges)),
         min(coated, key=lambda edge: edge.badness) if coated else None,
     )
 
 
 def _with(
-    seen: Seen, fits: tuple[ModelArea, ...], ring: tuple[float, ...] = (), ring_sigma: tuple[float, ...] = ()
+    seen: Seen,
+    fits: tuple[ModelArea, ...],
+    ring: tuple[float, ...] = (),
+    ring_sigma: tuple[float, ...] = (),
+    shape: tuple[float, ...] = (),
 ) -> Seen:
     return Seen(
         number=seen.number,
@@ -151,7 +177,12 @@ def _with(
         fits=fits,
         ring=ring,
         ring_sigma=ring_sigma,
+        shape=shape,
     )
+
+
+def _outline_shape(outline: Outline) -> tuple[float, ...]:
+    return tuple(float(value) for value in outline.seen.reshape(SECTORS, -1).mean(axis=1))
 
 
 def _rough(area_px: float, segments: Segments) -> float:
@@ -175,7 +206,7 @@ def _contour_sigma(segments: Segments, outline: Outline, depth: Float, relief: F
     return min(smoothed / slope, outline.mean_radius) if slope > 0 else outline.mean_radius
 
 
-def _area_of(edge: EdgeFit, outline: Outline, by_contact: float) -> ModelArea:
+def _area_of(edge: EdgeFit, outline: Outline, by_contact: float, hidden_px: float) -> ModelArea:
     free, _ = outline.length()
     area = outline.area(edge.offset_px)
     inner = outline.area(edge.offset_px - edge.coating_px) if math.isfinite(edge.coating_px) else _NAN
@@ -187,6 +218,7 @@ def _area_of(edge: EdgeFit, outline: Outline, by_contact: float) -> ModelArea:
         blur_px=edge.blur_px,
         core_px=inner,
         core_sigma_px=float(np.hypot(free * np.hypot(edge.offset_sigma_px, edge.coating_sigma_px), by_contact)),
+        hidden_px=hidden_px,
     )
 
 

@@ -8,17 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.measure import label
-from skimage.morphology import reconstruction
-from skimage.segmentation import watershed
+
+from cryoctl.analysis.particle_parting import parted
 
 Float = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 POLARITIES = ("auto", "bright", "dark")
-BINS = 2048
-"""Of the histogram that Otsu's threshold is read from; with the usual 256 its answer depends on the picture's sign."""
 SURFACE_POINTS = 4000
 RIMLESS_PX = 60
 FAR_BRIGHTER = 30.0
@@ -36,23 +33,40 @@ class Segmenting:
     The picture is smoothed by the least of `smoothing_px` at which particles stand `clear` standard deviations of the
     smoothed background above it. Below `least` at the strongest smoothing there is nothing to see: noise cut in two
     by its own threshold gives 2.65. Two touching particles are two where the waist between them is below `waist` of
-    the narrower one. A particle has at least `smallest` pixels per squared smoothing length.
+    the narrower one, at the strongest smoothing below `blurred_waist`: noise that needs it makes waists. A
+    particle has at least `smallest` pixels per squared smoothing length.
     """
 
     smoothing_px: tuple[float, ...] = (1.25, 2.5, 5.0)
     clear: float = 9.0
     least: float = 4.0
     waist: float = 0.75
+    blurred_waist: float = 0.4
     smallest: float = 2.0
     polarity: str = "auto"
+
+    def waist_at(self, smoothing_px: float) -> float:
+        blurred = len(self.smoothing_px) > 1 and smoothing_px >= max(self.smoothing_px)
+        return self.blurred_waist if blurred else self.waist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a picture was cut, to cut the next one of a series alike: smoothed by `smoothing_px`, the `nested`-th of
+    nested thresholds (from 1), `uneven` where a surface was taken off."""
+
+    smoothing_px: float
+    nested: int
+    uneven: bool
+    bright: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segments:
     """`labels` [y, x]: 0 background, 1 to n a particle each. `relief` [y, x] is the picture less its background, its
-    sign such that particles are positive, `smoothed` the same smoothed by `smoothing_px`. `noise` is a pixel's standard
-    deviation in the background and `correlation` by how much larger than for uncorrelated pixels the variance of means
-    over many of them is. `bright` tells the sign."""
+    sign such that particles are positive, `smoothed` the same smoothed by `smoothing_px`, metal cut off. `noise` is a
+    pixel's standard deviation in the background and `correlation` by how much larger than for uncorrelated pixels the
+    variance of means over many of them is. `bright` tells the sign."""
 
     labels: Labels
     relief: Float
@@ -63,15 +77,21 @@ class Segments:
     correlation: float
     contrast: float
     bright: bool
+    nested: int = 1
+    uneven: bool = False
+
+    @property
+    def way(self) -> Way:
+        return Way(smoothing_px=self.smoothing_px, nested=self.nested, uneven=self.uneven, bright=self.bright)
 
     @property
     def count(self) -> int:
         return int(self.labels.max())
 
 
-def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothing_px: float | None = None) -> Segments:
-    """Particles of a picture [y, x] on an uneven background; `smoothing_px` fixes what is chosen otherwise (a series
-    keeps its first picture's).
+def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, like: Way | None = None) -> Segments:
+    """Particles of a picture [y, x] on an uneven background; `like` fixes what is chosen otherwise (a series keeps its
+    first picture's, which also takes a tenth of the time).
 
     Background: a surface of second order through what is no particle, where that leaves it clearly flatter. Threshold:
     Otsu's, again below itself for as long as that separates (a needle far brighter than the particles would take the
@@ -84,10 +104,10 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothin
     if values.ndim != 2 or min(values.shape) < 16:
         raise ValueError(f"a picture [y, x] of at least 16 pixels a side is needed, found shape {values.shape}")
     values = np.where(np.isfinite(values), values, np.nanmedian(values) if np.isfinite(values).any() else 0.0)
-    values = _without_metal(values) if chosen.polarity != "dark" else values
-    scales = chosen.smoothing_px if smoothing_px is None else (smoothing_px,)
-    level = _level(values, scales[0], chosen)
-    for scale in scales[1:]:
+    dark = chosen.polarity == "dark" if like is None else not like.bright
+    uncut, values = values, values if dark else _without_metal(values)
+    level = _level(values, chosen.smoothing_px[0], chosen) if like is None else _level_like(values, like, chosen)
+    for scale in chosen.smoothing_px[1:] if like is None else ():
         if level.separation >= chosen.clear:
             break
         level = _level(values, scale, chosen)
@@ -95,10 +115,10 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothin
     inside = level.relief > level.threshold
     if level.separation < chosen.least:
         inside = np.zeros_like(inside)
-    labels = parted(np.asarray(ndimage.binary_fill_holes(inside), dtype=bool), chosen.waist)
+    labels = parted(np.asarray(ndimage.binary_fill_holes(inside), dtype=bool), chosen.waist_at(level.scale))
     return Segments(
         labels=_large_enough(labels, chosen.smallest * max(level.scale, 2.5) ** 2),
-        relief=level.sign * (values - level.surface),
+        relief=level.sign * (uncut - level.surface),
         smoothed=level.relief,
         threshold=level.threshold,
         smoothing_px=level.scale,
@@ -106,6 +126,8 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, smoothin
         correlation=correlation,
         contrast=level.separation,
         bright=level.sign > 0,
+        nested=level.nested,
+        uneven=level.uneven,
     )
 
 
@@ -130,6 +152,8 @@ class _Level:
     relief: Float
     threshold: float
     separation: float
+    nested: int
+    uneven: bool
     near: Mask
 
 
@@ -151,9 +175,20 @@ def _level(values: Float, scale: float, settings: Segmenting) -> _Level:
     return flat if fewer else uneven
 
 
-def _cut(smooth: Float, surface: Float, scale: float, sign: float, settings: Segmenting) -> _Level:
+def _level_like(values: Float, like: Way, settings: Segmenting) -> _Level:
+    smooth = np.asarray(ndimage.gaussian_filter(values, like.smoothing_px), dtype=np.float64)
+    sign = 1.0 if like.bright else -1.0
+    flat = _cut(smooth, np.zeros_like(smooth), like.smoothing_px, sign, settings, like.nested)
+    if not like.uneven:
+        return flat
+    return _cut(smooth, _surface(smooth, flat.near), like.smoothing_px, sign, settings, like.nested)
+
+
+def _cut(
+    smooth: Float, surface: Float, scale: float, sign: float, settings: Segmenting, nested: int | None = None
+) -> _Level:
     relief = sign * (smooth - surface)
-    threshold, separation = _threshold(relief, settings, round(2 * scale) + 2)
+    threshold, separation, depth = _threshold(relief, sign, settings, round(2 * scale) + 2, nested)
     near = ndimage.binary_dilation(relief > threshold, iterations=max(1, round(2 * scale)))
     return _Level(
         scale=scale,
@@ -162,6 +197,8 @@ def _cut(smooth: Float, surface: Float, scale: float, sign: float, settings: Seg
         relief=relief,
         threshold=threshold,
         separation=separation,
+        nested=depth,
+        uneven=bool(surface.any()),
         near=np.asarray(near, dtype=bool),
     )
 
@@ -177,31 +214,36 @@ def _is_bright(smooth: Float) -> bool:
     return bool((smooth > threshold_otsu(smooth)).mean() < 0.5) if np.ptp(smooth) > 0 else True
 
 
-def _threshold(relief: Float, settings: Segmenting, rim_px: int) -> tuple[float, float]:
-    """The lowest of nested Otsu thresholds that separates (class means apart over the lower class's spread), and by
-    how much; the first one where none does. A lower one is sought beyond `rim_px` of what is there, as a blurred edge
-    is no class of its own, and has to show more particles that the frame does not cut: a film that they lie on would
-    swallow them."""
-    best = (float(relief.max()), 0.0)
+def _threshold(
+    relief: Float, sign: float, settings: Segmenting, rim_px: int, nested: int | None = None
+) -> tuple[float, float, int]:
+    """The lowest of nested Otsu thresholds that separates (class means apart over the lower class's spread), by how
+    much, and which one it is; the first one where none does. A lower one is sought beyond `rim_px` of what is there, as
+    a blurred edge is no class of its own, and has to show more particles that the frame does not cut: a film that they
+    lie on would swallow them. With `nested` it is that one."""
+    best = (float(relief.max()), 0.0, 0)
     whole = -1
     rest = relief.ravel()
-    while rest.size > max(100, relief.size / 2 if best[1] else 0) and np.ptp(rest) > 0:
-        threshold = float(threshold_otsu(rest, nbins=BINS))
+    while rest.size > max(100, relief.size / 2 if best[2] else 0) and np.ptp(rest) > 0 and best[2] != nested:
+        # Of grey values as they are, in the usual 256 bins: as anyone would take it, and masks were.
+        threshold = sign * float(threshold_otsu(sign * rest))
         below, above = rest[rest <= threshold], rest[rest > threshold]
         middle = float(np.median(below))
         spread = 1.4826 * float(np.median(np.abs(below - middle)))
         separation = (float(above.mean()) - float(below.mean())) / max(spread, 1e-12 * abs(middle), 1e-300)
-        if best[1]:
+        if best[2]:
             if separation < settings.least or above.size < RIMLESS_PX:
                 break
-            whole = _whole(relief > best[0], settings.waist) if whole < 0 else whole
-            more = _whole(relief > threshold, settings.waist)
-            if more <= whole:
-                break
-            whole = more
-        best = (threshold, separation)
-        known = np.asarray(ndimage.binary_dilation(relief > threshold, iterations=rim_px), dtype=bool)
-        rest = relief[np.logical_not(known)]
+            if nested is None:
+                whole = _whole(relief > best[0], settings.waist) if whole < 0 else whole
+                more = _whole(relief > threshold, settings.waist)
+                if more <= whole:
+                    break
+                whole = more
+        best = (threshold, separation, best[2] + 1)
+        if best[2] != nested:
+            known = np.asarray(ndimage.binary_dilation(relief > threshold, iterations=rim_px), dtype=bool)
+            rest = relief[np.logical_not(known)]
     return best
 
 
@@ -244,8 +286,8 @@ def _noise(flat: Float, outside: Mask) -> tuple[float, float]:
     if outside.sum() < 100:
         fine = flat - ndimage.gaussian_filter(flat, 1.0)
         return 1.25 * 1.4826 * float(np.median(np.abs(fine - np.median(fine)))), 1.0
-    shade = ndimage.gaussian_filter(np.where(outside, flat, 0.0), 12.0)
-    share = ndimage.gaussian_filter(outside.astype(np.float64), 12.0)
+    shade = ndimage.gaussian_filter(np.where(outside, flat, 0.0), 12.0, truncate=2.0)
+    share = ndimage.gaussian_filter(outside.astype(np.float64), 12.0, truncate=2.0)
     rest = np.where(outside, flat - shade / np.maximum(share, 1e-3), 0.0)
     noise = float(rest[outside].std())
     width = 2.0
@@ -254,32 +296,6 @@ def _noise(flat: Float, outside: Mask) -> tuple[float, float]:
     if noise <= 0 or deep.sum() < 100:
         return noise, 1.0
     return noise, max(1.0, float(mean[deep].var()) * 4 * np.pi * width**2 / noise**2)
-
-
-def parted(inside: Mask, waist: float, markers: Labels | None = None) -> Labels:
-    """Touching particles apart: watershed of the distance from the outline.
-
-    From `markers` where they are given, else from its maxima, of which two count where the distance falls below
-    `waist` of the lower one between them.
-    """
-    if not inside.any():
-        return np.zeros(inside.shape, dtype=np.int32)
-    # A frame's edge is no outline: a particle that it cuts must not be parted for that.
-    padded = np.pad(inside, 1, mode="edge")
-    distance = np.asarray(ndimage.distance_transform_edt(padded), dtype=np.float64)[1:-1, 1:-1]
-    depth = np.where(inside, np.log(np.maximum(ndimage.gaussian_filter(distance, 1.0), 0.5)), -1.0)
-    if markers is None:
-        height = -np.log(waist)
-        lowered = reconstruction(depth - height, depth)
-        tops = _tops(np.asarray(lowered, dtype=np.float64)) & inside
-        markers = np.asarray(label(tops, connectivity=2), dtype=np.int32)
-    return np.asarray(watershed(-depth, markers, mask=inside), dtype=np.int32)
-
-
-def _tops(values: Float) -> Mask:
-    """Regional maxima: plateaus that no higher pixel adjoins."""
-    lower = reconstruction(values - 1e-9, values)
-    return np.asarray(values - lower > 0.5e-9, dtype=bool)
 
 
 def _large_enough(labels: Labels, smallest_px: float) -> Labels:

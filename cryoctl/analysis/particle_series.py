@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.analysis.particle_coating import Break, broken
+from cryoctl.analysis.particle_coating import Break, broken, swollen
 from cryoctl.analysis.particle_follow import Followed, follow, is_blind
 from cryoctl.analysis.particle_growth import Growth, growth
-from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen
+from cryoctl.analysis.particle_measure import RESOLVED, SECTORS, THRESHOLD, ModelArea, Seen, by_likelihood
 from cryoctl.analysis.particle_segments import Labels, Segmenting
 
 Float = npt.NDArray[np.float64]
@@ -20,6 +20,7 @@ Bool = npt.NDArray[np.bool_]
 
 EDGE_PX = 0.1
 """How well the place of an edge is known whatever the noise."""
+BESIDE_DEG = 20.0
 UNSURE = 0.3
 """Areas with a larger relative sigma are left out."""
 UNRELATED = 0.5
@@ -30,9 +31,9 @@ UNRELATED = 0.5
 class Course:
     """One particle over all pictures; arrays [picture], NaN where it was not measured, areas in squared pixels.
 
-    `model` is the edge model of all its areas, or "threshold". `sigma_px2` is a picture's own uncertainty; `edge_px`
-    how well the edge's place is known in all alike. `core_px2` only where the coating is `resolved`. `break_` is None
-    where a break could not have been seen.
+    `model` is the edge model of all its areas, or "threshold". `sigma_px2` is a picture's own uncertainty, `hidden_px2`
+    that of what neighbours hide; `edge_px` how well the edge's place is known in all alike. `core_px2` only where the
+    coating is `resolved`. `break_` is None where a break could not have been seen.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Course:
     x_px: Float
     area_px2: Float
     sigma_px2: Float
+    hidden_px2: Float
     edge_px: float
     model: str
     resolved: bool
@@ -50,7 +52,8 @@ class Course:
     break_: Break | None
 
     def total_sigma_px2(self) -> Float:
-        return np.hypot(self.sigma_px2, self.edge_px * 2 * np.sqrt(np.pi * self.area_px2))
+        common = np.hypot(self.hidden_px2, self.edge_px * 2 * np.sqrt(np.pi * self.area_px2))
+        return np.hypot(self.sigma_px2, common)
 
 
 def followed(
@@ -80,7 +83,7 @@ def courses(
     for k, state in enumerate(states):
         for one in state.particles:
             by_number.setdefault(one.number, {})[k] = one
-    blind = bool(states) and is_blind(states[0].smoothing_px, chosen)
+    blind = bool(states) and is_blind(states[0].way.smoothing_px, chosen)
     return [
         course
         for number, seen in sorted(by_number.items())
@@ -91,9 +94,9 @@ def courses(
 
 def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, blind: bool) -> Course | None:
     badness = _summed_badness(seen)
-    by_rank = sorted(badness, key=lambda model: badness[model])
+    by_rank = by_likelihood(badness)
     model = THRESHOLD if blind or not by_rank else by_rank[0]
-    area, sigma, core, core_sigma = (np.full(times.size, np.nan) for _ in range(4))
+    area, sigma, hidden, core, core_sigma = (np.full(times.size, np.nan) for _ in range(5))
     place = np.full((times.size, 2), np.nan)
     touching = np.zeros(times.size, dtype=bool)
     for k, one in seen.items():
@@ -101,25 +104,29 @@ def _course(number: int, seen: dict[int, Seen], times: Float, onset_s: float, bl
         touching[k] = one.touching
         fit = one.fit(model)
         if fit is not None and fit.sigma_px < UNSURE * fit.area_px:
-            area[k], sigma[k], core[k], core_sigma[k] = fit.area_px, fit.sigma_px, fit.core_px, fit.core_sigma_px
+            area[k], sigma[k], hidden[k] = fit.area_px, fit.sigma_px, fit.hidden_px
+            core[k], core_sigma[k] = fit.core_px, fit.core_sigma_px
     if not np.isfinite(area).any():
         return None
     resolved = model.startswith("coated-") and _is_resolved(badness)
     edge_px = _edge_px(seen, model, by_rank, badness)
+    break_ = _break(seen, times, onset_s, resolved)
+    unseen = float(np.hypot(np.nanmedian(hidden / area), _hidden_swelling(seen, break_)))
     return Course(
         number=number,
         y_px=place[:, 0],
         x_px=place[:, 1],
         area_px2=area,
         sigma_px2=sigma,
+        hidden_px2=hidden,
         edge_px=edge_px,
         model=model,
         resolved=resolved,
         core_px2=core if resolved else np.full(times.size, np.nan),
         core_sigma_px2=core_sigma if resolved else np.full(times.size, np.nan),
         touching=touching,
-        growth=growth(times, area, sigma, onset_s, edge_px),
-        break_=_break(seen, times, onset_s) if resolved else None,
+        growth=growth(times, area, sigma, onset_s, edge_px, unseen),
+        break_=break_,
     )
 
 
@@ -164,8 +171,26 @@ def _apart(one: ModelArea | None, other: ModelArea | None) -> float:
     return abs(math.sqrt(one.area_px / math.pi) - math.sqrt(other.area_px / math.pi))
 
 
-def _break(seen: dict[int, Seen], times: Float, onset_s: float) -> Break | None:
+def _break(seen: dict[int, Seen], times: Float, onset_s: float, resolved: bool) -> Break | None:
+    """The clearer of a gap in the ring and a swelling of the outline; that nothing swells says nothing of a coating
+    that is not resolved."""
     nothing = (float("nan"),) * SECTORS
-    rings = [seen[k].ring or nothing if k in seen else nothing for k in range(times.size)]
-    sigmas = [seen[k].ring_sigma or nothing if k in seen else nothing for k in range(times.size)]
-    return broken(times - onset_s, np.array(rings), np.array(sigmas))
+    shapes = np.array([seen[k].shape or nothing if k in seen else nothing for k in range(times.size)])
+    rings = np.array([seen[k].ring or nothing if k in seen else nothing for k in range(times.size)])
+    sigmas = np.array([seen[k].ring_sigma or nothing if k in seen else nothing for k in range(times.size)])
+    swelling = swollen(times - onset_s, shapes)
+    gap = broken(times - onset_s, rings, sigmas) if resolved else None
+    if swelling is not None and swelling.clear > (gap.clear if gap is not None else 0.0):
+        return swelling
+    return gap
+
+
+def _hidden_swelling(seen: dict[int, Seen], found: Break | None) -> float:
+    """Relative sigma of an area whose outline swells beside a neighbour: behind it half as far again may lie."""
+    shape = np.array(seen[max(seen)].shape)
+    if found is None or not found.swollen or not shape.size:
+        return 0.0
+    each = 360.0 / SECTORS
+    away = np.abs((np.arange(SECTORS) * each + each / 2 - found.angle_deg + 180.0) % 360.0 - 180.0)
+    beside = np.isnan(shape) & (away < found.width_deg / 2 + BESIDE_DEG)
+    return float(beside.sum()) / SECTORS * found.swollen / math.sqrt(2)

@@ -12,8 +12,8 @@ from cryoctl_protocols.needle_drive import DRIFTING, NeedleDrive
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
-AIM = "analysis.contact:aim"
-"""(picture, side) -> where the apex stands before the particle nearest to the picture's middle, in pixels."""
+AIM = "analysis.aiming:aim"
+"""(picture, side) -> how the apex stands before the particle nearest to the picture's middle, in pixels."""
 COMPARE = "analysis.contact:compared"
 """(first, picture; side) -> where needle and particle went, and the particle's contrast."""
 DECIDE = "analysis.contact:decided"
@@ -60,10 +60,10 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
         if gap_m <= 0.0 or clear_m <= 0.0:
             return "the needle lies over the specimen, at another height"
         if abs(aside_m) < _AIMED_M and gap_m < _CLOSE_GAP_M:
-            return ""
+            return "film lies before the particle; choose one that stands out at the edge" if seen["blocked"] else ""
         if abs(aside_m) < max(_AIMED_M, pixel_m):
-            onward_m = max(0.0, _SHARE * (min(gap_m, clear_m) - 0.7 * _CLOSE_GAP_M))
-            yield from drive.move_tube(onward_m=onward_m)
+            onward_m = _SHARE * min(gap_m - 0.7 * _CLOSE_GAP_M, clear_m)
+            yield from drive.move_tube(onward_m=max(0.0, onward_m))
         if abs(aside_m) >= _AIMED_M:
             most_m = _SHARE * clear_m
             yield from drive.move_tube(aside_m=-max(-most_m, min(most_m, aside_m)))

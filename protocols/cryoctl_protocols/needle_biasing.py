@@ -37,6 +37,10 @@ DOSE_PIXEL_M = 100e-9
 _WOBBLES = 12
 _ROUGH_M = 0.5e-6
 """Difference of heights that is good enough to come near."""
+_AIM_GAP_M = 1.2e-6
+"""From here on pictures are fine enough to tell one particle from another."""
+_SHARE = 0.6
+"""Of a way that is clear, which the tube takes at once."""
 _NEAR_ENOUGH = 0.9
 """Of the gap at which coarse steps end: they aim at a little less."""
 
@@ -232,9 +236,13 @@ class NeedleBiasing(Protocol):
     @ending_well
     def approach(self) -> Steps:
         yield from self._use(self.recipe.pictures.optics)
-        view = yield from self.pictures.look(self.pictures.fitting_pixel_m())
-        if not view["found"] or view["overlap"]:
-            return self._give_up("lost", "the needle was lost from sight on its way")
+        for _ in range(self.recipe.needle.looks):
+            view = yield from self.pictures.look(self.pictures.fitting_pixel_m())
+            if not view["found"] or view["overlap"]:
+                return self._give_up("lost", "the needle was lost from sight on its way")
+            if self.pictures.gap_m <= _AIM_GAP_M:
+                break
+            yield from self.drive.move_tube(onward_m=_SHARE * (self.pictures.gap_m - 0.5 * _AIM_GAP_M))
         problem = yield from aim(self.recipe, self.pictures, self.drive)
         if problem:
             return self._give_up("lost", problem)

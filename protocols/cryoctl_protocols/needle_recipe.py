@@ -62,8 +62,9 @@ class Looks(StrictModel):
 
 class Pictures(StrictModel):
     optics: Name = "record"
-    shape: Shape = (256, 256)
-    dwell_s: Annotated[Seconds, Field(gt=0.0, le=1e-2)] = 4e-6
+    shape: Shape = (512, 512)
+    """At a dose rate the field is given: pixels of 2 nm, at which a coating of 5 nm is resolved."""
+    dwell_s: Annotated[Seconds, Field(gt=0.0, le=1e-2)] = 1e-6
     detector: Name = "haadf"
 
 

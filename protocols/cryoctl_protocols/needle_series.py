@@ -71,7 +71,9 @@ class NeedleSeries:
             if command.command:
                 return _told_to_end(command)
             yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
-        return None
+        if self._gap_suspected:
+            yield from self._picture()
+        return (yield from self._contact_lost("before the bias")) if self._gap_open else None
 
     def under_bias(self) -> Block[Ended]:
         recipe = self._recipe
@@ -161,7 +163,7 @@ class NeedleSeries:
             left_s=ends_s - self._onset_s - self._since_s,
             ratio=self._number("ratio"),
             rate_per_s=self._number("rate_per_s"),
-            suspected=self._now is not None and bool(self._now["gap_suspected"]),
+            suspected=self._gap_suspected,
             dose_left_e_per_a2=recipe.dose.limit_e_per_a2 - self._pictures.dose_e_per_a2,
             picture_e_per_a2=self._picture_e_per_a2,
         )
@@ -171,6 +173,10 @@ class NeedleSeries:
     def _since_s(self) -> float:
         """Of the latest picture, after the bias; NaN before."""
         return float(self._recent[-1]["time_s"]) - self._onset_s if self._recent else math.nan
+
+    @property
+    def _gap_suspected(self) -> bool:
+        return self._now is not None and bool(self._now["gap_suspected"])
 
     @property
     def _gap_open(self) -> bool:

@@ -15,6 +15,7 @@ SMALL = (
     "frame_interval_s=4",
     "before=2",
     "pace.change=null",
+    "pictures={shape: [256, 256], dwell_s: 4e-6}",
     "simulation.needle.gap_m=1.2e-5",
 )
 """From a needle that is near already, five pictures or so under bias: six seconds of CPU. Later overrides win."""

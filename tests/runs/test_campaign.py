@@ -1,4 +1,4 @@
-"""A short fault campaign through its command; CI plays 150 cases, a release 2,000 (docs: run-the-campaigns)."""
+"""A short fault campaign through its command; CI plays 120 cases, a release 2,000 (docs: run-the-campaigns)."""
 
 from __future__ import annotations
 

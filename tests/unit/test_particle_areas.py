@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from cryoctl.analysis.particle_coating import broken
+from cryoctl.analysis.particle_contour import own_contours
 from cryoctl.analysis.particle_follow import Followed, follow
 from cryoctl.analysis.particle_growth import growth
 from cryoctl.analysis.particle_measure import measured
@@ -50,7 +51,7 @@ def test_a_needle_far_brighter_does_not_hide_the_particles() -> None:
     ],
 )
 def test_the_right_edge_model_gives_the_area_to_parts_of_a_pixel(model: str, grain: Grain) -> None:
-    segments = segment(counted(drawn([grain], (90, 90), blur_px=1.0), 4))
+    segments = own_contours(segment(counted(drawn([grain], (90, 90), blur_px=1.0), 4)))
     seen = measured(segments, 1, 1)
     edges = sorted((one for one in seen.fits if np.isfinite(one.badness)), key=lambda one: one.badness)
     assert edges[0].model == model

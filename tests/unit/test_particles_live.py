@@ -83,6 +83,14 @@ def test_a_gap_is_told_by_two_pictures() -> None:
     assert twice.gap_px == pytest.approx(7, abs=1.5)
 
 
+def test_a_needle_that_never_touched_is_told_before_the_bias() -> None:
+    told = live(pictures([1.0, 1.0], [9, 9]))
+    assert told[-1]["state"]["touched"] == 0
+    found = progress_of(told)
+    assert found.gap_open
+    assert found.gap_px == pytest.approx(9, abs=1.5)
+
+
 def test_without_a_needle_nothing_is_touched() -> None:
     picture = counted(drawn([Grain(y=50, x=50, core_px=14)], SHAPE, finer=2), 1)
     found = follow_live(picture)

@@ -257,6 +257,9 @@ class HalfGrid:
             places.append((float(self.edge.at(np.array([y_m]))[0]) + rng.uniform(0.1, 0.4) * radii[number], y_m))
         channelling = 1 + p.channelling_spread * np.clip(rng.standard_normal(p.count), -2, 2)
         turns, cracks = rng.choice((-1, 1), p.count), rng.uniform(40.0, 58.0, p.count) * rng.choice((-1, 1), p.count)
+        # A shell gives way where nothing supports it: on the side away from the foremost particle.
+        for number in range(1, min(p.touching, p.count - 1) + 1):
+            cracks[number] = math.copysign(cracks[number], (1, -1)[number - 1])
         return tuple(
             Particle(
                 name=f"P{number + 1}",

@@ -183,6 +183,12 @@ def test_a_suspected_gap_is_looked_at_soon() -> None:
     assert intervals(bench)[5:8] == [4.0, 1.0, 4.0]
 
 
+def test_no_bias_comes_on_while_a_gap_is_suspected() -> None:
+    bench = Bench({0: {"gap_suspected": True, "gap_px": 8.0}, 1: {"gap_open": True}})
+    assert play(bench, before=1)[0] == "no_contact"
+    assert not any(isinstance(step, StartWaveform) for step in bench.asked)
+
+
 def test_a_picture_without_particles_does_not_end_the_series() -> None:
     bench = Bench(blind=(6, 7))
     assert play(bench, end={"area_ratio": 1.5})[0] == "condition"
