@@ -1,4 +1,4 @@
-"""`measure elongation`, `measure fsc` and `measure area`."""
+"""`measure`: of volumes, pictures and what a source sampled."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoctl.cli import areas, options
+from cryoctl.cli import areas, cells, options
 from cryoctl.cli.output import put, put_json, say
 from cryoctl.cli.quantities import quantity_of
 from cryoctl.errors import BadInput, FileProblem
 
 app = typer.Typer(rich_markup_mode=None)
 
-KINDS = ("elongation", "fsc", "area")
+KINDS = ("elongation", "fsc", "area", *cells.KINDS)
 ENDINGS = (".json", ".csv")
 LARGEST_PIXEL_M = 1e-3
 
 
 @app.command("measure")
 def measure(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="elongation, fsc or area.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="elongation, fsc, area, jv, diffraction or contact.")],
     data: Annotated[Path, typer.Argument(metavar="RUN|STACK", help="Run file, or a stack: .npy .tif .mrc HDF5.")],
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Reconstruction of the run; default: the last made.")
@@ -57,8 +57,15 @@ def measure(
         Path | None, typer.Option("--labels", metavar="NPY", help="area: write the particles' labels [frame, y, x].")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="area: draw the particles and their areas.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="area, jv, diffraction: draw what is found.")
     ] = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option("--facet", metavar="NAME=SPACING", help="diffraction: a facet, like 100=0.628nm; repeatable."),
+    ] = None,
+    device_area: Annotated[
+        str, typer.Option("--device-area", metavar="Q", help="jv: area of the cell, for a current density.")
+    ] = "",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -69,12 +76,20 @@ def measure(
 
     area: particles of pictures [frame, y, x], followed from one to the next: area, expansion, rate, broken coating.
     Exit code 1 if no particle can be measured.
+
+    jv: each sweep that a run's source sampled, the beam blanked: open-circuit voltage, short-circuit current, fill
+    factor, hysteresis. diffraction: intensity of lattice fringes facet by facet, their order and the cause. contact:
+    whether an approach's pictures show contact, and which; exit code 1 if none does.
     """
     if what not in KINDS:
         raise BadInput(f"measure: {what[:40]!r} can't be measured; choose one of {', '.join(KINDS)}")
     if out is not None:
         check_out(out)
     size = pixel_size_of(pixel_size)
+    of_cells = {"--facet": ("diffraction", facet), "--device-area": ("jv", device_area)}
+    for option, (own, value) in of_cells.items():
+        if value and what != own:
+            raise BadInput(f"{option}: belongs to measure {own}; leave it out for {what}")
     if what == "area":
         if name:
             raise BadInput("--name: it chooses a reconstruction, of which no areas are measured; leave it out")
@@ -101,6 +116,9 @@ def measure(
         if out is not None and done.found:
             write_measured(out, done.report)
         raise typer.Exit(areas.put_areas(done, json))
+    if plot is not None and what in ("jv", "diffraction"):
+        areas.check_plot(plot)
+    drawn = plot if what in ("jv", "diffraction") else None
     given = {
         "--polygons": polygons,
         "--masks": masks,
@@ -109,11 +127,21 @@ def measure(
         "--onset": onset,
         "--separate": separate,
         "--labels": labels,
-        "--plot": plot,
+        "--plot": None if drawn else plot,
     }
     for option, value in given.items():
         if value:
             raise BadInput(f"{option}: belongs to measure area; leave it out for {what}")
+    if what in cells.KINDS:
+        from cryoctl.launch.measure import write_measured
+
+        facets, area_m2 = [cells.facet_of(one) for one in facet or ()], cells.area_of(device_area)
+        report = cells.measured_cell(what, data, facets=facets, size_m=size, area_m2=area_m2)
+        if drawn is not None:
+            cells.draw(what, drawn, data.name, report)
+        if out is not None:
+            write_measured(out, report)
+        raise typer.Exit(cells.put_cell(what, report, json))
     from cryoctl.launch.measure import measure_elongation, measure_fsc, write_measured
 
     if what == "elongation":

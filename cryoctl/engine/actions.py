@@ -12,7 +12,7 @@ from typing import Any
 from cryoctl.clock import now_s
 from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.bias_desk import BiasDesk
-from cryoctl.engine.compute import compute
+from cryoctl.engine.compute import computed
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
@@ -28,7 +28,6 @@ from cryoctl.errors import (
     InterlockRefused,
     NotReached,
     ReadBackMismatch,
-    RunFileError,
     StepLost,
 )
 from cryoctl.interfaces.beam import Optics
@@ -112,7 +111,7 @@ class Actions:
         self._limits = limits
         self._nominal_a = math.nan
         self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
-        self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits)
+        self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits, lambda: desk.open_s)
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -177,14 +176,7 @@ class Actions:
 
     async def _compute(self, step: Compute) -> Computed:
         arrays = tuple(self._shelf.image(reference) for reference in step.frames)
-        try:
-            values = await compute(step.function, arrays, step.arguments)
-        except RunFileError:
-            raise  # there is no such function
-        except Exception as error:
-            raise StepLost(f"{step.function}: it could not be told from these pictures ({str(error)[:150]})") from error
-        await asyncio.sleep(step.duration_s)
-        return Computed(values=values)
+        return await computed(step, arrays, step.arguments, "these pictures")
 
     async def _conclude(self, step: Conclude) -> None:
         self._recorder.record("conclusion", {"name": step.name, "values": step.values})

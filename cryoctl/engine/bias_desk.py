@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from cryoctl.engine.allowed import Allowed
+from cryoctl.engine.compute import computed
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
@@ -14,11 +15,14 @@ from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
 from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import NeedleHold
+from cryoctl.runfile.source_samples import stretch_of
 from cryoctl.steps import (
     ApplyBias,
     BiasAtRest,
     BiasLimitsSet,
     BiasRead,
+    Computed,
+    ComputeTrace,
     MeasureOpenCircuit,
     OpenCircuit,
     ReadBias,
@@ -44,6 +48,7 @@ class BiasDesk:
         refuse: tells an interlock that forbids a step, and gives what to raise.
         limits: of the protocol; with `probe_v` and `probe_a` no more than that is applied before a needle is in
             contact.
+        open_s: gives when the beam was open so far, and for how long.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class BiasDesk:
         allowed: Allowed,
         refuse: Callable[[str, str], InterlockRefused],
         limits: Mapping[str, float],
+        open_s: Callable[[], Sequence[tuple[float, float]]] = tuple,
     ) -> None:
         self._devices = devices
         self._recorder = recorder
@@ -61,10 +67,12 @@ class BiasDesk:
         self._watch = monitors.source
         self._allowed = allowed
         self._refuse = refuse
+        self._open_s = open_s
         self._probe_v = limits.get("probe_v", math.inf)
         self._probe_a = limits.get("probe_a", math.inf)
         actions: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             ApplyBias: self._apply,
+            ComputeTrace: self._compute,
             MeasureOpenCircuit: self._measure_open_circuit,
             ReadBias: self._read,
             RestBias: self._rest,
@@ -81,7 +89,10 @@ class BiasDesk:
         assert isinstance(source, RecordedSource)
         asked = encode(step)
         assert asked is not None
-        return decode(await source.answer(asked.pop("is"), asked))
+        kind = asked.pop("is")
+        if isinstance(step, ComputeTrace):
+            asked = {"function": step.function}  # what was sampled is not here, its times were those of that run
+        return decode(await source.answer(kind, asked))
 
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()
@@ -212,6 +223,12 @@ class BiasDesk:
             charge_bound_c=charge.bound_c,
             time_s=self._recorder.time_s,
         )
+
+    async def _compute(self, step: ComputeTrace) -> Computed:
+        if self._watch.on:
+            await self._watch.fetch()
+        trace = stretch_of(self._watch.sampled, step.since_s, step.until_s, self._open_s())
+        return await computed(step, (), {**step.arguments, "trace": trace}, "what the source sampled")
 
     async def _stop(self, step: StopWaveform) -> BiasAtRest:
         del step

@@ -1,4 +1,4 @@
-"""Carries out `Compute`: analyses below `cryoctl.`, by name, on stored frames, never in the way of the loop."""
+"""Carries out `Compute` and `ComputeTrace`: analyses below `cryoctl.`, by name, never in the way of the loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock.virtual import VirtualTimeLoop
-from cryoctl.errors import RunFileError
+from cryoctl.errors import RunFileError, StepLost
+from cryoctl.steps import Compute, Computed, ComputeTrace
 
 Array = npt.NDArray[Any]
 
@@ -58,3 +59,22 @@ async def compute(name: str, arrays: tuple[Array, ...], arguments: Mapping[str, 
         result = await loop.run_in_executor(None, lambda: function(*arrays, **arguments))
     values = as_plain(result)
     return cast(dict[str, Any], values) if isinstance(values, dict) else {"value": values}
+
+
+async def computed(
+    step: Compute | ComputeTrace, arrays: tuple[Array, ...], arguments: Mapping[str, Any], of: str
+) -> Computed:
+    """What the step's function finds.
+
+    Raises:
+        RunFileError: there is no such function.
+        StepLost: it fails.
+    """
+    try:
+        values = await compute(step.function, arrays, arguments)
+    except RunFileError:
+        raise
+    except Exception as error:
+        raise StepLost(f"{step.function}: it could not be told from {of} ({str(error)[:150]})") from error
+    await asyncio.sleep(step.duration_s)
+    return Computed(values=values)

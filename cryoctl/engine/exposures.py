@@ -65,6 +65,8 @@ class ExposureDesk:
         self._unwatched_s = 0.0
         self.books = Books(gate, recorder)
         self.current = self.books.current
+        self.open_s: list[tuple[float, float]] = []
+        """When the beam was opened in this run (s), and for how long; at its longest where that is not known."""
         self.state = ""
         """The protocol's state, for the exposure table."""
         self.held_up: Callable[[], Awaitable[bool]] = _nobody
@@ -85,6 +87,7 @@ class ExposureDesk:
         """Take over what an earlier session exposed: the ledger is charged with it, one under way in full."""
         self._count = max(fold.exposures, default=-1) + 1
         self._moved_m = fold.moved_m
+        self.open_s = fold.beam_open_s()
         for charged in charged_before(fold):
             self._gate.ledger.charge(charged.kind, charged.deposits, charged.position_sigma_m)
 
@@ -327,6 +330,7 @@ class ExposureDesk:
         if self._gate.dose_known:
             dose = math.fsum(one.dose_e_per_a2 for one in deposits if one.covers(step.x_m, step.y_m))
             cumulative, said = ledger.at(step.x_m, step.y_m), f"{dose:.4g} e-/A^2"
+        self.open_s.append((float(one.row["time_s"]), float(one.row["duration_s"])))
         row = one.row = {
             **one.row,
             "dose_e_per_a2": dose,

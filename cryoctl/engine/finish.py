@@ -217,6 +217,8 @@ def _results(
                 live_passes=_live_passes(head),
             )
         try:
+            if max(angles) - min(angles) <= 0.0:
+                continue  # pictures of one tilt are no series to be aligned for a volume
             found = align(np.stack([series.images[k] for k in chosen]), angles, _axis(head))
             extras |= alignment_of(found, f"reconstruction/alignment{suffix}", [series.frames[k] for k in chosen])
             if series.counts is not None:

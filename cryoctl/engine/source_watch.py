@@ -19,7 +19,7 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import DeviceError, ReadBackMismatch
 from cryoctl.interfaces.bias import BiasLimits, BiasReading, BiasSource, OffMode
 from cryoctl.runfile.fold import RunFold
-from cryoctl.runfile.source_samples import batch
+from cryoctl.runfile.source_samples import SampledSource, batch
 
 FETCH_S = 2.0
 """How often samples are fetched."""
@@ -53,6 +53,8 @@ class SourceWatch:
         """As set and read back in this session, None before and after they were lost."""
         self.problem = ""
         """What is wrong with it, for the interlock `source`."""
+        self.sampled = SampledSource()
+        """All that it sampled in this run, earlier sessions included."""
         self._limited_since_s = math.inf
         self.secured = False
         """The run has reached its safe state, which rests the source by itself."""
@@ -78,7 +80,7 @@ class SourceWatch:
 
     def continue_after(self, fold: RunFold) -> None:
         """Go on with the numbers of an earlier session of the run."""
-        sampled = fold.sampled
+        sampled = self.sampled = fold.sampled
         self._session = max(sampled.sessions, default=0)
         if self._session in sampled.sessions:
             self._following = sampled.sessions[self._session].following
@@ -134,7 +136,9 @@ class SourceWatch:
             read.append({"device_s": device_s, "before_s": before_s, "after_s": self._recorder.time_s})
         best = min(read, key=lambda one: one["after_s"] - one["before_s"])
         self._clock_read_s = self._recorder.time_s
-        self._recorder.record("clock", {"source": source.name, "session": self._session, **best})
+        told = {"source": source.name, "session": self._session, **best}
+        self._recorder.record("clock", told)
+        self.sampled.take_clock(told)
 
     async def _fetch(self) -> None:
         source = self.source
@@ -155,7 +159,9 @@ class SourceWatch:
             )
         times, currents = found.time_s, found.current_a
         columns = (times, found.voltage_v, currents, found.in_compliance)
-        self._recorder.record("samples", batch(source.name, self._session, self._period, found.first, *columns))
+        told = batch(source.name, self._session, self._period, found.first, *columns)
+        self._recorder.record("samples", told)
+        self.sampled.take_samples(told)
         self._following = found.first + len(times)
         if self._last is not None:
             times, currents = np.append(self._last[0], times), np.append(self._last[1], currents)

@@ -13,9 +13,9 @@ from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.patience import abandon
 from cryoctl.errors import DeviceError, DeviceTimeout
-from cryoctl.steps import Compute, Expose, MoveStage, Step, Wait
+from cryoctl.steps import Compute, ComputeTrace, Expose, MoveStage, Step, Wait
 
-_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | MoveStage
+_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | ComputeTrace | MoveStage
 """A wait and a move may hold a pause of any length."""
 
 

@@ -129,8 +129,8 @@ def write_measured(path: Path, measured: Mapping[str, Any]) -> None:
             if path.suffix.lower() == ".csv":
                 table = csv.writer(file)
                 table.writerow(("name", "quantity", "value"))
-                for kind in ("elongation", "fsc", "area"):
-                    for element, values in cast("Mapping[str, Any]", measured.get(kind) or {}).items():
+                for kind in ("elongation", "fsc", "area", "jv", "diffraction", "contact"):
+                    for element, values in _by_name(kind, measured.get(kind) or {}).items():
                         table.writerows((element, quantity, value) for quantity, value in _rows("", values))
             else:
                 json.dump(measured, file, indent=2, default=_listed)
@@ -139,6 +139,11 @@ def write_measured(path: Path, measured: Mapping[str, Any]) -> None:
         raise FileProblem(f"--out {path}: is there already; choose another name") from None
     except OSError as problem:
         raise FileProblem(f"--out {path}: can't be written ({problem.strerror}); choose another place") from problem
+
+
+def _by_name(kind: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A mapping a name; columns of sweeps, and a contact, are one by themselves."""
+    return {kind: found} if kind in ("jv", "contact") and found else found
 
 
 def _rows(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -30,6 +30,7 @@ from cryoctl.steps import (
     Command,
     Compute,
     Computed,
+    ComputeTrace,
     CurrentMeasured,
     Expose,
     Exposed,
@@ -99,6 +100,7 @@ class StatedInstrument:
             Afford: self._afford,
             Checkpoint: self._checkpoint,
             Compute: self._compute,
+            ComputeTrace: self._compute_trace,
             Expose: self._expose,
             Insert: self._insert,
             MeasureCurrent: self._measure_current,
@@ -287,6 +289,9 @@ class StatedInstrument:
             raise BadInput(f"{step.function}: what it finds can't be foretold without pictures; rehearse")
         self._pass(step.duration_s)
         return Computed(values=answer(looks, step.arguments))
+
+    def _compute_trace(self, step: ComputeTrace) -> Computed:
+        raise BadInput(f"{step.function}: what it finds can't be foretold without a source that samples; rehearse")
 
 
 def _displacement(looks: list[_Look], arguments: Mapping[str, Any]) -> dict[str, Any]:

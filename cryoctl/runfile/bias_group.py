@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.bias_trace import beam_share
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.fold import MonitorTrace, RunFold
 from cryoctl.runfile.h5 import H5Group
-from cryoctl.runfile.source_samples import SourceTrace, biased_exposures
+from cryoctl.runfile.source_samples import SourceTrace, biased_exposures, intervals_s
 
 FloatArray = npt.NDArray[np.float64]
 _SAMPLED = {"bias_voltage": "V", "bias_current": "A"}
@@ -20,12 +21,13 @@ _SAMPLED = {"bias_voltage": "V", "bias_current": "A"}
 def write_monitors(entry: H5Group, fold: RunFold) -> None:
     """/entry/monitors, and /entry/bias where the source sampled."""
     trace = fold.sampled.trace()
+    open_s = fold.beam_open_s()
     names = set(fold.monitors) | (set(_SAMPLED) if trace is not None else set[str]())
     for name in sorted(names):
         monitor = entry.group(f"monitors/{name}", "NXcollection")
         read = fold.monitors.get(name)
         if trace is not None and name in _SAMPLED:
-            _write_sampled(monitor, name, read, trace)
+            _write_sampled(monitor, name, read, trace, open_s)
         elif read is not None:
             monitor.write("time_s", np.array(read.times_s), units="s")
             monitor.write("value", np.array(read.values), units=read.unit)
@@ -35,7 +37,13 @@ def write_monitors(entry: H5Group, fold: RunFold) -> None:
         _write_bias(entry, fold, trace)
 
 
-def _write_sampled(monitor: H5Group, name: str, read: MonitorTrace | None, trace: SourceTrace) -> None:
+def _write_sampled(
+    monitor: H5Group,
+    name: str,
+    read: MonitorTrace | None,
+    trace: SourceTrace,
+    open_s: Sequence[tuple[float, float]],
+) -> None:
     """Samples, and between the times in which there are any what the run read by itself."""
     values = trace.voltage_v if name == "bias_voltage" else trace.current_a
     times, kept = np.array([]), np.array([])
@@ -44,15 +52,17 @@ def _write_sampled(monitor: H5Group, name: str, read: MonitorTrace | None, trace
         alone = _outside(times, trace)
         times, kept = times[alone], kept[alone]
     nothing = np.full(len(times), np.nan)
+    shares = (beam_share(times, 0.0, open_s), beam_share(trace.time_s, intervals_s(trace), open_s))
     columns = {
         "time_s": np.concatenate([times, trace.time_s]),
         "value": np.concatenate([kept, values]),
         "time_sigma_s": np.concatenate([nothing, trace.sigma_s]),
         "source_time_s": np.concatenate([nothing, trace.clock_s]),
+        "beam_open": np.concatenate(shares),
     }
     order = np.argsort(columns["time_s"], kind="stable")
     for column, found in columns.items():
-        monitor.write(column, found[order], units=_SAMPLED[name] if column == "value" else "s")
+        monitor.write(column, found[order], units={"value": _SAMPLED[name], "beam_open": "1"}.get(column, "s"))
     held = np.concatenate([np.zeros(len(times), dtype=np.bool_), trace.in_compliance])
     monitor.write("in_compliance", held[order])
 

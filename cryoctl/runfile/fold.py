@@ -166,6 +166,10 @@ class RunFold:
             found.append(row)
         return found
 
+    def beam_open_s(self) -> list[tuple[float, float]]:
+        """When the beam was opened (s), and for how long; at its longest where that is not known."""
+        return [(number(row.get("time_s")), number(row.get("duration_s"))) for row in self.rows()]
+
     def row_of_exposure(self) -> dict[int, int]:
         """Exposure number to row of the table."""
         return {index: row for row, index in enumerate(sorted(self.exposures))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cryoctl.analysis.bias_trace import BiasTrace, beam_share
 from cryoctl.analysis.charge import charge_at
 from cryoctl.analysis.clock_fit import ClockFit, ClockReading, fit_clock
 from cryoctl.errors import RunFileError
@@ -23,6 +25,8 @@ from cryoctl.errors import RunFileError
 FloatArray = npt.NDArray[np.float64]
 _US = 1e6
 _ROW_BYTES = 8 + 4 + 4 + 1
+_CLOCKS_APART_S = 5.0
+"""More than a clock that runs wrong goes astray by the age of a run."""
 
 
 def batch(
@@ -131,15 +135,17 @@ class SampledSource:
         times = {name: float(record[name]) for name in ("device_s", "before_s", "after_s")}
         session.readings.append(ClockReading(**times))
 
-    def trace(self) -> SourceTrace | None:
-        """None where nothing was sampled, or never read its clock."""
+    def trace(self, since_s: float = -math.inf) -> SourceTrace | None:
+        """None where nothing was sampled, or never read its clock. Batches that were over before `since_s` (s of the
+        run) are left out."""
         parts: list[tuple[Samples, ClockFit]] = []
         periods: list[npt.NDArray[np.int64]] = []
         for _, session in sorted(self.sessions.items()):
             if session.batches and session.readings:
                 fit = fit_clock(session.readings)
-                parts += [(unbatch(one), fit) for one in session.batches]
-                periods += [np.full(int(one["count"]), int(one["period"])) for one in session.batches]
+                for one in _not_before(session.batches, float(fit.run_s(0.0)), since_s):
+                    parts.append((unbatch(one), fit))
+                    periods.append(np.full(int(one["count"]), int(one["period"])))
         if not parts:
             return None
         clock = np.concatenate([one.clock_s for one, _ in parts])
@@ -155,6 +161,50 @@ class SampledSource:
             period=np.concatenate(periods),
             fits=tuple(dict.fromkeys(fit for _, fit in parts)),
         )
+
+
+def _not_before(batches: Sequence[Mapping[str, Any]], zero_s: float, since_s: float) -> Sequence[Mapping[str, Any]]:
+    """From the last batch on that began before `since_s`; `zero_s` is when the source's clock was at 0."""
+    begun = [k for k, one in enumerate(batches) if zero_s + float(one["start_s"]) < since_s - _CLOCKS_APART_S]
+    return batches[begun[-1] if begun else 0 :]
+
+
+def stretch_of(
+    sampled: SampledSource, since_s: float, until_s: float, open_s: Sequence[tuple[float, float]]
+) -> BiasTrace:
+    """Rows between two times of the run; empty where there are none.
+
+    Args:
+        open_s: when the beam was opened, and for how long.
+    """
+    trace = sampled.trace(since_s)
+    if trace is None:
+        nothing = np.zeros(0)
+        return BiasTrace(
+            time_s=nothing,
+            voltage_v=nothing,
+            current_a=nothing,
+            in_compliance=np.zeros(0, dtype=np.bool_),
+            beam_open=nothing,
+        )
+    whole = BiasTrace(
+        time_s=trace.time_s,
+        voltage_v=trace.voltage_v,
+        current_a=trace.current_a,
+        in_compliance=trace.in_compliance,
+        beam_open=beam_share(trace.time_s, intervals_s(trace), open_s),
+    )
+    return whole.where((trace.time_s >= since_s) & (trace.time_s <= until_s))
+
+
+def intervals_s(trace: SourceTrace) -> FloatArray:
+    """Of each row, from one to the next while the output stayed on; 0 where it is alone."""
+    found = np.zeros(len(trace.time_s))
+    for period in np.unique(trace.period):
+        own = trace.period == period
+        if own.sum() > 1:
+            found[own] = float(np.median(np.diff(trace.time_s[own])))
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

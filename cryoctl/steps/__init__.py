@@ -18,7 +18,7 @@ from cryoctl.steps.bias import (
     WaveformStarted,
 )
 from cryoctl.steps.column import CurrentMeasured, Insert, MeasureCurrent, OpticsSet, Retract, UseOptics
-from cryoctl.steps.compute import Compute, Computed, Conclude
+from cryoctl.steps.compute import Compute, Computed, ComputeTrace, Conclude
 from cryoctl.steps.environment import LightSet, ReadSensors, Sensors, SetLight, SetTemperature
 from cryoctl.steps.exposure import Afford, Affordable, Expose, Exposed
 from cryoctl.steps.flow import Checkpoint, Command, EndTarget, Note, NoteParticles, Wait, Waited
@@ -44,6 +44,7 @@ __all__ = [
     "Checkpoint",
     "Command",
     "Compute",
+    "ComputeTrace",
     "Computed",
     "Conclude",
     "CurrentMeasured",

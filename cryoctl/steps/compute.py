@@ -30,6 +30,18 @@ class Compute(Step[Computed]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeTrace(Step[Computed]):
+    """The same with what the biasing source sampled between two times of the run (s), the argument `trace`
+    (`analysis.bias_trace.BiasTrace`): each row says how far the beam was open meanwhile."""
+
+    function: str
+    since_s: float
+    until_s: float
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    duration_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conclude(Step[None]):
     """Keep numbers as /results/NAME of the run file: numbers, texts or lists of them."""
 

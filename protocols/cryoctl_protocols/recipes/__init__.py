@@ -7,4 +7,5 @@ from importlib.resources import files
 EDX_TOMOGRAPHY = files(__name__) / "edx-tomography.yaml"
 BIASED_SERIES = files(__name__) / "biased-series.yaml"
 NEEDLE_BIASING = files(__name__) / "needle-biasing.yaml"
+CHIP_BIASING = files(__name__) / "chip-biasing.yaml"
 CALIBRATE = files(__name__) / "calibrate.yaml"

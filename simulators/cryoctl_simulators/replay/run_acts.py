@@ -21,6 +21,7 @@ from cryoctl.runfile.reader import Run
 _BY_DEVICES = ("MoveStage", "UseOptics", "MeasureCurrent", "Insert", "Retract", "Expose")
 _BY_SOURCE = (
     "ApplyBias",
+    "ComputeTrace",
     "MeasureOpenCircuit",
     "ReadBias",
     "RestBias",
