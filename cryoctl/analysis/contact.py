@@ -43,6 +43,8 @@ WAIST = 0.8
 _LEAST_CORE_PX = 30
 _LEAST_PX = 12
 _LEAST_WIDTH_PX = 10
+_METAL = 0.5
+"""Of the needle's brightness where it is thickest: a grid's bars have as much, particles far less."""
 _HALO_PX = 5
 _EDGE_PX = 2
 _NEAR_PX = 70
@@ -195,7 +197,7 @@ def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[
     if not specimen.any():
         return []
     smooth = np.asarray(ndimage.gaussian_filter(parts.picture, 1.0), dtype=np.float64)
-    metal = smooth > float(smooth[parts.needle].max())
+    metal = smooth - parts.vacuum > _METAL * (float(smooth[parts.needle].max()) - parts.vacuum)
     specimen &= ~_wider(np.asarray(metal & specimen))  # the grid's bars, which are no particles
     if not specimen.any():
         return []
