@@ -15,10 +15,10 @@ from cryoctl.analysis.needle_view import Side, turned_back
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-_BRIGHTER = 2.0
-"""Than the particle: what of the needle is its metal, without the halo of the probe's tails."""
-_AHEAD_PX = 4.0
-"""By so much the particle has to be met before the film."""
+_HALO_PX = 5
+"""About a bright particle, which is no film."""
+_TAILS_PX = 2
+"""Of a needle's outline, which its oxide is part of and the probe's tails are not."""
 _OFF = 0.7
 """Of the particle's half width: no further from its middle is it aimed at."""
 _REACH_PX = 40
@@ -31,7 +31,7 @@ class Aim:
     nearest to it, `aside_px` how far the apex lies aside of where it should go, along the rows or columns of the
     picture (positive: at larger ones). (`target_y_px`, `target_x_px`) is the particle's middle, from the picture's.
 
-    `blocked`: wherever the needle goes along its axis, film or another particle is met before the particle.
+    `ahead_px`: by so much the particle is met before film or another one, where it should go; below 0 it is not.
     """
 
     found: bool
@@ -40,11 +40,15 @@ class Aim:
     aside_px: float
     target_y_px: float
     target_x_px: float
-    blocked: bool
+    ahead_px: float
 
 
-def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
-    """How a needle stands before the particle nearest to the middle of a picture [y, x] that it can meet first."""
+def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0) -> Aim:
+    """How a needle stands before the particle nearest to the middle of a picture [y, x] that it meets first.
+
+    Args:
+        ahead_px: by how much, in the picture; where no particle stands out so far, the one that stands out most.
+    """
     scenes = scenes_of(picture, side, middle=True)
     if not scenes:
         nothing = math.nan
@@ -55,10 +59,16 @@ def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
             aside_px=nothing,
             target_y_px=nothing,
             target_x_px=nothing,
-            blocked=False,
+            ahead_px=nothing,
         )
-    ways = ((scene, _free_way(scene)) for scene in scenes)
-    scene, off = next((one for one in ways if one[1] is not None), (scenes[0], None))
+    best = (-math.inf, 0.0, scenes[0])
+    for one in scenes:
+        ahead, off = _best_way(one, ahead_px)
+        if ahead > best[0]:
+            best = (ahead, off, one)
+        if ahead >= ahead_px:
+            break
+    ahead, off, scene = best
     columns = np.flatnonzero(scene.particle.any(axis=0))
     middle = _middle_row(scene)
     height, width = scene.particle.shape
@@ -71,29 +81,35 @@ def aim(picture: npt.ArrayLike, side: Side = "right") -> Aim:
         found=True,
         gap_px=float(scene.apex[1]) - float(columns[-1]),
         clear_px=clear,
-        aside_px=float(scene.apex[0]) - middle - (off or 0.0),
+        aside_px=float(scene.apex[0]) - middle - off,
         target_y_px=y_px,
         target_x_px=x_px,
-        blocked=off is None,
+        ahead_px=ahead,
     )
 
 
-def _free_way(scene: Scene) -> float | None:
-    """How far off the particle's middle the apex may come on so that it meets the particle first; None: nowhere."""
+def _best_way(scene: Scene, enough_px: float) -> tuple[float, float]:
+    """(by how much the particle is met first, how far off its middle the apex comes on): the least off that is enough,
+    else the best."""
     outline, middle = _outline(scene), _middle_row(scene)
     furthest_px = math.floor(_OFF * float(np.count_nonzero(scene.particle.any(axis=1))) / 2)
-    others = scene.parts.specimen & ~np.asarray(ndimage.binary_dilation(scene.particle, iterations=3), dtype=bool)
+    others = scene.parts.specimen & ~np.asarray(ndimage.binary_dilation(scene.particle, iterations=_HALO_PX), dtype=bool)
     particle, film = _foremost(scene.particle), _foremost(np.asarray(others))
-    offs = sorted(range(-furthest_px, furthest_px + 1), key=abs)
-    for off in offs:
+    best = (-math.inf, 0.0)
+    for off in sorted(range(-furthest_px, furthest_px + 1), key=abs):
         rows = np.rint(middle + off + outline[:, 0]).astype(int)
         inside = (rows >= 0) & (rows < len(particle))
         columns = outline[inside, 1]
         to_particle = float((columns - particle[rows[inside]]).min(initial=math.inf))
         to_film = float((columns - film[rows[inside]]).min(initial=math.inf))
-        if to_particle + _AHEAD_PX < to_film:
-            return float(off)
-    return None
+        if math.isinf(to_particle):
+            continue
+        ahead = min(to_film - to_particle, 1e6)
+        if ahead > best[0]:
+            best = (ahead, float(off))
+        if ahead >= enough_px:
+            break
+    return best
 
 
 def _middle_row(scene: Scene) -> float:
@@ -102,14 +118,11 @@ def _middle_row(scene: Scene) -> float:
 
 
 def _outline(scene: Scene) -> Float:
-    """(row, column) of the foremost metal in each of its rows, from the apex."""
-    smooth = np.asarray(ndimage.gaussian_filter(scene.parts.picture, 1.0), dtype=np.float64)
-    thick = scene.parts.vacuum + _BRIGHTER * (float(np.median(smooth[scene.particle])) - scene.parts.vacuum)
-    metal = scene.parts.needle & (smooth > thick)
-    if not metal.any():
-        metal = scene.parts.needle
-    rows = np.flatnonzero(metal.any(axis=1))
-    columns = metal.argmax(axis=1)[rows]
+    """(row, column) of the foremost of the needle in each of its rows, from the apex."""
+    body = np.asarray(ndimage.binary_erosion(scene.parts.needle, iterations=_TAILS_PX, border_value=1), dtype=bool)
+    body = body if body.any() else scene.parts.needle
+    rows = np.flatnonzero(body.any(axis=1))
+    columns = body.argmax(axis=1)[rows]
     near = columns <= columns.min() + _REACH_PX
     placed = np.column_stack([rows[near] - scene.apex[0], columns[near] - scene.apex[1]])
     return np.asarray(placed, dtype=np.float64)

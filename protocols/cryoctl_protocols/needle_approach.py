@@ -22,6 +22,8 @@ DECIDE = "analysis.contact:decided"
 _CLOSE_GAP_M = 150e-9
 _AIMED_M = 10e-9
 _AIMS = 40
+_AHEAD_M = 15e-9
+"""So much further out than film a particle should be met: it may lie above or below the needle's height."""
 _SHARE = 0.6
 """Of a way that is clear, which the tube takes at once."""
 _LEAST_PICTURES = 5
@@ -33,6 +35,8 @@ _WATCHED = 40
 """Latest pictures that the needle's drift is told from."""
 _SEEN_SIGMA_PX = 0.2
 """Of a needle's place in one of them."""
+_DEEPEST = 0.75
+"""Of the indentation allowed, at which the approach is given up: it might have met film unseen."""
 _STILL, _STILL_S = 3, 0.5
 """Pictures in contact from which the drift is told, and the time between them."""
 _MOST_BACK_M = 10e-9
@@ -49,7 +53,8 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     for _ in range(_AIMS):
         pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (looks.close_shape[1] / 2))
         frame = yield from pictures.close_look(pixel_m)
-        seen = (yield from Compute(function=AIM, frames=(frame,), arguments={"side": recipe.needle.side})).values
+        arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m}
+        seen = (yield from Compute(function=AIM, frames=(frame,), arguments=arguments)).values
         if not seen["found"]:
             return "needle and particle could not be told apart"
         gap_m, clear_m = float(seen["gap_px"]) * pixel_m, float(seen["clear_px"]) * pixel_m
@@ -60,7 +65,8 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
         if gap_m <= 0.0 or clear_m <= 0.0:
             return "the needle lies over the specimen, at another height"
         if abs(aside_m) < _AIMED_M and gap_m < _CLOSE_GAP_M:
-            return "film lies before the particle; choose one that stands out at the edge" if seen["blocked"] else ""
+            behind = float(seen["ahead_px"]) < 0.0
+            return "film lies before the particles; look for one that stands out at the edge" if behind else ""
         if abs(aside_m) < max(_AIMED_M, pixel_m):
             onward_m = _SHARE * min(gap_m - 0.7 * _CLOSE_GAP_M, clear_m)
             yield from drive.move_tube(onward_m=max(0.0, onward_m))
@@ -87,7 +93,7 @@ def touch(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Need
         arguments = {
             "pictures": [told[0], *told[1:][-_WINDOW:]],
             "pixel_size_m": recipe.looks.close_pixel_m,
-            "deepest_m": recipe.needle.max_indentation_m,
+            "deepest_m": _DEEPEST * recipe.needle.max_indentation_m,
         }
         verdict = (yield from Compute(function=DECIDE, arguments=arguments, duration_s=0.01)).values
         if not verdict["seen"]:
