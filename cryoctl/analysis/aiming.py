@@ -15,8 +15,10 @@ from cryoctl.analysis.needle_view import Side, turned_back
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-_HALO_PX = 5
+_HALO_PX = 3
 """About a bright particle, which is no film."""
+_FILM = 0.5
+"""Of the film's brightness: what is fainter is the halo of the probe's tails."""
 _TAILS_PX = 2
 """Of a needle's outline, which its oxide is part of and the probe's tails are not."""
 _OFF = 0.7
@@ -93,8 +95,7 @@ def _best_way(scene: Scene, enough_px: float) -> tuple[float, float]:
     else the best."""
     outline, middle = _outline(scene), _middle_row(scene)
     furthest_px = math.floor(_OFF * float(np.count_nonzero(scene.particle.any(axis=1))) / 2)
-    others = scene.parts.specimen & ~np.asarray(ndimage.binary_dilation(scene.particle, iterations=_HALO_PX), dtype=bool)
-    particle, film = _foremost(scene.particle), _foremost(np.asarray(others))
+    particle, film = _foremost(scene.particle), _foremost(_film(scene))
     best = (-math.inf, 0.0)
     for off in sorted(range(-furthest_px, furthest_px + 1), key=abs):
         rows = np.rint(middle + off + outline[:, 0]).astype(int)
@@ -110,6 +111,16 @@ def _best_way(scene: Scene, enough_px: float) -> tuple[float, float]:
         if ahead >= enough_px:
             break
     return best
+
+
+def _film(scene: Scene) -> Bool:
+    """Film and other particles."""
+    smooth = np.asarray(ndimage.gaussian_filter(scene.parts.picture, 1.0), dtype=np.float64) - scene.parts.vacuum
+    bright = np.asarray(ndimage.binary_dilation(scene.particle, iterations=_HALO_PX), dtype=bool)
+    rest = scene.parts.specimen & ~bright
+    faint = rest & ~np.asarray(ndimage.binary_dilation(scene.others, iterations=2 * _HALO_PX), dtype=bool)
+    film = float(np.median(smooth[faint])) if faint.any() else 0.0
+    return np.asarray(rest & (smooth > _FILM * film))
 
 
 def _middle_row(scene: Scene) -> float:

@@ -114,7 +114,7 @@ def decide(*pictures: npt.ArrayLike, pixel_size_m: float, side: Side = "right", 
 
 def compared(first: npt.ArrayLike, picture: npt.ArrayLike, side: Side = "right") -> Compared:
     """What changed since the first picture [y, x] of an approach, in which a gap is seen."""
-    scene = next(iter(scenes_of(first, side)), None)
+    scene = _met_first(scenes_of(first, side))
     if scene is None or scene.core.sum() < _LEAST_CORE_PX:
         nothing = math.nan
         return Compared(
@@ -217,11 +217,29 @@ def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[
         if len(rows) < _LEAST_PX:
             continue
         distance = float(np.hypot(rows - wanted[0], columns - wanted[1]).min())
-        away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
+        away = _along(parts.needle, apex[1], particle)
+        if math.isinf(away):
+            away = float(np.hypot(rows - apex[0], columns - apex[1]).min())
         core, others = _within(particle), _within(np.asarray((bodies > 0) & ~particle))
         scene = Scene(parts=parts, particle=particle, core=core, others=others, apex=apex, gap_px=away)
         scenes.append((distance, scene))
     return [scene for _, scene in sorted(scenes, key=lambda one: one[0])]
+
+
+def _met_first(scenes: Sequence[Scene]) -> Scene | None:
+    """Whose particle the needle meets first where it comes on along its axis, else the one nearest to the apex."""
+    ahead = [one for one in scenes if not math.isinf(_along(one.parts.needle, one.apex[1], one.particle))]
+    return min(ahead, key=lambda one: one.gap_px) if ahead else next(iter(scenes), None)
+
+
+def _along(needle: Bool, apex_column: float, particle: Bool) -> float:
+    """How far a needle from the right may come on until the outlines meet; infinite where it passes beside."""
+    rows = np.flatnonzero(needle.any(axis=1) & particle.any(axis=1))
+    if not rows.size:
+        return math.inf
+    outline = needle.argmax(axis=1)
+    foremost = particle.shape[1] - 1 - particle[:, ::-1].argmax(axis=1)
+    return float((outline[rows] - outline[needle.any(axis=1)].min() - foremost[rows]).min()) + apex_column
 
 
 def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:

@@ -22,7 +22,7 @@ DECIDE = "analysis.contact:decided"
 _CLOSE_GAP_M = 150e-9
 _AIMED_M = 10e-9
 _AIMS = 40
-_AHEAD_M = 15e-9
+_AHEAD_M = 25e-9
 """So much further out than film a particle should be met: it may lie above or below the needle's height."""
 _SHARE = 0.6
 """Of a way that is clear, which the tube takes at once."""
