@@ -82,7 +82,8 @@ def finish(
     def truth_told() -> dict[str, Any]:
         if truth is not None:
             told.update(truth.truth(grid, _box(fold, live)))
-        return {f"simulation/{path}": value for path, value in told.items()}
+        # HyperSpy can't read a file with an empty dataset.
+        return {f"simulation/{path}": value for path, value in told.items() if np.size(value)}
 
     def measured() -> dict[str, Any]:
         reader = PartsReader(parts, fold)

@@ -127,6 +127,8 @@ def _bias(axes: Any, run: Run, onset_s: float) -> None:
         time_s, value = _averaged(time_s[kept]), _averaged(value[kept])
         target.plot(time_s - onset_s, value * factor, color=colour, linewidth=0.8)
         target.set_ylabel(unit, fontsize=8, color=colour)
+        low, high = min(0.0, float(np.min(value, initial=0.0))) * factor, float(np.max(value, initial=0.0)) * factor
+        target.set_ylim(low - 0.05 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
         plain(target)
         if target is not axes:
             target.spines["right"].set_visible(True)

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -91,6 +92,10 @@ def test_without_a_needle_in_the_field_nothing_is_moved(tmp_path: Path) -> None:
     assert "needle" in result.summary["message"]
     assert result.run_file is not None
     at_rest(result.run_file)
+    with h5py.File(result.run_file) as file:
+        empty: list[str] = []
+        file.visititems(lambda name, one: empty.append(name) if getattr(one, "size", 1) == 0 else None)
+    assert not empty, "HyperSpy can't read a file with an empty dataset"
 
 
 @pytest.mark.parametrize(
