@@ -29,6 +29,7 @@ from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, check_bi
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
 from cryoctl_protocols.parameters import Name, Shape, Specimen
+from cryoctl_protocols.reach import check_place, check_shape
 
 _DRIFT_M_PER_S = 2e-9
 _MARGIN_S = 0.5
@@ -125,6 +126,8 @@ class BiasedSeries(Protocol):
         if parameters.optics not in facts.optics:
             known = ", ".join(sorted(facts.optics)) or "none"
             raise RecipeError(f"optics: found {parameters.optics!r}, the instrument file has {known}: name one of them")
+        check_place(facts, x_m=parameters.x_m, y_m=parameters.y_m)
+        check_shape(facts, "pictures.shape", pictures.shape)
         if pictures.dose_e_per_a2 * UPPER > limit:
             raise RecipeError(
                 f"dose_limit_e_per_a2: found {limit:.4g} e-/A^2, one picture needs "

@@ -28,10 +28,11 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.chip_electrics import BiasWentOff, CellElectrics, Hold
-from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region
+from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region, check_scans
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, chip_chart
 from cryoctl_protocols.dose_plan import UPPER
 from cryoctl_protocols.placing import stage_lag_m
+from cryoctl_protocols.reach import check_place
 
 ORDER = "analysis.facet_decline:facet_order"
 CAUSE = "analysis.cause:weigh_causes"
@@ -94,6 +95,7 @@ class ChipBiasing(Protocol):
                 f"pictures.optics: found {pictures.optics!r}, the instrument file has {', '.join(facts.optics)}: "
                 "name one of them"
             )
+        check_place(facts, x_m=parameters.x_m, y_m=parameters.y_m)
         least_a, most_a = facts.current_range_a
         wanted_a = pictures.beam_current_a
         if wanted_a is not None and not least_a <= wanted_a <= most_a:
@@ -107,6 +109,7 @@ class ChipBiasing(Protocol):
                 f"control: the region lies {shift_m:.3g} m off, the image shift reaches "
                 f"{facts.image_shift_range_m:.3g} m: choose one that is nearer"
             )
+        check_scans(parameters, facts)
         return cls._check_dose(parameters)
 
     @staticmethod

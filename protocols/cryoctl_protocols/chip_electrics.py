@@ -199,7 +199,8 @@ class Hold:
         recipe, bias = self._recipe, self._recipe.bias
         yield from SetLight(irradiance_w_per_m2=recipe.light_w_per_m2)
         if bias.hold == "constant-voltage":
-            waveform = constant_voltage(bias.voltage_v, bias.duration_s + _WATCHED_S)
+            longer_s = bias.dwell_s + _WATCHED_S  # the last dwell and its pictures end after the hold has
+            waveform = constant_voltage(bias.voltage_v, bias.duration_s + longer_s)
             began = yield from StartWaveform(waveform=waveform, sample_interval_s=bias.sample_interval_s)
             self.began_s = began.began_s
             return self.began_s

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cryoctl.errors import RecipeError
 from cryoctl.protocol import Chart, Transition
 from cryoctl.steps.waveform import Segment, Waveform
 from cryoctl.units import (
@@ -198,7 +199,10 @@ class ChipBiasingParameters(StrictModel):
 
     @model_validator(mode="after")
     def _sweep_within_the_limits(self) -> ChipBiasingParameters:
-        peak_v, limit_v = self.sweep.played().peak_v, self.bias.limit_v
+        try:
+            peak_v, limit_v = self.sweep.played().peak_v, self.bias.limit_v
+        except RecipeError as error:
+            raise ValueError(f"sweep: {error.message}; choose another rate_v_per_s, settle_s or cycles") from error
         if peak_v > limit_v * (1 + _SLACK):
             raise ValueError(f"sweep goes to {peak_v:g} V, beyond bias.limit_v {limit_v:g} V: lower it")
         return self

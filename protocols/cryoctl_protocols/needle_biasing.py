@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeError, StepLost
+from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
     Conclude,
@@ -27,9 +27,10 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_approach import aim, touch
+from cryoctl_protocols.needle_check import check_needle
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_height import level
-from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures
+from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures, series_pixel_m
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
 from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures, unbiased_pictures
 
@@ -84,18 +85,7 @@ class NeedleBiasing(Protocol):
     @classmethod
     def check(cls, parameters: NeedleBiasingParameters, facts: InstrumentFacts) -> tuple[str, ...]:
         check_bias(parameters.bias, facts)
-        for name in (parameters.looks.optics, parameters.pictures.optics):
-            if name not in facts.optics:
-                raise RecipeError(
-                    f"optics: found {name!r}, the instrument file has {', '.join(facts.optics)}: name one"
-                )
-        low, high = facts.stage.tilt_deg
-        for name in ("wobble_deg", "fine_wobble_deg"):
-            tilt = float(getattr(parameters.needle, name))
-            if not (low <= -tilt and tilt <= high):
-                raise RecipeError(
-                    f"needle.{name}: found {tilt:g}, the stage tilts from {low:g} to {high:g} deg: lower it"
-                )
+        check_needle(parameters, facts)
         return ()
 
     def dose_limit_e_per_a2(self) -> float:
@@ -128,7 +118,7 @@ class NeedleBiasing(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         recipe = self.recipe
-        pixel_m = self.pictures.series_pixel_m(self.facts.optics[recipe.pictures.optics].beam_current_a)
+        pixel_m = series_pixel_m(recipe, self.facts, self.facts.optics[recipe.pictures.optics].beam_current_a)
         rows, columns = recipe.pictures.shape
         count = unbiased_pictures(recipe) + planned_pictures(recipe)
         return {
@@ -252,7 +242,7 @@ class NeedleBiasing(Protocol):
     @ending_well
     def series(self) -> Steps:
         recipe = self.recipe
-        pixel_m = self.pictures.series_pixel_m(self.current_a)
+        pixel_m = series_pixel_m(recipe, self.facts, self.current_a)
         yield from Conclude(
             name="dose_rate",
             values={

@@ -9,7 +9,7 @@ from typing import Any
 from cryoctl.errors import StepLost
 from cryoctl.protocol import InstrumentFacts
 from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, Wait
-from cryoctl.units import ELEMENTARY_CHARGE_C
+from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_drive import NeedleDrive
@@ -60,16 +60,6 @@ class NeedlePictures:
         reach_m = max(self.gap_m, abs(self._drive.along(self.apex_m)))
         needed_m = max(reach_m / along_px, abs(self._drive.across(self.apex_m)) / across_px)
         return min(self.widest_pixel_m, max(_SHORTEST_PIXEL_M, 1.3 * 2 * needed_m))
-
-    def series_pixel_m(self, current_a: float) -> float:
-        """With which a scan gives the dose rate asked for, averaged over its field and time, the ends of its lines with
-        the beam blanked included: s I / (e N p^2), s the share of a line that is in the field."""
-        pictures, timing = self._recipe.pictures, self._facts.timing
-        rows, columns = pictures.shape
-        line_s = (columns + timing.settle_px) * pictures.dwell_s + timing.flyback_s
-        share = columns * pictures.dwell_s / line_s
-        per_m2_s = self._recipe.dose_rate_e_per_a2_s * 1e20
-        return math.sqrt(share * current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))
 
     def further_by(self, back_m: float) -> None:
         """The needle went back by so much, not yet seen."""
@@ -178,3 +168,19 @@ class NeedlePictures:
         if frame is None:
             raise StepLost(f"{exposure.kind} picture: none came")
         return frame
+
+
+def beam_in_field(recipe: NeedleBiasingParameters, facts: InstrumentFacts) -> tuple[float, float]:
+    """Of a picture of the series: the share of its time with the beam in the field, and how long it lasts (s)."""
+    (rows, columns), dwell_s, timing = recipe.pictures.shape, recipe.pictures.dwell_s, facts.timing
+    line_s = (columns + timing.settle_px) * dwell_s + timing.flyback_s
+    return columns * dwell_s / line_s, rows * line_s
+
+
+def series_pixel_m(recipe: NeedleBiasingParameters, facts: InstrumentFacts, current_a: float) -> float:
+    """With which a scan gives the dose rate asked for, averaged over its field and time, the ends of its lines with
+    the beam blanked included: s I / (e N p^2), s the share of a line that is in the field."""
+    rows, columns = recipe.pictures.shape
+    share, _ = beam_in_field(recipe, facts)
+    per_m2_s = recipe.dose_rate_e_per_a2_s * A2_PER_M2
+    return math.sqrt(share * current_a / (ELEMENTARY_CHARGE_C * rows * columns * per_m2_s))

@@ -57,10 +57,12 @@ class NeedleSeries:
         self._recent: list[Mapping[str, Any]] = []
         self._onset_s = math.inf
         self._now: Mapping[str, Any] | None = None
+        self._told = False
+        """Whether the latest picture came and said something."""
         self._picture_e_per_a2 = 0.0
 
     def unbiased(self) -> Block[Ended | None]:
-        """In contact without bias; None where the bias may come on."""
+        """In contact without bias; None where the bias may come on: the last picture then tells of no gap."""
         recipe = self._recipe
         count = unbiased_pictures(recipe)
         for k in range(count):
@@ -71,8 +73,10 @@ class NeedleSeries:
             if command.command:
                 return _told_to_end(command)
             yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
-        if self._gap_suspected:
+        if self._gap_suspected or not self._told:
             yield from self._picture()
+        if not self._told:
+            return "lost", "the last pictures before the bias did not show the particle in contact"
         return (yield from self._contact_lost("before the bias")) if self._gap_open else None
 
     def under_bias(self) -> Block[Ended]:
@@ -104,6 +108,7 @@ class NeedleSeries:
 
     def _picture(self) -> Block[None]:
         """One more, and what it says; where the particles can't be told from it the series goes on without."""
+        self._told = False
         done: Exposed | None = yield from self._pictures.record(self._pixel_m)
         if done is None or done.frame is None:
             return
@@ -111,6 +116,7 @@ class NeedleSeries:
         before, self._latest = self._latest, done.frame
         try:
             yield from self._follow(done.frame, before, done.started_s)
+            self._told = True
         except StepLost as error:
             self._now = None
             yield from Note(name="particles", message=str(error), level="warning")

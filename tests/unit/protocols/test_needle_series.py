@@ -189,6 +189,18 @@ def test_no_bias_comes_on_while_a_gap_is_suspected() -> None:
     assert not any(isinstance(step, StartWaveform) for step in bench.asked)
 
 
+def test_no_bias_comes_on_where_the_last_pictures_say_nothing() -> None:
+    bench = Bench(blind=(2, 3))
+    ended, why = play(bench, before=3)
+    assert (ended, "before the bias" in why) == ("lost", True)
+    assert StartWaveform not in {type(step) for step in bench.asked}
+
+
+def test_a_second_look_before_the_bias_is_enough() -> None:
+    bench = Bench(blind=(2,))
+    assert play(bench, before=3)[0] == "done"
+
+
 def test_a_picture_without_particles_does_not_end_the_series() -> None:
     bench = Bench(blind=(6, 7))
     assert play(bench, end={"area_ratio": 1.5})[0] == "condition"

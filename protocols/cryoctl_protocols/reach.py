@@ -1,0 +1,43 @@
+"""What stage, scan generator and column can do of what a recipe asks for; refused before anything starts."""
+
+from __future__ import annotations
+
+from cryoctl.errors import RecipeError
+from cryoctl.protocol import InstrumentFacts
+
+_SLACK = 1e-9
+
+
+def check_place(facts: InstrumentFacts, *, x_m: float, y_m: float) -> None:
+    """Raises `RecipeError` for a place that the stage does not reach."""
+    for name, value, (low, high) in (("x_m", x_m, facts.stage.x_m), ("y_m", y_m, facts.stage.y_m)):
+        if not low <= value <= high:
+            raise RecipeError(
+                f"{name}: found {value:g} m, the stage reaches {low:g} to {high:g} m: choose a place within"
+            )
+
+
+def check_tilt(facts: InstrumentFacts, field: str, tilt_deg: float) -> None:
+    """Raises `RecipeError` for a tilt to either side that the stage, the holder or a detector does not allow."""
+    for who, (low, high) in (("stage", facts.stage.tilt_deg), *facts.tilt_limits_deg.items()):
+        if not (low <= -tilt_deg and tilt_deg <= high):
+            raise RecipeError(f"{field}: found {tilt_deg:g}, the {who} allows {low:g} to {high:g} deg: lower it")
+
+
+def check_shape(facts: InstrumentFacts, field: str, shape: tuple[int, int]) -> None:
+    """Raises `RecipeError` for more pixels than a scan has."""
+    if max(shape) > facts.max_scan_px:
+        raise RecipeError(
+            f"{field}: found {shape[0]} x {shape[1]} pixels, the scan generator takes 8 to {facts.max_scan_px} each "
+            "way: make it smaller"
+        )
+
+
+def check_dwell(facts: InstrumentFacts, field: str, dwell_s: float) -> None:
+    """Raises `RecipeError` for a dwell that the scan generator can't make."""
+    shortest_s, longest_s = facts.dwell_range_s
+    if not shortest_s * (1 - _SLACK) <= dwell_s <= longest_s * (1 + _SLACK):
+        raise RecipeError(
+            f"{field}: found {dwell_s:.3g} s, the scan generator takes {shortest_s:.3g} to {longest_s:.3g} s: choose "
+            "one of these"
+        )
