@@ -11,7 +11,7 @@ from cryoctl.engine.compute import computed
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
-from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch
+from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import NeedleHold
@@ -137,6 +137,11 @@ class BiasDesk:
         voltage_v, current_a = step.voltage_v, step.current_a
         if (voltage_v is None) == (current_a is None):
             raise BadInput("ApplyBias: found a voltage and a current or neither of them; give one")
+        if not (self._watch.on or step.switch_on):
+            raise StepLost(
+                f"ApplyBias: the output of {source.name} is off ({self._watch.stopped_by or 'it was never on'}); "
+                "nothing is switched on by a change of voltage"
+            )
         await self._check(source, voltage_v or 0.0, current_a or 0.0)
         if not self._watch.on:
             await answered(source.sample_every(step.sample_interval_s), source.name)

@@ -64,6 +64,8 @@ def measure_jv(path: Path, *, area_m2: float | None = None) -> dict[str, Any]:
         curves.append(
             {
                 "light_w_per_m2": shining,
+                "since_s": float(rows.time_s[0]),
+                "until_s": float(rows.time_s[-1]),
                 "voltage_v": blanked.voltage_v.tolist(),
                 "current_a": (blanked.current_a - offset_a).tolist(),
             }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from cryoctl.errors import RecipeError
+from cryoctl.errors import RecipeError, StepLost
 from cryoctl.interfaces.bias import BiasCapabilities, OffMode
 from cryoctl.interfaces.waveform import Waveform
 from cryoctl.steps import (
@@ -79,6 +79,8 @@ class StatedSource:
         return OpenCircuit(voltage_v=0.0, time_s=self._time_s())
 
     def _apply(self, step: ApplyBias) -> BiasRead:
+        if not (step.switch_on or self._read(ReadBias()).output_on):
+            raise StepLost(f"ApplyBias: the output is off ({self._stopped_by or 'it was never on'})")
         self._check(step.voltage_v or 0.0, step.current_a or 0.0, step.sample_interval_s)
         self._held, self._waveform, self._stopped_by = step.voltage_v or 0.0, None, ""
         return self._read(ReadBias())

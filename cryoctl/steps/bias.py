@@ -75,6 +75,9 @@ class ApplyBias(Step[BiasRead]):
     current_a: float | None = None
     sample_interval_s: float | None = None
     """None: the source's shortest."""
+    switch_on: bool = False
+    """Whether it may switch the output on. Without, what is on is changed, and `StepLost` is raised where a pause, an
+    interlock or a resume has switched it off: a bias that was stopped does not come back by a change of its voltage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cryoctl.errors import BadInput
 from cryoctl.runfile.reader import Run, open_run
 from cryoctl.runfile.reconstructions import names_newest_first
-from cryoctl.viewer import course_panels, particle_page, picture_panels
+from cryoctl.viewer import chip_page, course_panels, particle_page, picture_panels
 from cryoctl.viewer.palette import FAINT, INK, PAPER
 
 MOST_COLUMNS = 6
@@ -46,12 +46,16 @@ def page_of(run: Run, reconstruction: str = "") -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if particle_page.has_particles(run):
-        figure = Figure(figsize=particle_page.SIZE_IN)
-        FigureCanvasAgg(figure)
-        _header(figure, run)
-        particle_page.draw_particles(figure, run)
-        return figure
+    for has, draw, size_in in (
+        (particle_page.has_particles, particle_page.draw_particles, particle_page.SIZE_IN),
+        (chip_page.has_cell, chip_page.draw_cell, chip_page.SIZE_IN),
+    ):
+        if has(run):
+            figure = Figure(figsize=size_in)
+            FigureCanvasAgg(figure)
+            _header(figure, run)
+            draw(figure, run)
+            return figure
     maps, at_tilt = element_maps(run)
     volumes, name, voxel_m = volumes_of(run, reconstruction)
     columns = [*dict.fromkeys(["HAADF", *maps, *volumes])][:MOST_COLUMNS]

@@ -124,14 +124,17 @@ class CellElectrics:
         return began
 
     def beam_on(self, expose: Block[tuple[float, float]]) -> Block[Mapping[str, Any]]:
-        """What the beam adds at 0 V in the dark, while `expose` opens it; concluded as `ebic`."""
+        """What the beam adds at 0 V in the dark, while `expose` opens it; concluded as `ebic`. Raises
+        `BiasWentOff`."""
         yield from SetLight(irradiance_w_per_m2=0.0)
-        yield from ApplyBias(voltage_v=0.0, sample_interval_s=self._recipe.bias.sample_interval_s)
+        yield from ApplyBias(voltage_v=0.0, sample_interval_s=self._recipe.bias.sample_interval_s, switch_on=True)
         yield from Wait(duration_s=_SETTLED_S, reason="the source settles")
         quiet = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
         began_s, lasted_s = yield from expose
         over = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
-        yield from ReadBias()
+        read = yield from ReadBias()
+        if not read.output_on:
+            raise BiasWentOff(read.stopped_by)
         found = yield from ComputeTrace(
             function=BEAM, since_s=quiet.time_s - _QUIET_S, until_s=max(over.time_s, began_s + lasted_s)
         )
@@ -209,7 +212,7 @@ class Hold:
         self._point = PowerPoint(
             start_v, step_v=bias.step_v, least_step_v=bias.least_step_v, limit_v=recipe.bias.limit_v
         )
-        applied = yield from ApplyBias(voltage_v=start_v, sample_interval_s=bias.sample_interval_s)
+        applied = yield from ApplyBias(voltage_v=start_v, sample_interval_s=bias.sample_interval_s, switch_on=True)
         self.began_s = applied.time_s
         return self.began_s
 
@@ -235,7 +238,13 @@ class Hold:
         if self._point is None:
             return read.time_s
         self._point.observe(float(found["power_w"]), float(found["power_w_sigma"]))
-        applied = yield from ApplyBias(voltage_v=self._point.voltage_v)
+        try:
+            applied = yield from ApplyBias(voltage_v=self._point.voltage_v)
+        except StepLost as lost:  # a pause came in between
+            read = yield from ReadBias()
+            if read.output_on:
+                raise
+            raise BiasWentOff(read.stopped_by) from lost
         return applied.time_s
 
     def told(self) -> dict[str, Any]:

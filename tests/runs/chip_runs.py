@@ -36,9 +36,9 @@ SERIES = (
 """What tells the order of the facets and the cause, with as little as can be of the rest."""
 
 
-def play(out: Path, *overrides: str, seed: int = 1, **options: Any) -> RunResult:
+def requested(out: Path, *overrides: str, seed: int = 1, **options: Any) -> RunRequest:
     """`options` are those of `RunRequest`."""
-    request = RunRequest(
+    return RunRequest(
         recipe=RECIPE,
         instrument=Path(str(find("cryoctl.instruments", "chip-holder"))),
         out=out,
@@ -46,7 +46,11 @@ def play(out: Path, *overrides: str, seed: int = 1, **options: Any) -> RunResult
         overrides=overrides,
         **options,
     )
-    return run(request)
+
+
+def play(out: Path, *overrides: str, seed: int = 1, **options: Any) -> RunResult:
+    """See `requested`."""
+    return run(requested(out, *overrides, seed=seed, **options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
