@@ -43,7 +43,14 @@ def campaign(
         str, typer.Option("--protocol", metavar="P", help="Only this one; default: each in turn.")
     ] = "",
     runs: Annotated[
-        int | None, typer.Option("--runs", metavar="N", help="Default: 150.", show_default=False, parser=runs_of)
+        int | None,
+        typer.Option(
+            "--runs",
+            metavar="N",
+            help="Default: 150; with --matrix so many crossings drawn by the seed, default all.",
+            show_default=False,
+            parser=runs_of,
+        ),
     ] = None,
     seed: options.Seed = None,
     kill: Annotated[
@@ -67,9 +74,9 @@ def campaign(
     from cryoctl.testing.campaign.campaign import Wanted, run_campaign
 
     if matrix is not None:
-        if kill or keep is not None or runs is not None:
-            raise BadInput("--matrix: plays each state once with each fault; leave --runs, --kill and --keep out")
-        _matrix(matrix, protocol, seed or 0, json, quiet)
+        if kill or keep is not None:
+            raise BadInput("--matrix: plays each state once with each fault; leave --kill and --keep out")
+        _matrix(matrix, protocol, seed or 0, runs, json, quiet)
     count = runs if runs is not None else 150
     wanted = Wanted(protocol=protocol, runs=count, seed=seed or 0, kill=kill, keep=keep)
     with progress(count, quiet) as told:
@@ -155,10 +162,10 @@ def tables(cases: Sequence[Told]) -> list[str]:
     return lines
 
 
-def _matrix(file: Path, protocol: str, seed: int, json: bool, quiet: bool) -> None:
+def _matrix(file: Path, protocol: str, seed: int, runs: int | None, json: bool, quiet: bool) -> None:
     from cryoctl.testing.campaign.matrix import play_matrix, write_page
 
-    found = play_matrix(file, protocol, seed, partial(progress, quiet=quiet))
+    found = play_matrix(file, protocol, seed, partial(progress, quiet=quiet), runs)
     write_page(file, found)
     code = 1 if found.campaign.violations else 0
     if json:

@@ -69,6 +69,21 @@ def test_a_page_of_the_matrix() -> None:
     assert "| fault | height |" in lines
     assert lines[-1] == "| stage stall | 5 device |"
     assert "No small case came through: give_up." in lines
+    assert not any("crossings were played" in line for line in lines)
+
+
+def test_a_page_of_some_crossings_says_which_were_not_played() -> None:
+    found = Matrix(
+        cells={("calibrate", "height", ("stage", "stall")): "5 device"},
+        states={"calibrate": ("height", "finish")},
+        unreached={"calibrate": ()},
+        classes=(("stage", "stall"), ("laser", "off")),
+        seed=7,
+        crossings=4,
+    )
+    lines = page_lines(found)
+    assert lines[-1] == "| stage stall | 5 device |  |"
+    assert any(line.startswith("1 of 4 crossings were played, drawn by seed 7") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,10 @@ def test_a_burst_that_goes_on_is_counted(steps: int, collides: bool) -> None:
         assert abs(told.coarse_steps[0]) == 22
         assert final(bench)["final/needle_astray_m"] == pytest.approx(20 * 500e-9), "by the longest step"
         assert bool(final(bench)["final/collisions"]) is collides
+        assert final(bench)["final/collided_beyond_m"] == 0.0, "no deeper than the steps that nobody asked for"
 
-    with_fault("runs-away", check, at_s=0.0, more_steps=20.0)
+    clear_of_two_steps = {"needle.gap_m": 1.2e-6}
+    with_fault("runs-away", check, at_s=0.0, given=clear_of_two_steps, more_steps=20.0)
 
 
 def test_a_needle_that_creeps_away_loses_its_contact() -> None:
@@ -114,6 +116,18 @@ def test_a_needle_that_creeps_away_loses_its_contact() -> None:
         assert 10.0 <= float(touches["touch/time_s"][1]) < 15.0
 
     with_fault("creeps-away", check, for_s=20.0)
+
+
+def test_a_small_jump_does_not_account_for_a_collision_of_coarse_steps() -> None:
+    async def check(bench: NeedleBench) -> None:
+        await until(bench, 10.5)
+        await bench.needle.step("x", -40)
+        told = final(bench)
+        assert told["final/collisions"] > 0
+        assert told["final/needle_astray_m"] == pytest.approx(1e-10)
+        assert told["final/collided_beyond_m"] > 1e-9
+
+    with_fault("jumps", check, toward_m=1e-10)
 
 
 def test_a_drift_ends_with_its_fault_and_what_it_came_nearer_is_told() -> None:

@@ -162,6 +162,7 @@ def test_a_coarse_step_into_matter_is_a_collision_and_goes_no_further() -> None:
                 await bench.needle.step("x", -1)
             final = bench.truth()
             assert final["final/collisions"] >= 1
+            assert final["final/collided_beyond_m"] > 0.0, "no fault had brought it nearer"
             assert final["final/max_indentation_m"] > 20e-9
             assert final["final/needle_gap_m"] > -60e-9
             assert final["results/contact/found"]

@@ -65,6 +65,12 @@ _COMMANDS: Mapping[str, frozenset[str]] = {
 _HINDERS_BLANKING = frozenset(
     ("beam", name) for name in ("reads-open", "blank-not-acknowledged", "blank-late", "lost-link", "no-answer")
 )
+_PARTS_NEEDLE = frozenset(("needle", name) for name in ("creeps-away", "drifts", "voltage-trip"))
+_PARTS_NEEDLE_BACKWARD: Mapping[tuple[str, str], str] = {
+    ("needle", "jumps"): "toward_m",
+    ("needle", "not-at-place"): "beyond_m",
+}
+"""Only where this parameter is below 0: away from the specimen."""
 
 
 def allowed_endings(faults: Iterable[Mapping[str, Any]], commands: Iterable[str]) -> frozenset[str]:
@@ -80,3 +86,12 @@ def allowed_endings(faults: Iterable[Mapping[str, Any]], commands: Iterable[str]
 def hinders_blanking(faults: Iterable[Mapping[str, Any]]) -> bool:
     """Whether one of them can keep the blanker open, so that only the column valve stops the beam."""
     return any((one["device"], one["fault"]) in _HINDERS_BLANKING for one in faults)
+
+
+def parts_needle(faults: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of them can take the needle off what it touched."""
+    for one in faults:
+        kind = (one["device"], one["fault"])
+        if kind in _PARTS_NEEDLE or one.get(_PARTS_NEEDLE_BACKWARD.get(kind, ""), 0.0) < 0.0:
+            return True
+    return False

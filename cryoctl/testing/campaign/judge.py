@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryoctl.testing.campaign.endings import EXIT_CODES, allowed_endings, hinders_blanking
+from cryoctl.testing.campaign.endings import EXIT_CODES, allowed_endings, hinders_blanking, parts_needle
 
 _RELATIVE = 1e-9
 _WORLD_RELATIVE = 1e-6
@@ -132,9 +132,11 @@ def bias_at_rest(of: Evidence) -> str:
 
 
 def needle_never_collides(of: Evidence) -> str:
-    """No coarse step into matter and no stage move in contact, but where a fault had brought the apex nearer."""
-    collisions, astray_m = of.final["collisions"], of.final.get("needle_astray_m", 0.0)
-    return f"the needle collided {collisions} times" if collisions and not astray_m else ""
+    """No coarse step into matter and no stage move in contact, but as deep as faults had brought the apex nearer."""
+    collisions, beyond_m = of.final["collisions"], float(of.final.get("collided_beyond_m", 0.0))
+    if not collisions or beyond_m <= 0.0:
+        return ""
+    return f"the needle collided {collisions} times, {beyond_m:.3g} m deeper than faults had brought it"
 
 
 def needle_pushes_no_deeper(of: Evidence) -> str:
@@ -166,9 +168,8 @@ def withdrawn_at_rest(of: Evidence) -> str:
 
 
 def biased_in_contact(of: Evidence) -> str:
-    """No output comes on above the recipe's `probe_v` unless the needle touches, or a fault has parted it."""
-    loose = [one for one in of.faults if one["device"] == "needle"]
-    if of.biased_untouched_v <= of.probe_v or loose:
+    """No output comes on above the recipe's `probe_v` unless the needle touches, or a fault can have parted it."""
+    if of.biased_untouched_v <= of.probe_v or parts_needle(of.faults):
         return ""
     return f"{of.biased_untouched_v:.3g} V were switched on without contact, allowed are {of.probe_v:.3g} V"
 

@@ -18,13 +18,15 @@ from cryoctl.launch.inventory import faults as catalogue
 from cryoctl.protocol import Protocol
 from cryoctl.testing.campaign.campaign import Campaign, Told, played, preload
 from cryoctl.testing.campaign.case import Case, CaseFolder, Verdict
-from cryoctl.testing.campaign.drawing import Plan, plan_of, protocols
+from cryoctl.testing.campaign.drawing import Plan, chance, plan_of, protocols
 from cryoctl.testing.campaign.faults import KILL, Fault, class_of, of_instrument
 from cryoctl.testing.campaign.pool import Processes, shared
 
 _SCOUTS = 12
-"""Undisturbed cases of a protocol that are looked through for its states; then as many disturbed ones at a time."""
+"""Undisturbed cases of a protocol that are looked through for its states; then disturbed ones."""
 _MOST_SCOUTS = 60
+_AT_A_TIME = 4
+"""No more are looked through once all states are found."""
 
 Progress = Callable[[int], AbstractContextManager[Callable[[Told], None]]]
 
@@ -51,17 +53,25 @@ class Crossing:
 
 @dataclass(slots=True, kw_only=True)
 class Matrix:
-    """`cells` by protocol, state and fault class; `unreached` are states that no case came through."""
+    """`cells` by protocol, state and fault class; `unreached` are states that no case came through.
+
+    `crossings` is how many there are, of which those in `cells` were played.
+    """
 
     campaign: Campaign = field(default_factory=Campaign)
     cells: dict[tuple[str, str, tuple[str, str]], str] = field(default_factory=dict[Any, str])
     states: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     unreached: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     classes: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
+    crossings: int = 0
 
 
-def play_matrix(page: Path, protocol: str, seed: int, progress: Progress) -> Matrix:
+def play_matrix(page: Path, protocol: str, seed: int, progress: Progress, most: int | None = None) -> Matrix:
     """Find ways through all states, then play each with each fault; cases with violations are kept beside the page.
+
+    Args:
+        most: so many crossings are drawn by the seed and played; None for all.
 
     Raises:
         BadInput: there is no such protocol, or the page can't be written.
@@ -69,7 +79,7 @@ def play_matrix(page: Path, protocol: str, seed: int, progress: Progress) -> Mat
     among = protocols(protocol)
     if not page.absolute().parent.is_dir():
         raise FileProblem(f"--matrix {page}: lies in a folder that does not exist; make it or choose another name")
-    found = Matrix(classes=tuple(class_of(kind) for kind in catalogue()))
+    found = Matrix(classes=tuple(class_of(kind) for kind in catalogue()), seed=seed)
     crossings: list[Crossing] = []
     with Processes(preload()) as processes:
         for name in among:
@@ -82,6 +92,9 @@ def play_matrix(page: Path, protocol: str, seed: int, progress: Progress) -> Mat
                 for state in found.states[name]
                 for fault in map(class_of, of_instrument(catalogue(), ways[state].plan.kinds()))
             ]
+        found.crossings = len(crossings)
+        if most is not None and most < len(crossings):
+            crossings = chance(seed, protocol, "crossings").sample(crossings, most)
         with progress(len(crossings)) as told:
             work = _Player(processes, page)
             for crossing, (one, cell) in shared(work, crossings):
@@ -132,9 +145,9 @@ def _kept(folder: CaseFolder, case: Case, page: Path, name: str) -> str:
 def _ways(processes: Processes, protocol: str, seed: int, states: Sequence[str]) -> Mapping[str, Way]:
     """For each state the least eventful way there, undisturbed ones before disturbed ones."""
     found: dict[str, Way] = {}
-    for first in range(0, _MOST_SCOUTS, _SCOUTS):
-        disturbed = first > 0
-        scouts = shared(_Scout(processes, protocol, disturbed), range(seed + first, seed + first + _SCOUTS))
+    for first in range(0, _MOST_SCOUTS, _AT_A_TIME):
+        disturbed = first >= _SCOUTS
+        scouts = shared(_Scout(processes, protocol, disturbed), range(seed + first, seed + first + _AT_A_TIME))
         for way in sorted((way for _, way in scouts), key=lambda one: (len(one.faults), len(one.lines), one.plan.seed)):
             for state in way.states:
                 found.setdefault(state, way)
@@ -194,13 +207,18 @@ def page_lines(found: Matrix) -> list[str]:
         "Made by `cryoctl campaign --matrix FILE`, which judges every run from the world's own truth:",
         f"{len(found.campaign.cases):,} runs, {violated:,} with a violation. What the faults are: `cryoctl faults`.",
     ]
+    if len(found.cells) < found.crossings:
+        lines.append(
+            f"{len(found.cells):,} of {found.crossings:,} crossings were played, drawn by seed {found.seed}; the cells "
+            "of the others are empty."
+        )
     for protocol, states in found.states.items():
-        played = [one for one in found.classes if all((protocol, state, one) in found.cells for state in states)]
+        played = [one for one in found.classes if any((protocol, state, one) in found.cells for state in states)]
         lines += ["", f"## {protocol}", ""]
         if found.unreached[protocol]:
             lines += [f"No small case came through: {', '.join(found.unreached[protocol])}.", ""]
         lines += ["| fault | " + " | ".join(states) + " |", "|---" * (len(states) + 1) + "|"]
         for device, name in played:
-            cells = [found.cells[protocol, state, (device, name)] for state in states]
+            cells = [found.cells.get((protocol, state, (device, name)), "") for state in states]
             lines.append(f"| {device} {name} | " + " | ".join(cells) + " |")
     return lines

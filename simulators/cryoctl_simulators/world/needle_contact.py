@@ -28,6 +28,8 @@ _HALVINGS = 40
 _MOST_TOUCHES = 200
 _STEP_S = 0.5
 """Between so long a source may take voltage and resistance as they are."""
+_ASTRAY_SHARE = math.sqrt(2.0)
+"""By so much more than it comes nearer a needle that drifts goes in all: as far aside."""
 _GROWS_M = 2e-6
 """No specimen comes so far towards the needle by itself."""
 
@@ -37,7 +39,8 @@ class NeedleContact:
 
     `touching` in it is a particle's number, `grid`, or None; `touches` lists (time, what) of each beginning and end,
     `met_m` is where the apex was when it first touched a particle, `voltage_v` what was applied last, `astray_m` how
-    far faults can have brought the apex nearer, `drawn_live` how often it was withdrawn from a source that was on.
+    far faults can have brought the apex nearer, `drawn_live` how often it was withdrawn from a source that was on,
+    `collided_beyond_m` by how much a collision went deeper than faults had brought the apex.
     """
 
     def __init__(self, needle: PiezoNeedle, specimen: Specimen, record: dict[str, Any]) -> None:
@@ -48,6 +51,7 @@ class NeedleContact:
             record |= {"touching": None, "seen_s": 0.0, "collisions": 0, "max_indentation_m": 0.0, "max_overlap_m": 0.0}
             record |= {"touches": [], "met_m": None, "voltage_v": 0.0}
             record |= {"astray_m": 0.0, "astray_seen_s": 0.0, "drawn_live": 0}
+            record |= {"collided_beyond_m": 0.0}
         self.power: Callable[[float], None] = lambda time_s: None
         """Brings a source that is wired to it to a time, by `carry`."""
         self.befall: Callable[[float], None] = lambda time_s: None
@@ -70,7 +74,7 @@ class NeedleContact:
         furthest, moved = self.needle.next_step(axis, sign, temperature_k)
         peak = self._deepest(before, furthest)
         if peak > 0 and peak > self._overlap_m(before) + 1e-12:
-            self.record["collisions"] += 1
+            self._collided(peak)
             moved = moved * self._stopped_at(before, moved)
             self._note_depth(min(peak, _STOPS_M), before + moved)
         self.needle.stepped(axis, sign, moved)
@@ -91,7 +95,7 @@ class NeedleContact:
         apex = self.needle.apex_m(time_s)
         depth = self.needle.shaken_m() + self._overlap_m(apex)
         if depth > 0:
-            self.record["collisions"] += 1
+            self._collided(depth)
             self._note_depth(min(depth, _STOPS_M), apex)
 
     # What is seen
@@ -157,6 +161,13 @@ class NeedleContact:
         if deepest > 0:
             self._note_depth(deepest, before + moved)
         self._settle(time_s)
+
+    def _collided(self, depth_m: float) -> None:
+        """`depth_m` is how deep the move would have gone had nothing stopped it."""
+        record = self.record
+        record["collisions"] += 1
+        beyond_m = depth_m - _ASTRAY_SHARE * record["astray_m"]
+        record["collided_beyond_m"] = max(record["collided_beyond_m"], beyond_m)
 
     def _settle(self, time_s: float) -> None:
         """Touch or part by where the apex is now."""

@@ -176,5 +176,6 @@ def _final(world: World) -> dict[str, Any]:
         "collisions": 0 if contact is None else int(contact.record["collisions"]),
         "max_indentation_m": 0.0 if contact is None else float(contact.record["max_indentation_m"]),
         "needle_astray_m": 0.0 if contact is None else float(contact.record["astray_m"]),
+        "collided_beyond_m": 0.0 if contact is None else float(contact.record["collided_beyond_m"]),
         "withdrawn_live": 0 if contact is None else int(contact.record["drawn_live"]),
     }

@@ -25,6 +25,7 @@ FINAL: dict[str, Any] = {
     "needle_state": "free",
     "needle_gap_m": 2e-5,
     "collisions": 0,
+    "collided_beyond_m": 0.0,
     "stage_moving": False,
 }
 SHAS = ("0a", "1b")
@@ -45,6 +46,11 @@ WELL = Evidence(
 READS_OPEN = {"device": "beam", "fault": "reads-open", "at": {"exposure": 4}}
 VALVE_STUCK = {"device": "beam", "fault": "valve-stuck", "at": {"exposure": 4}}
 STALL = {"device": "stage", "fault": "stall", "at": {"time_s": 1}}
+NEEDLE_STUCK = {"device": "needle", "fault": "stuck", "at": {"time_s": 1}}
+
+
+def jump(toward_m: float) -> dict[str, Any]:
+    return {"device": "needle", "fault": "jumps", "at": {"time_s": 1}, "toward_m": toward_m}
 
 
 def final(**changed: Any) -> dict[str, Any]:
@@ -74,12 +80,14 @@ WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.needle_clear_or_held, final(needle_gap_m=math.nan)),
     (rules.needle_clear_or_held, final(needle_state="contact")),
     (rules.needle_clear_or_held, final(needle_state="contact") | {"exit_code": 5, "faults": (LOST_SOURCE,)}),
-    (rules.needle_never_collides, final(collisions=1)),
+    (rules.needle_never_collides, final(collisions=1, collided_beyond_m=1e-9)),
+    (rules.needle_never_collides, final(collisions=1, needle_astray_m=1e-7, collided_beyond_m=1e-9)),
     (rules.needle_pushes_no_deeper, final(max_indentation_m=2.1e-8) | {"max_indentation_m": 2e-8}),
     (rules.needle_pushes_no_deeper, final(max_indentation_m=4e-8, needle_astray_m=1e-8) | {"max_indentation_m": 2e-8}),
     (rules.withdrawn_at_rest, final(withdrawn_live=1)),
     (rules.biased_in_contact, {"biased_untouched_v": 0.06, "probe_v": 0.05}),
     (rules.biased_in_contact, {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (LOST_SOURCE,)}),
+    (rules.biased_in_contact, {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (NEEDLE_STUCK, jump(5e-9))}),
     (rules.stage_stands, final(stage_moving=True)),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0]}}),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0], 1: "changed"}}),
@@ -139,6 +147,7 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
         final(withdrawn_live=1) | {"faults": (LOST_SOURCE,)},
         final(needle_state="contact", needle_gap_m=-1e-9)
         | {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (LOST_SOURCE,)},
+        {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (jump(-5e-9),)},
         {"biased_untouched_v": 0.05, "probe_v": 0.05, "max_indentation_m": 2e-8},
         final(needle_state="absent", needle_gap_m=math.nan, output_mode="absent"),
         {"exit_code": 5, "end_reason": "", "exposed": False, "run_file": "", "acknowledged": (), "opened": (),
