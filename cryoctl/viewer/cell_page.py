@@ -40,8 +40,9 @@ def curves_against_voltage(axes: Any, report: Mapping[str, Any]) -> None:
     named = set[str]()
     for one, block in zip(curves, _blocks(curves), strict=True):
         voltage_v, current_pa = np.asarray(one["voltage_v"]), np.asarray(one["current_a"]) * 1e12
+        light = float(f"{one['light_w_per_m2']:.2g}")
         for direction, rows in _directions(voltage_v):
-            label = f"{_when(block, max(_blocks(curves)))}{direction}, {one['light_w_per_m2']:.0f} W/m$^2$"
+            label = f"{_when(block, max(_blocks(curves)))}{direction}, {light:g} W/m$^2$"
             axes.plot(
                 voltage_v[rows],
                 current_pa[rows],
@@ -55,7 +56,7 @@ def curves_against_voltage(axes: Any, report: Mapping[str, Any]) -> None:
         nothing(axes, "no curve in the light")
         return
     columns: Mapping[str, Sequence[Any]] = report["jv"]
-    most = [-value for value in columns.get("jsc_a", ()) if np.isfinite(value) and value < 0]
+    most = [abs(value) for value in columns.get("jsc_a", ()) if np.isfinite(value)]
     if most:
         axes.set_ylim(-1.25e12 * max(most), 1.25e12 * max(most))
     axes.axhline(0.0, color=FAINT, lw=0.8)
@@ -96,6 +97,8 @@ def intensities(panels: Sequence[Any], regions: Mapping[str, Mapping[str, Any]])
     ):
         for number, (region, series) in enumerate(regions.items()):
             against = np.asarray(series.get(quantity, np.arange(len(series["intensity"][0]))))
+            if quantity == "bias_s" and quantity in series and not against.any():
+                continue  # a control has no time under bias
             for row, facet in enumerate(series["name"]):
                 values, sigma = np.asarray(series["intensity"][row]), np.asarray(series["intensity_sigma"][row])
                 axes.errorbar(
@@ -126,5 +129,6 @@ def _page(title: str, panels: int) -> tuple[Any, tuple[Any, ...]]:
 def _labelled(axes: Any, along: str, up: str) -> None:
     axes.set_xlabel(along, fontsize=8, color=INK)
     axes.set_ylabel(up, fontsize=8, color=INK)
-    axes.legend(fontsize=7, frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, frameon=False)
     plain(axes)

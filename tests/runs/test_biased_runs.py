@@ -221,3 +221,45 @@ def test_a_script_is_looked_through_as_well(tmp_path: Path, form: str, made: str
     script.write_text(SCRIPT.format(form=form, made=made), encoding="utf-8")
     with pytest.raises(BadInput, match=named):
         undertake(RunRequest(recipe=str(script), out=tmp_path / "out", overrides=(f"limit_v={limit}",)))
+
+
+HELD = """
+from cryoctl.errors import StepLost
+from cryoctl.steps import ApplyBias, Conclude, ReadBias, RestBias, SetBiasLimits, Wait
+
+
+def held(unused: int = 0):
+    yield from SetBiasLimits(voltage_limit_v=2.0, compliance_a=1e-8)
+    yield from ApplyBias(voltage_v=0.5, switch_on=True)
+    yield from ApplyBias(voltage_v=0.6)
+    on = yield from ReadBias()
+    yield from Wait(duration_s=30.0, reason="hold")
+    try:
+        yield from ApplyBias(voltage_v=0.7)
+        told = "changed"
+    except StepLost as lost:
+        told = str(lost)
+    off = yield from ReadBias()
+    yield from Conclude(name="held", values={"told": told, "held_v": on.voltage_v, "on_after": off.output_on})
+    yield from RestBias()
+"""
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_change_of_voltage_brings_no_bias_back(tmp_path: Path, paused: bool) -> None:
+    script = tmp_path / "held.py"
+    script.write_text(HELD, encoding="utf-8")
+    operator = GoesOnAfter()
+    ahead = undertake(RunRequest(recipe=str(script), out=tmp_path / "out", seed=1))
+    ahead = replace(ahead, commands=(RecordedCommand(time_s=15.0, command="pause"),) if paused else ())
+    try:
+        result = carry_through(ahead, (operator,), operator.listen, 0.0)
+    finally:
+        operator.close()
+    assert result.exit_code == 0
+    with cryoctl.open_run(run_file(result)) as run:
+        told = run.results.held
+        assert float(told.held_v) == pytest.approx(0.6, abs=0.01)
+        assert bool(told.on_after) is not paused
+        assert ("is off (pause)" in str(told.told)) if paused else (str(told.told) == "changed")
+        assert not run.truth.final.output_on
