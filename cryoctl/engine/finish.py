@@ -82,8 +82,7 @@ def finish(
     def truth_told() -> dict[str, Any]:
         if truth is not None:
             told.update(truth.truth(grid, _box(fold, live)))
-        # HyperSpy can't read a file with an empty dataset.
-        return {f"simulation/{path}": value for path, value in told.items() if np.size(value)}
+        return {f"simulation/{path}": value for path, value in told.items()}
 
     def measured() -> dict[str, Any]:
         reader = PartsReader(parts, fold)

@@ -108,7 +108,7 @@ def biased_series(chance: Chance) -> dict[str, Any]:
 
 def needle_biasing(chance: Chance) -> dict[str, Any]:
     """A needle that is near already, small pictures on its way, and some seconds under bias: four seconds of CPU."""
-    limit_v = chance.choice([5.0, 5.0, 5.0, 20.0])
+    limit_v = chance.choice([5.0, 5.0, 5.0, 10.0])
     recipe: dict[str, Any] = {
         "instrument": "needle-holder",
         "specimen": {"name": "coated-particles"},

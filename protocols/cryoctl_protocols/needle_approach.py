@@ -9,6 +9,7 @@ from typing import Any
 from cryoctl.steps import Compute, Conclude, FrameRef, NoteGap, NoteHold, Wait
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_drive import DRIFTING, NeedleDrive
+from cryoctl_protocols.needle_hold import MOST_M_PER_S
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
@@ -127,6 +128,7 @@ class _Watch:
     def __init__(self, recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive) -> None:
         self._side = recipe.needle.side
         self._pixel_m = recipe.looks.close_pixel_m
+        self._deepest_m = recipe.needle.max_indentation_m
         self._pictures = pictures
         self._drive = drive
         self._first: FrameRef | None = None
@@ -157,6 +159,7 @@ class _Watch:
         onward = yield from self._drift(0, at_rest)
         aside = yield from self._drift(1, self._seen)
         self._drive.make_up_for(onward=onward, aside=aside, up=self._drive.drift_m_per_s[2])
+        self._drive.most_made_up_m = self._deepest_m
         gone_m = at_rest[-1].place_m[0] - at_rest[0].place_m[0]
         yield from self._drive.move_tube(onward_m=-max(-_MOST_BACK_M, min(_MOST_BACK_M, gone_m)))
 
@@ -168,7 +171,8 @@ class _Watch:
             "sigma_m": [_SEEN_SIGMA_PX * self._pixel_m] * len(seen),
         }
         found = (yield from Compute(function=DRIFTING, arguments=arguments, duration_s=0.01)).values
-        return float(found["rate_m_per_s"]) / float(found["gain"])
+        rate = float(found["rate_m_per_s"]) / float(found["gain"])
+        return max(-MOST_M_PER_S, min(MOST_M_PER_S, rate))
 
 
 @dataclass(frozen=True, slots=True)

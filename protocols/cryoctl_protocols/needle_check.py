@@ -12,6 +12,8 @@ from cryoctl_protocols.needle_pictures import beam_in_field, series_pixel_m
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 from cryoctl_protocols.reach import check_dwell, check_place, check_shape, check_tilt
 
+MOST_V, MOST_A = 10.0, 100e-9
+"""Limits of a source that is wired to a needle."""
 _COARSEST_PIXEL_M = 10e-9
 """Of the series: a tenth of a particle."""
 _LEAST_FIELD_M = 200e-9
@@ -41,6 +43,10 @@ def check_needle(recipe: NeedleBiasingParameters, facts: InstrumentFacts) -> Non
             f"needle.coarse_stop_m: found {needle.coarse_stop_m:g} m, there the stage wobbles, which it may beyond "
             f"needle.clear_distance_m, {needle.clear_distance_m:g} m: choose more"
         )
+    bias = recipe.bias
+    for name, found, most in (("limit_v", bias.limit_v, MOST_V), ("compliance_a", bias.compliance_a, MOST_A)):
+        if found > most:
+            raise RecipeError(f"bias.{name}: found {found:g}, a needle on a particle gets at most {most:g}: lower it")
     _check_dose_rate(recipe, facts)
 
 

@@ -33,6 +33,8 @@ class NeedleDrive:
         """When the last picture was over."""
         self.drift_m_per_s = (0.0, 0.0, 0.0)
         """What the tube makes up for from one movement to the next: onward, aside, up."""
+        self.most_made_up_m = math.inf
+        """That the tube goes for drift at once, each way: what it does unseen, in contact."""
         self._made_up_s = 0.0
 
     def along(self, place_yx: tuple[float, float]) -> float:

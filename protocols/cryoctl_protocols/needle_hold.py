@@ -11,7 +11,7 @@ _LEARNED = 0.8
 """Of what the drift is seen to be otherwise than it was made up for."""
 _MOST_M = 10e-9
 """That the tube goes at once: what looks like more is hardly drift."""
-_MOST_M_PER_S = 3e-9
+MOST_M_PER_S = 3e-9
 
 
 class NeedleHold:
@@ -30,7 +30,7 @@ class NeedleHold:
             since_s = drive.now_s - self._before[0]
             for axis in (0, 1):
                 more = _LEARNED * (seen[axis] - self._before[1][axis]) / since_s
-                rates[axis] = max(-_MOST_M_PER_S, min(_MOST_M_PER_S, rates[axis] + more))
+                rates[axis] = max(-MOST_M_PER_S, min(MOST_M_PER_S, rates[axis] + more))
         back_m = [-_taken_back(one, 2 * sigma_m) for one in seen]
         self._before = (drive.now_s, (seen[0] + back_m[0], seen[1] + back_m[1]))
         yield from drive.move_tube(onward_m=back_m[0], aside_m=back_m[1])

@@ -123,7 +123,7 @@ def biased_untouched_v(told: Mapping[str, Any]) -> float:
     """Largest voltage (V) of a bias that was switched on while the needle touched nothing; 0 without a needle."""
     if str(told["final/needle_state"]) == "absent":
         return 0.0
-    touches = list(zip(told["touch/time_s"], told["touch/touching"], strict=True))
+    touches = list(zip(told.get("touch/time_s", ()), told.get("touch/touching", ()), strict=True))
     acts = (told[f"bias/{name}"] for name in ("time_s", "voltage_v", "output_on"))
     largest_v, was_on, untouched = 0.0, False, False
     for time_s, voltage_v, on in zip(*acts, strict=True):

@@ -43,7 +43,8 @@ def tell(world: World, dose_grid: MapGrid, volume_grid: VolumeGrid | None) -> Ma
     told["blank/time_s"] = np.asarray(world.since_start(blanking[:, 0]))
     told["blank/open"] = blanking[:, 1].astype(bool)
     told |= {f"bias/{name}": values for name, values in _bias(world).items()}
-    told |= {f"touch/{name}": values for name, values in _touches(world).items()}
+    # HyperSpy can't read a file with an empty dataset.
+    told |= {f"touch/{name}": values for name, values in _touches(world).items() if values.size}
     told |= {f"scan_frames/{name}": values for name, values in _scan_frames(world).items()}
     told["tilt_axis_deg"] = world.stage.hidden.tilt_axis_deg
     told["results/eucentric/grid_z_m"] = world.stage.hidden.eucentric_error_m
