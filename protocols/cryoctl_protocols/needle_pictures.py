@@ -22,9 +22,9 @@ HELD = "analysis.needle_drift:held"
 """(first, picture; side) -> where specimen and needle went, each by itself."""
 
 TARGET = "particle"
-_FAR_SIGMA_M = 500e-9
+_FAR_SIGMA_M = 1000e-9
 """A third of how far off a stage's place may be before anything was seen."""
-_NEAR_SIGMA_M = 300e-9
+_NEAR_SIGMA_M = 500e-9
 """The same once the particle was seen in the middle."""
 _DRIFT_M_PER_S = 2e-9
 _SHORTEST_PIXEL_M = 4e-9
