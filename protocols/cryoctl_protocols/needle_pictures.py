@@ -8,7 +8,7 @@ from typing import Any
 
 from cryoctl.errors import StepLost
 from cryoctl.protocol import InstrumentFacts
-from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, Wait
+from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, StageAt, Wait
 from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
@@ -22,10 +22,12 @@ HELD = "analysis.needle_drift:held"
 """(first, picture; side) -> where specimen and needle went, each by itself."""
 
 TARGET = "particle"
-_FAR_SIGMA_M = 1000e-9
+_FAR_SIGMA_M = 500e-9
 """A third of how far off a stage's place may be before anything was seen."""
-_NEAR_SIGMA_M = 500e-9
+_NEAR_SIGMA_M = 300e-9
 """The same once the particle was seen in the middle."""
+_UNKNOWN_HEIGHT_M = 10e-6
+"""A half-cut grid is put in by hand."""
 _DRIFT_M_PER_S = 2e-9
 _SHORTEST_PIXEL_M = 4e-9
 """Of the pictures of the way."""
@@ -101,9 +103,11 @@ class NeedlePictures:
         frames: list[FrameRef] = []
         times_s: list[float] = []
         for angle in (-tilt, tilt, -tilt) if back else (-tilt, tilt):
-            yield from MoveStage(tilt_deg=angle)
+            at: StageAt = yield from MoveStage(tilt_deg=angle)
             yield from Wait(duration_s=_SETTLE_S, reason="the stage comes to rest")
-            frames.append((yield from self._take(self._exposure("wobble", looks.shape, pixel_m, looks.dwell_s))))
+            sigma_m = _FAR_SIGMA_M + self._height_bound_m(at.z_m) * math.tan(math.radians(tilt)) / 3
+            exposure = self._exposure("wobble", looks.shape, pixel_m, looks.dwell_s, sigma_m)
+            frames.append((yield from self._take(exposure)))
             times_s.append(self._drive.now_s)
         found = yield from Compute(
             function=HEIGHTS,
@@ -138,6 +142,12 @@ class NeedlePictures:
             went_m = float(held["needle_y_px"]) * pixel_m, float(held["needle_x_px"]) * pixel_m
             yield from self._hold.keep(went_m, float(held["sigma_px"]) * pixel_m)
         return done
+
+    def _height_bound_m(self, z_m: float) -> float:
+        """How far above or below the tilt axis the specimen may be, whatever pictures said of it: a tilted picture
+        lies aside by that times the tangent."""
+        known = self._facts.calibrations.get("eucentric_offset")
+        return _UNKNOWN_HEIGHT_M if known is None else abs(z_m - known.value[0]) + 2 * known.sigma
 
     def _exposure(
         self, kind: str, shape: tuple[int, int], pixel_m: float, dwell_s: float, sigma_m: float = _FAR_SIGMA_M
