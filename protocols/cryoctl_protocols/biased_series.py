@@ -28,6 +28,7 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
+from cryoctl_protocols.ending import ended_by
 from cryoctl_protocols.parameters import Name, Shape, Specimen
 from cryoctl_protocols.reach import check_place, check_shape
 
@@ -269,8 +270,7 @@ class BiasedSeries(Protocol):
         return True
 
     def _end(self, error: Exception) -> None:
-        ways: tuple[tuple[type[Exception], str], ...] = ((DoseRefused, "dose"), (InterlockRefused, "held"))
-        self.ended = next((name for kind, name in ways if isinstance(error, kind)), "lost")
+        self.ended = ended_by(error)
         self.why = str(error)
 
 

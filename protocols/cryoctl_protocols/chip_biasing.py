@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, RecipeError, StepLost
+from cryoctl.errors import RecipeError, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
     Checkpoint,
@@ -31,6 +30,7 @@ from cryoctl_protocols.chip_electrics import BiasWentOff, CellElectrics, Hold
 from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region, check_scans
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, chip_chart
 from cryoctl_protocols.dose_plan import UPPER
+from cryoctl_protocols.ending import ended_by, ending_well
 from cryoctl_protocols.placing import stage_lag_m
 from cryoctl_protocols.reach import check_place
 
@@ -41,21 +41,6 @@ DOSE_PIXEL_M = 10e-9
 _OVERSHOOT_M = 2e-6
 _REACH_M = 1.5e-6
 """Of what is charged around the regions: image shift, search, probe's tails."""
-
-State = Callable[["ChipBiasing"], Steps]
-
-
-def ending_well(state: State) -> State:
-    """Whatever stops the state, the run goes on to rest and evaluation."""
-
-    @wraps(state)
-    def guarded(protocol: ChipBiasing) -> Steps:
-        try:
-            return (yield from state(protocol))
-        except (DoseRefused, InterlockRefused, Interrupted, StepLost) as error:
-            return protocol.end_by(error)
-
-    return guarded
 
 
 class ChipBiasing(Protocol):
@@ -321,8 +306,7 @@ class ChipBiasing(Protocol):
     def end_by(self, error: Exception) -> str:
         if isinstance(error, BiasWentOff) and error.by == "pause":
             return self._give_up("stopped", str(error))
-        ways: tuple[tuple[type[Exception], str], ...] = ((DoseRefused, "dose"), (InterlockRefused, "held"))
-        return self._give_up(next((name for kind, name in ways if isinstance(error, kind)), "lost"), str(error))
+        return self._give_up(ended_by(error), str(error))
 
 
 def _planned_e_per_a2(recipe: ChipBiasingParameters) -> float:

@@ -18,7 +18,7 @@ from cryoctl_protocols.placing import Matrix, inverse_shift_matrix
 from cryoctl_protocols.reach import check_shape
 
 FACETS = "analysis.facets:facet_series"
-DISPLACED = "analysis.facets:displaced"
+DISPLACED = "analysis.facet_drift:displaced"
 
 ACTIVE, CONTROL = "active", "control"
 _FAR_SIGMA_M = 100e-9

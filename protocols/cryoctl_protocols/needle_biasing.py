@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
     Conclude,
@@ -26,6 +24,7 @@ from cryoctl.steps import (
 from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import check_bias
 from cryoctl_protocols.blocks import Block
+from cryoctl_protocols.ending import ended_by, ending_well
 from cryoctl_protocols.needle_approach import aim, touch
 from cryoctl_protocols.needle_check import check_needle
 from cryoctl_protocols.needle_drive import NeedleDrive
@@ -44,21 +43,6 @@ _SHARE = 0.6
 """Of a way that is clear, which the tube takes at once."""
 _NEAR_ENOUGH = 0.9
 """Of the gap at which coarse steps end: they aim at a little less."""
-
-State = Callable[["NeedleBiasing"], Steps]
-
-
-def ending_well(state: State) -> State:
-    """Whatever stops the state, the run goes on to rest and withdrawal."""
-
-    @wraps(state)
-    def guarded(protocol: NeedleBiasing) -> Steps:
-        try:
-            return (yield from state(protocol))
-        except (DoseRefused, InterlockRefused, Interrupted, StepLost) as error:
-            return protocol.end_by(error)
-
-    return guarded
 
 
 class NeedleBiasing(Protocol):
@@ -280,5 +264,4 @@ class NeedleBiasing(Protocol):
         return "over"
 
     def end_by(self, error: Exception) -> str:
-        ways: tuple[tuple[type[Exception], str], ...] = ((DoseRefused, "dose"), (InterlockRefused, "held"))
-        return self._give_up(next((name for kind, name in ways if isinstance(error, kind)), "lost"), str(error))
+        return self._give_up(ended_by(error), str(error))
