@@ -44,9 +44,14 @@ def check_needle(recipe: NeedleBiasingParameters, facts: InstrumentFacts) -> Non
             f"needle.clear_distance_m, {needle.clear_distance_m:g} m: choose more"
         )
     bias = recipe.bias
-    for name, found, most in (("limit_v", bias.limit_v, MOST_V), ("compliance_a", bias.compliance_a, MOST_A)):
+    for name, found, most, unit in (
+        ("limit_v", bias.limit_v, MOST_V, "V"),
+        ("compliance_a", bias.compliance_a, MOST_A, "A"),
+    ):
         if found > most:
-            raise RecipeError(f"bias.{name}: found {found:g}, a needle on a particle gets at most {most:g}: lower it")
+            raise RecipeError(
+                f"bias.{name}: found {found:g} {unit}, a needle on a particle gets at most {most:g} {unit}: lower it"
+            )
     _check_dose_rate(recipe, facts)
 
 

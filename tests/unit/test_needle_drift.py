@@ -95,3 +95,13 @@ def test_a_needle_that_drifts_is_held_where_it_touched(side: str) -> None:
         worst.append(float(np.abs(place).max()))
     assert max(worst) < 25e-9, "what drifts until it is learned"
     assert max(worst[15:]) < 3e-9
+
+
+def test_without_a_picture_the_tube_makes_up_for_little() -> None:
+    drive = NeedleDrive("right")
+    drive.make_up_for(onward=2e-9, aside=-1e-10)
+    drive.most_made_up_m = 20e-9
+    drive.now_s = 60.0
+    (step,) = drive.move_tube()
+    assert isinstance(step, PlaceNeedle)
+    assert (step.x_m, step.y_m, step.z_m) == pytest.approx((20e-9, 6e-9, 0.0)), "+x withdraws"

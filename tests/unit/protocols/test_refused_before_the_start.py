@@ -25,6 +25,12 @@ BAD = [
     ("needle-biasing", "needle.side=up", "needle.side"),
     ("needle-biasing", "x_m=0.5", "x_m: found 0.5 m"),
     ("needle-biasing", "bias.limit_v=50", "bias.limit_v: found 50 V"),
+    ("needle-biasing", "bias.limit_v=12", "bias.limit_v: found 12 V, a needle on a particle gets at most 10 V"),
+    (
+        "needle-biasing",
+        "bias.compliance_a=2e-7",
+        "bias.compliance_a: found 2e-07 A, a needle on a particle gets at most",
+    ),
     ("chip-biasing", "pictures.search_shape=[9000, 9000]", "pictures.search_shape: found 9000 x 9000"),
     ("chip-biasing", "pictures.dose_e_per_a2=0.1", "pictures.dose_e_per_a2: found 0.1"),
     ("chip-biasing", "beam_current.dose_e_per_a2=1e-9", "beam_current.dose_e_per_a2: found 1e-09"),
