@@ -82,8 +82,10 @@ class NeedleDrive:
     def move_tube(self, *, onward_m: float = 0.0, aside_m: float = 0.0, up_m: float = 0.0) -> Block[None]:
         """The tube on by so much: to the specimen, along the other axis of the picture, along the beam."""
         since_s, self._made_up_s = self.now_s - self._made_up_s, self.now_s
+        most_m = self.most_made_up_m
         onward_m, aside_m, up_m = (
-            wanted - rate * since_s for wanted, rate in zip((onward_m, aside_m, up_m), self.drift_m_per_s, strict=True)
+            wanted - max(-most_m, min(most_m, rate * since_s))
+            for wanted, rate in zip((onward_m, aside_m, up_m), self.drift_m_per_s, strict=True)
         )
         onward_m *= self.sign
         x_m, y_m = (onward_m, aside_m) if self.axis == "x" else (aside_m, onward_m)
