@@ -165,14 +165,17 @@ class BiasDesk:
         if self._watch.on:
             raise self._refuse(LIMITS, f"{source.name} has its output on; rest it, then start a waveform")
         await self._check(source, waveform.peak_v, waveform.peak_a)
+        if step.probing:
+            self._check_probe(waveform.peak_v)
         began_s = self._recorder.time_s
-        self._watch.switched_on(began_s + waveform.duration_s, playing=True)  # before it is: a crash must find it
+        ends_s = began_s + waveform.duration_s
+        self._watch.switched_on(ends_s, playing=True, probing=step.probing)  # before it is: a crash must find it
         interval_s = await answered(source.start_waveform(waveform, step.sample_interval_s), source.name)
         status = await answered(source.status(), source.name)
         if not status.playing and not status.ended:
             raise ReadBackMismatch(f"{source.name}: told to play {waveform.form}, it does not")
         await self._watch.read_clock()
-        return WaveformStarted(began_s=began_s, ends_s=began_s + waveform.duration_s, sample_interval_s=interval_s)
+        return WaveformStarted(began_s=began_s, ends_s=ends_s, sample_interval_s=interval_s)
 
     async def _check(self, source: BiasSource, peak_v: float, peak_a: float) -> None:
         """Raises `InterlockRefused` unless the limits that were set are still the source's own, and hold this."""
@@ -196,9 +199,19 @@ class BiasDesk:
             )
         await self._check_contact(abs(peak_v), limits.compliance_a)
 
+    def _probes(self, peak_v: float, compliance_a: float) -> bool:
+        return peak_v <= self._probe_v * (1 + _SLACK) and compliance_a <= self._probe_a * (1 + _SLACK)
+
+    def _check_probe(self, peak_v: float) -> None:
+        limits = self._watch.limits
+        if limits is None or not self._probes(abs(peak_v), limits.compliance_a):
+            raise self._refuse(
+                CONTACT, f"{peak_v:g} V is no probe, which has at most {self._probe_v:g} V and {self._probe_a:g} A"
+            )
+
     async def _check_contact(self, peak_v: float, compliance_a: float) -> None:
         needle = self._devices.needle
-        if needle is None or (peak_v <= self._probe_v and compliance_a <= self._probe_a * (1 + _SLACK)):
+        if needle is None or self._probes(peak_v, compliance_a):
             return
         if (await answered(needle.state(), needle.name)).hold is not NeedleHold.CONTACT:
             raise self._refuse(

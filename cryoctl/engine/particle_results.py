@@ -74,7 +74,7 @@ def particle_results(reader: PartsReader, side: Side) -> tuple[Results, npt.NDAr
             touched=touched,
         )
         results |= _controls(seen, target)
-    trace = fold.sampled.trace()
+    trace = _since(fold.sampled.trace(), seen.onset_s)
     if trace is not None and found and len(halves := half_cycles(trace.time_s, trace.voltage_v)) > 1:
         results["half_cycles"] = {
             "name": [name_of(one.number) for one in found],
@@ -173,6 +173,14 @@ def _watched(seen: _Seen, target: Course) -> Watched:
         expansion_high=found.expansion_high if found is not None else math.nan,
         gap_open=is_open(wider),
     )
+
+
+def _since(trace: SourceTrace | None, onset_s: float) -> SourceTrace | None:
+    """Without what was sampled before the bias came on, while the contact was probed."""
+    if trace is None:
+        return None
+    biased = np.isin(trace.period, np.unique(trace.period[trace.time_s >= onset_s]))
+    return trace.where(biased) if biased.any() else None
 
 
 def _biased(fold: RunFold, trace: SourceTrace) -> Biased:

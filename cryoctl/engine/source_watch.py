@@ -89,7 +89,7 @@ class SourceWatch:
 
     # While it is on
 
-    def switched_on(self, ends_s: float, *, playing: bool) -> None:
+    def switched_on(self, ends_s: float, *, playing: bool, probing: bool = False) -> None:
         """A step did it; `ends_s` is when it goes off by itself (run time), infinite where it does not."""
         self.on, self.playing, self.stopped_by, self.problem = True, playing, "", ""
         self._period += 1
@@ -99,7 +99,7 @@ class SourceWatch:
         self._last = None
         self._recorder.record("bias", {"on": True, "ends_s": ends_s, "playing": playing}, sync=True)
         name = "" if self.source is None else self.source.name
-        self._recorder.event("bias", name, "output on", data={"on": True})
+        self._recorder.event("bias", name, "output on to probe" if probing else "output on", data={"on": True})
 
     async def look(self, reading: BiasReading) -> None:
         """The source was read: keep up with it, and see whether it still does what it should."""

@@ -117,6 +117,18 @@ class SourceTrace:
     """Which time of its output being on."""
     fits: tuple[ClockFit, ...]
 
+    def where(self, chosen: npt.NDArray[np.bool_]) -> SourceTrace:
+        return SourceTrace(
+            time_s=self.time_s[chosen],
+            sigma_s=self.sigma_s[chosen],
+            clock_s=self.clock_s[chosen],
+            voltage_v=self.voltage_v[chosen],
+            current_a=self.current_a[chosen],
+            in_compliance=self.in_compliance[chosen],
+            period=self.period[chosen],
+            fits=self.fits,
+        )
+
 
 @dataclass(slots=True)
 class SampledSource:

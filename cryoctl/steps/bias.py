@@ -99,6 +99,9 @@ class StartWaveform(Step[WaveformStarted]):
     waveform: Waveform
     sample_interval_s: float | None = None
     """None: the source's shortest."""
+    probing: bool = False
+    """A look at a contact, within the protocol's `probe_v` and `probe_a` in contact as well: it does not count as when
+    the bias came on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

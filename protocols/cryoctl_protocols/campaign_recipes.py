@@ -129,6 +129,9 @@ def needle_biasing(chance: Chance) -> dict[str, Any]:
     }
     if chance.random() < 0.2:
         recipe["end"] = {"time_s": round(chance.uniform(1, 10), 1)}
+    if chance.random() < 0.25:
+        recipe["needle"]["conducts"] = True
+        recipe["simulation"]["specimen"] = {"cell": {"conducts": chance.random() < 0.7}}
     return recipe
 
 

@@ -16,7 +16,6 @@ from cryoctl.steps import (
     MoveStage,
     ReadNeedle,
     Retract,
-    SetBiasLimits,
     SetNeedleVoltage,
     UseOptics,
     WithdrawNeedle,
@@ -30,6 +29,7 @@ from cryoctl_protocols.needle_check import check_needle
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_height import level
 from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures, series_pixel_m
+from cryoctl_protocols.needle_probe import ContactProbe
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
 from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures, unbiased_pictures
 
@@ -59,6 +59,7 @@ class NeedleBiasing(Protocol):
         self.recipe = parameters
         self.drive = NeedleDrive(parameters.needle.side)
         self.pictures = NeedlePictures(parameters, facts, self.drive)
+        self.probe = ContactProbe(parameters)
         self.current_a = math.nan
         self.near = False
         self.ended = "done"
@@ -131,10 +132,9 @@ class NeedleBiasing(Protocol):
 
     @ending_well
     def prepare(self) -> Steps:
-        bias = self.recipe.bias
         yield from Insert(detector=self.recipe.pictures.detector)
         yield from self._use(self.recipe.looks.optics)
-        yield from SetBiasLimits(voltage_limit_v=bias.limit_v, compliance_a=bias.compliance_a)
+        yield from self.probe.limits()
         yield from MoveStage(x_m=self.recipe.x_m, y_m=self.recipe.y_m, tilt_deg=0.0)
         return "done"
 
@@ -210,6 +210,7 @@ class NeedleBiasing(Protocol):
     @ending_well
     def approach(self) -> Steps:
         yield from self._use(self.recipe.pictures.optics)
+        yield from self.probe.apart()
         for _ in range(self.recipe.needle.looks):
             view = yield from self.pictures.look(self.pictures.fitting_pixel_m())
             if not view["found"] or view["overlap"]:
@@ -221,7 +222,10 @@ class NeedleBiasing(Protocol):
         if problem:
             return self._give_up("lost", problem)
         problem = yield from touch(self.recipe, self.pictures, self.drive)
-        return self._give_up("no_contact", problem) if problem else "done"
+        if problem:
+            return self._give_up("no_contact", problem)
+        yield from self.probe.touching()
+        return "done"
 
     @ending_well
     def series(self) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cryoctl.protocol import Chart, Transition
 from cryoctl.units import Amperes, Degrees, DosePerA2, DoseRatePerA2, Kelvin, Metres, Seconds, StrictModel, Volts
@@ -43,6 +43,9 @@ class Needle(StrictModel):
     """Near the particle, with a picture after each."""
     looks: int = Field(default=300, ge=10, le=5000, strict=True)
     """Pictures of the approach; without contact by then it is given up."""
+    conducts: bool = False
+    """Specimen and support conduct electrons: `probe_v` is applied before and after the touch, and the current told
+    beside the pictures, which decide."""
 
 
 class Looks(StrictModel):
@@ -114,6 +117,13 @@ class NeedleBiasingParameters(StrictModel):
     end: End = End()
     temperature_limit_k: Kelvin = Field(default=400.0, gt=0.0)
     interlocks: BiasInterlocks = BiasInterlocks()
+
+    @model_validator(mode="after")
+    def _something_to_probe_with(self) -> NeedleBiasingParameters:
+        for name, found, unit in (("probe_v", self.probe_v, "V"), ("probe_a", self.probe_a, "A")):
+            if self.needle.conducts and found == 0.0:
+                raise ValueError(f"{name} is 0 {unit}, needle.conducts asks to probe with it: raise it, or don't probe")
+        return self
 
 
 def needle_chart() -> Chart:

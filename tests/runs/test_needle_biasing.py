@@ -117,7 +117,7 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, records: int
             return record
 
         Journal.append = counted  # type: ignore[method-assign]
-        play(tmp_path)
+        play(tmp_path, "needle.conducts=true", "simulation.specimen.cell.conducts=true")
 
     assert in_a_child(act) == 9
     run_file = next(path.with_suffix(".nxs") for path in tmp_path.glob("*.parts"))
@@ -130,6 +130,8 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, records: int
         assert [str(kind) for kind in run.exposures.kind].count("record") == taken, "none is exposed again"
         if state == "series":
             assert np.shape(run.results.particles.area_m2)[1] == taken > 0
+            through_a = float(run.results.contact_current.change_a)
+            assert through_a == pytest.approx(3.5e-10, rel=0.02), "0.05 V above the cell's own -0.3 V, over 1 GOhm"
 
 
 @pytest.mark.campaign
