@@ -47,8 +47,8 @@ def probe_evidence(*, apart: Mapping[str, Any], touching: Mapping[str, Any]) -> 
     """Both of `probed`, before and after the touch.
 
     Returns:
-        `change_a` and its sigma; `conducts` where it differs from 0 by five sigma, or where a limit of the source holds
-        it (`limited`: the change is a lower bound then); `message`.
+        `current_a`, by how much it changed, and its sigma; `conducts` where it differs from 0 by five sigma, or where a
+        limit of the source holds it (`limited`: the change is a lower bound then); `message`.
     """
     change_a = float(touching["current_a"]) - float(apart["current_a"])
     sigma_a = math.hypot(float(touching["current_a_sigma"]), float(apart["current_a_sigma"]))
@@ -66,7 +66,7 @@ def probe_evidence(*, apart: Mapping[str, Any], touching: Mapping[str, Any]) -> 
     return {
         "conducts": conducts,
         "limited": limited,
-        "change_a": change_a,
-        "change_a_sigma": sigma_a,
+        "current_a": change_a,
+        "current_a_sigma": sigma_a,
         "message": message,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_drive import DRIFTING, NeedleDrive
 from cryoctl_protocols.needle_hold import MOST_M_PER_S
 from cryoctl_protocols.needle_pictures import NeedlePictures
+from cryoctl_protocols.needle_probe import ContactProbe
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 AIM = "analysis.aiming:aim"
@@ -77,10 +79,12 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     return "the needle could not be aimed at the particle"
 
 
-def touch(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive) -> Block[str]:
+def touch(
+    recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: NeedleDrive, probe: ContactProbe
+) -> Block[str]:
     """On by small steps with a picture after each; a picture that is suspected is taken again as it is.
 
-    The needle is then held against the drift that was seen.
+    The needle is then held against the drift that was seen, and the contact probed.
 
     Returns:
         What went wrong, empty where contact is made; it is noted and concluded.
@@ -101,20 +105,23 @@ def touch(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Need
             return str(verdict["message"])
         if verdict["found"]:
             at = yield from NoteHold(hold="contact")
-            yield from Conclude(
-                name="contact",
-                values={
-                    "found": 1,
-                    "time_s": at.time_s,
-                    "contrast_change": float(verdict["contrast_change"]),
-                    "contrast_change_sigma": float(verdict["contrast_sigma"]),
-                    "pushed_m": float(verdict["pushed_m"]),
-                    "pushed_m_sigma": float(verdict["pushed_sigma_m"]),
-                    "fine_m": [float(one) for one in drive.tube],
-                    "dose_e_per_a2": pictures.dose_e_per_a2,
-                },
-            )
+            made: dict[str, Any] = {
+                "found": 1,
+                "time_s": at.time_s,
+                "exposure": pictures.exposure,
+                "contrast_change": float(verdict["contrast_change"]),
+                "contrast_change_sigma": float(verdict["contrast_sigma"]),
+                "pushed_m": float(verdict["pushed_m"]),
+                "pushed_m_sigma": float(verdict["pushed_sigma_m"]),
+                "current_a": math.nan,
+                "current_a_sigma": math.nan,
+                "fine_m": [float(one) for one in drive.tube],
+                "dose_e_per_a2": pictures.dose_e_per_a2,
+            }
+            yield from Conclude(name="contact", values=made)
             yield from watch.hold()
+            if told_by_current := (yield from probe.touching()):
+                yield from Conclude(name="contact", values={**made, **told_by_current})
             return ""
         if not verdict["suspected"]:
             wide = float(verdict["gap_m"]) > _WIDE_M

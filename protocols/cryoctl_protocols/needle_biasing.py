@@ -221,11 +221,8 @@ class NeedleBiasing(Protocol):
         problem = yield from aim(self.recipe, self.pictures, self.drive)
         if problem:
             return self._give_up("lost", problem)
-        problem = yield from touch(self.recipe, self.pictures, self.drive)
-        if problem:
-            return self._give_up("no_contact", problem)
-        yield from self.probe.touching()
-        return "done"
+        problem = yield from touch(self.recipe, self.pictures, self.drive, self.probe)
+        return self._give_up("no_contact", problem) if problem else "done"
 
     @ending_well
     def series(self) -> Steps:

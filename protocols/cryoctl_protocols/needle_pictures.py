@@ -37,7 +37,8 @@ _FOLLOWED = 0.7
 
 
 class NeedlePictures:
-    """Takes them; keeps the last gap (m) and apex (y, x from the picture's middle, m), and the dose of all so far."""
+    """Takes them; keeps the last gap (m) and apex (y, x from the picture's middle, m), the dose of all so far, and
+    which exposure the latest on the way was."""
 
     def __init__(self, recipe: NeedleBiasingParameters, facts: InstrumentFacts, drive: NeedleDrive) -> None:
         self._recipe = recipe
@@ -46,6 +47,7 @@ class NeedlePictures:
         self.gap_m = math.nan
         self.apex_m = (math.nan, math.nan)
         self.dose_e_per_a2 = 0.0
+        self.exposure = -1
         self._shift_m = (0.0, 0.0)
         self._hold = NeedleHold(drive)
         self._first: FrameRef | None = None
@@ -174,6 +176,7 @@ class NeedlePictures:
     def _take(self, exposure: Expose) -> Block[FrameRef]:
         done, frame = yield from blocks.take(exposure)
         self.dose_e_per_a2 += done.dose_e_per_a2
+        self.exposure = done.exposure
         self._drive.now_s = done.started_s + done.duration_s
         if frame is None:
             raise StepLost(f"{exposure.kind} picture: none came")

@@ -8,7 +8,6 @@ from typing import Any
 from cryoctl.steps import (
     Compute,
     ComputeTrace,
-    Conclude,
     Note,
     ReadBias,
     RestBias,
@@ -52,22 +51,17 @@ class ContactProbe:
         if self._recipe.needle.conducts:
             self._apart = yield from self._probe()
 
-    def touching(self) -> Block[None]:
-        """After the touch; concludes `contact_current`, then sets the limits of the bias."""
+    def touching(self) -> Block[Mapping[str, Any]]:
+        """After the touch; then the source has the limits of the bias.
+
+        Returns:
+            What the current says of the contact: `current_a` is its change by the touch. Empty where it is not probed.
+        """
         if self._apart is None:
-            return
+            return {}
         touching = yield from self._probe()
         found = yield from Compute(function=EVIDENCE, arguments={"apart": self._apart, "touching": touching})
         told = found.values
-        yield from Conclude(
-            name="contact_current",
-            values={
-                "probe_v": self._recipe.probe_v,
-                "apart_a": float(self._apart["current_a"]),
-                "touching_a": float(touching["current_a"]),
-                **told,
-            },
-        )
         if not told["conducts"]:
             yield from Note(
                 name="contact",
@@ -75,6 +69,7 @@ class ContactProbe:
                 level="warning",
             )
         yield from self._bias_limits()
+        return {key: told[key] for key in ("current_a", "current_a_sigma", "conducts", "limited")}
 
     def _probe(self) -> Block[Mapping[str, Any]]:
         waveform = constant_voltage(self._recipe.probe_v, _PROBE_S)

@@ -130,7 +130,7 @@ def test_a_killed_run_is_not_gone_on_with_but_withdrawn(state: str, records: int
         assert [str(kind) for kind in run.exposures.kind].count("record") == taken, "none is exposed again"
         if state == "series":
             assert np.shape(run.results.particles.area_m2)[1] == taken > 0
-            through_a = float(run.results.contact_current.change_a)
+            through_a = float(run.results.contact.current_a)
             assert through_a == pytest.approx(3.5e-10, rel=0.02), "0.05 V above the cell's own -0.3 V, over 1 GOhm"
 
 

@@ -196,7 +196,7 @@ def test_every_path_of_a_run_file_is_described_and_there(tutorial):
     elsewhere = re.compile(
         r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$|/recovered/|/unconfirmed_e_per_a2$"
         r"|/entry/bias/|/monitors/\*/(time_sigma_s|source_time_s|in_compliance|beam_open)$"
-        r"|/image/labels$|/simulation/touch/|/results/(particles|half_cycles|unbiased_in_contact|current|contact_current|jv|dark|ebic|hold|facets|cause)(/|$)"
+        r"|/image/labels$|/simulation/touch/|/results/(particles|half_cycles|unbiased_in_contact|current|contact|jv|dark|ebic|hold|facets|cause)(/|$)"
     )
     linked = re.compile(
         r"^/(edx|entry|image)/(tilt_deg|time_s|exposure|shifts_px|start_time)$|/areas/|/sample/|/sampleID/"

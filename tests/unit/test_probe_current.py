@@ -19,7 +19,6 @@ from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.steps import (
     Compute,
     ComputeTrace,
-    Conclude,
     ReadBias,
     RestBias,
     SetBiasLimits,
@@ -59,7 +58,7 @@ def test_a_current_is_told_from_offset_and_noise(current_a: float, conducts: boo
     rng = np.random.default_rng(1)
     many = [told(rng, current_a) for _ in range(200)]
     assert sum(one["conducts"] is conducts for one in many) >= 199
-    pulls = [(one["change_a"] - current_a) / one["change_a_sigma"] for one in many]
+    pulls = [(one["current_a"] - current_a) / one["current_a_sigma"] for one in many]
     assert abs(np.mean(pulls)) < 0.3
     assert 0.8 < np.std(pulls) < 1.25, "the offset cancels, what charged at first is left out"
 
@@ -71,7 +70,7 @@ def test_a_short_is_held_by_the_limit_and_no_sample_tells_nothing() -> None:
     assert short["limited"]
     nothing = told(rng, 1e-9, count=2)
     assert not nothing["conducts"]
-    assert math.isnan(nothing["change_a"])
+    assert math.isnan(nothing["current_a"])
     assert "no samples" in nothing["message"]
 
 
@@ -80,13 +79,13 @@ def test_the_source_has_the_limits_of_the_probe_until_the_contact_is_made() -> N
     probe, rng = ContactProbe(recipe), np.random.default_rng(3)
     asked: list[Any] = []
 
-    def answered(block: Any, current_a: float) -> None:
+    def answered(block: Any, current_a: float) -> Any:
         answer: Any = None
         while True:
             try:
                 step = block.send(answer)
-            except StopIteration:
-                return
+            except StopIteration as over:
+                return over.value
             asked.append(step)
             match step:
                 case StartWaveform():
@@ -102,17 +101,15 @@ def test_the_source_has_the_limits_of_the_probe_until_the_contact_is_made() -> N
 
     answered(probe.limits(), 0.0)
     answered(probe.apart(), 0.0)
-    assert not [one for one in asked if isinstance(one, Conclude)]
-    answered(probe.touching(), 4e-11)
+    told_by_current = answered(probe.touching(), 4e-11)
     limits = [(one.voltage_limit_v, one.compliance_a) for one in asked if isinstance(one, SetBiasLimits)]
     assert limits == [(0.05, 1e-9), (recipe.bias.limit_v, recipe.bias.compliance_a)]
     assert isinstance(asked[-1], SetBiasLimits), "after everything else"
     assert [one.probing for one in asked if isinstance(one, StartWaveform)] == [True, True]
     assert sum(isinstance(one, RestBias) for one in asked) == sum(isinstance(one, ReadBias) for one in asked) == 2
-    concluded = next(one for one in asked if isinstance(one, Conclude))
-    assert concluded.name == "contact_current"
-    assert concluded.values["conducts"]
-    assert abs(float(concluded.values["change_a"]) - 4e-11) < 2e-12
+    assert told_by_current["conducts"]
+    assert abs(told_by_current["current_a"] - 4e-11) < 2e-12
+    assert not answered(ContactProbe(NeedleBiasingParameters()).touching(), 0.0), "not asked for"
 
 
 @pytest.mark.parametrize(("volts", "compliance_a"), [(0.06, 1e-9), (-0.06, 1e-9), (0.05, 2e-9)])
