@@ -16,7 +16,9 @@ Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 _HALO_PX = 3
-"""About a bright particle, which is no film."""
+"""About a bright particle, in which film is not told from its tails."""
+_HIDDEN_PX = 3
+"""So far below a particle's edge film may go on as it goes on before it."""
 _FILM = 0.5
 """Of the film's brightness: what is fainter is the halo of the probe's tails."""
 _TAILS_PX = 2
@@ -45,11 +47,12 @@ class Aim:
     ahead_px: float
 
 
-def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0) -> Aim:
+def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0, loose_px: float = 0.0) -> Aim:
     """How a needle stands before the particle nearest to the middle of a picture [y, x] that it meets first.
 
     Args:
         ahead_px: by how much, in the picture; where no particle stands out so far, the one that stands out most.
+        loose_px: so far aside of where it is aimed the needle may come on, and has to meet the particle first there.
     """
     scenes = scenes_of(picture, side, middle=True)
     if not scenes:
@@ -65,7 +68,7 @@ def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0) -> 
         )
     best = (-math.inf, 0.0, scenes[0])
     for one in scenes:
-        ahead, off = _best_way(one, ahead_px)
+        ahead, off = _best_way(one, ahead_px, loose_px)
         if ahead > best[0]:
             best = (ahead, off, one)
         if ahead >= ahead_px:
@@ -90,37 +93,39 @@ def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0) -> 
     )
 
 
-def _best_way(scene: Scene, enough_px: float) -> tuple[float, float]:
+def _best_way(scene: Scene, enough_px: float, loose_px: float) -> tuple[float, float]:
     """(by how much the particle is met first, how far off its middle the apex comes on): the least off that is enough,
     else the best."""
     outline, middle = _outline(scene), _middle_row(scene)
     furthest_px = math.floor(_OFF * float(np.count_nonzero(scene.particle.any(axis=1))) / 2)
     particle, film = _foremost(scene.particle), _foremost(_film(scene))
-    best = (-math.inf, 0.0)
-    for off in sorted(range(-furthest_px, furthest_px + 1), key=abs):
-        rows = np.rint(middle + off + outline[:, 0]).astype(int)
+    loose = math.ceil(loose_px)
+    ahead = np.full(2 * (furthest_px + loose) + 1, -math.inf)
+    for k in range(len(ahead)):
+        rows = np.rint(middle + k - furthest_px - loose + outline[:, 0]).astype(int)
         inside = (rows >= 0) & (rows < len(particle))
         columns = outline[inside, 1]
         to_particle = float((columns - particle[rows[inside]]).min(initial=math.inf))
         to_film = float((columns - film[rows[inside]]).min(initial=math.inf))
-        if math.isinf(to_particle):
-            continue
-        ahead = min(to_film - to_particle, 1e6)
-        if ahead > best[0]:
-            best = (ahead, float(off))
-        if ahead >= enough_px:
-            break
-    return best
+        if math.isfinite(to_particle):
+            ahead[k] = min(to_film - to_particle, 1e6)
+    worst = np.lib.stride_tricks.sliding_window_view(ahead, 2 * loose + 1).min(axis=1)
+    nearest = np.argsort(np.abs(np.arange(len(worst)) - furthest_px), kind="stable")
+    enough = nearest[worst[nearest] >= enough_px]
+    chosen = int(enough[0]) if enough.size else int(nearest[worst[nearest].argmax()])
+    return float(worst[chosen]), float(chosen - furthest_px)
 
 
 def _film(scene: Scene) -> Bool:
-    """Film and other particles."""
+    """Film and other particles; film also where a particle and its tails hide how it goes on."""
     smooth = np.asarray(ndimage.gaussian_filter(scene.parts.picture, 1.0), dtype=np.float64) - scene.parts.vacuum
     bright = np.asarray(ndimage.binary_dilation(scene.particle, iterations=_HALO_PX), dtype=bool)
     rest = scene.parts.specimen & ~bright
     faint = rest & ~np.asarray(ndimage.binary_dilation(scene.others, iterations=2 * _HALO_PX), dtype=bool)
-    film = float(np.median(smooth[faint])) if faint.any() else 0.0
-    return np.asarray(rest & (smooth > _FILM * film))
+    level = float(np.median(smooth[faint])) if faint.any() else 0.0
+    film = np.asarray(rest & (smooth > _FILM * level))
+    onward = np.asarray(ndimage.binary_dilation(film, iterations=_HALO_PX + _HIDDEN_PX), dtype=bool)
+    return film | (onward & bright)
 
 
 def _middle_row(scene: Scene) -> float:

@@ -27,6 +27,12 @@ _AIMED_M = 10e-9
 _AIMS = 40
 _AHEAD_M = 25e-9
 """So much further out than film a particle should be met: it may lie above or below the needle's height."""
+_LOOSE_M = 6e-9
+"""So far aside of where it was aimed a needle may meet it."""
+_ASIDE_M = 4e-9
+"""That the tube goes aside at once where the needle strays."""
+_STRAY_GAP_M = 6e-9
+"""Nearer than this it is not corrected: what is touched would be dragged along."""
 _SHARE = 0.6
 """Of a way that is clear, which the tube takes at once."""
 _LEAST_PICTURES = 5
@@ -56,7 +62,7 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     for _ in range(_AIMS):
         pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (looks.close_shape[1] / 2))
         frame = yield from pictures.close_look(pixel_m)
-        arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m}
+        arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m, "loose_px": _LOOSE_M / pixel_m}
         seen = (yield from Compute(function=AIM, frames=(frame,), arguments=arguments)).values
         if not seen["found"]:
             return "needle and particle could not be told apart"
@@ -125,7 +131,11 @@ def touch(
             return ""
         if not verdict["suspected"]:
             wide = float(verdict["gap_m"]) > _WIDE_M
-            yield from drive.move_tube(onward_m=recipe.needle.tube_step_m * (3 if wide else 1))
+            aside_m = -watch.strayed_m if float(verdict["gap_m"]) > _STRAY_GAP_M else 0.0
+            yield from drive.move_tube(
+                onward_m=recipe.needle.tube_step_m * (3 if wide else 1),
+                aside_m=max(-_ASIDE_M, min(_ASIDE_M, aside_m)),
+            )
     return "no contact was seen; look at the needle"
 
 
@@ -140,6 +150,11 @@ class _Watch:
         self._drive = drive
         self._first: FrameRef | None = None
         self._seen: list[_Apex] = []
+
+    @property
+    def strayed_m(self) -> float:
+        """How far the apex lies aside of where it stood before the specimen in the first picture."""
+        return self._seen[-1].place_m[1] if self._seen else 0.0
 
     def look(self) -> Block[Mapping[str, Any]]:
         """What COMPARE tells of one more picture."""
