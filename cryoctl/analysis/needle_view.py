@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from cryoctl.analysis.drift import shift
+from cryoctl.analysis.outline_movement import Movement, moved_down
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -36,7 +36,9 @@ _ALIKE = 4.0
 _LEAST_SHANK_PX = 12
 _SLOPE = 0.05
 """So steeply, one sigma, a needle rises or falls along its axis."""
-_APEX_SIGMA_PX = 0.3
+APEX_SIGMA_PX = 0.3
+_BESIDE_PX = 5
+"""So far about a needle its light and its blur reach."""
 _TIP_PX = 6
 """How far from the foremost point the outline still tells where the apex is."""
 
@@ -65,6 +67,16 @@ class Heights:
     specimen_sigma_m: float
     needle_above_m: float
     needle_sigma_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApexWay:
+    """Of the apex from one picture to another, y down."""
+
+    down_px: float
+    down_sigma_px: float
+    right_px: float
+    right_sigma_px: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +125,7 @@ def needle_view(picture: npt.ArrayLike, side: Side = "right") -> NeedleView:
     )
 
 
-def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right") -> Heights:
+def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right", drift_m: float = 0.0) -> Heights:
     """From pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
 
     A third one, again at -tilt and as long after the second as that is after the first, takes out what drifts evenly.
@@ -131,14 +143,19 @@ def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side
     if len(parts) < len(pictures):
         return _no_heights()
     middle, outer = parts[1], [parts[k] for k in range(len(parts)) if k != 1]
-    grid = [shift(_alone(one), _alone(middle)) for one in outer]
     ways = [way for one in outer if (way := _apex_way(one, middle, tilt_deg, side)) is not None]
-    if not all(one.found for one in grid) or len(ways) < len(outer):
+    if len(ways) < len(outer):
         return _no_heights()
-    grid_px = sum(_across(one.dy, one.dx, side) for one in grid) / len(grid)
-    needle_px = sum(way for way, _ in ways) / len(ways)
-    grid_sigma = math.hypot(*(one.sigma for one in grid)) / len(grid)
-    needle_sigma = math.hypot(*(sigma for _, sigma in ways)) / len(ways)
+    grid = [
+        _specimen_way(one, middle, way, drift_m / pixel_size_m, side) for one, way in zip(outer, ways, strict=True)
+    ]
+    if not all(one.found for one in grid):
+        return _no_heights()
+    grid_px = sum(one.down_px for one in grid) / len(grid)
+    needle_px = sum(way.down_px for way in ways) / len(ways)
+    # What misleads one pair of pictures misleads the other: their middle one is the same.
+    grid_sigma = max(one.sigma_px for one in grid)
+    needle_sigma = math.hypot(*(way.down_sigma_px for way in ways)) / len(ways)
     return Heights(
         found=True,
         specimen_z_m=grid_px * lever_m,
@@ -226,14 +243,25 @@ def from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
     return np.asarray(found == brightest)
 
 
-def _apex_way(first: Parted, second: Parted, tilt_deg: float, side: Side) -> tuple[float, float] | None:
-    """How far the apex went down the picture, and its sigma; None where too little of it is seen.
+def _apex_way(first: Parted, second: Parted, tilt_deg: float, side: Side) -> ApexWay | None:
+    """How far the apex went in the picture; None where too little of it is seen.
 
-    Across a needle from left or right: a line through what the shank's middle did at each distance behind the apex,
-    since it may rise or fall there. Along one from top or bottom: by the apex itself.
+    Across the needle: a line through what the shank's middle did at each distance behind the apex, since it may rise or
+    fall there. Along it: by the apex itself.
     """
+    onward = apex_of(second)[1] - apex_of(first)[1]
+    aside = _aside(first, second, tilt_deg)
+    if aside is None:
+        return None
+    across, sigma = aside
+    down, right = turned_back(across, onward, side)
     if side in ("top", "bottom"):
-        return turned_back(0.0, apex_of(second)[1] - apex_of(first)[1], side)[0], _APEX_SIGMA_PX
+        return ApexWay(down_px=down, down_sigma_px=APEX_SIGMA_PX, right_px=right, right_sigma_px=sigma)
+    return ApexWay(down_px=down, down_sigma_px=sigma, right_px=right, right_sigma_px=APEX_SIGMA_PX)
+
+
+def _aside(first: Parted, second: Parted, tilt_deg: float) -> tuple[float, float] | None:
+    """Across the needle, with its sigma."""
     middles = [_middles(one) for one in (first, second)]
     count = min(len(one) for one in middles)
     if count < _LEAST_SHANK_PX:
@@ -259,9 +287,17 @@ def _middles(parts: Parted) -> Float:
     return np.asarray((weight * rows).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12), dtype=np.float64)
 
 
-def _alone(parts: Parted) -> Float:
-    """The picture with vacuum where no specimen is."""
-    return np.where(ndimage.binary_dilation(parts.specimen, iterations=2), parts.picture, parts.vacuum)
+def _specimen_way(first: Parted, second: Parted, needle: ApexWay, drift_px: float, side: Side) -> Movement:
+    """Along the tilt axis the needle, which rides with the specimen, tells how far both went."""
+    clear = [~np.asarray(ndimage.binary_dilation(one.needle, iterations=_BESIDE_PX), dtype=bool) for one in (first, second)]
+    return moved_down(
+        _upright(first.picture, side),
+        _upright(second.picture, side),
+        clear=(_upright(clear[0], side), _upright(clear[1], side)),
+        right_px=needle.right_px,
+        right_sigma_px=math.hypot(needle.right_sigma_px, drift_px),
+        furthest_px=first.picture.shape[0 if side in ("left", "right") else 1] / 3,
+    )
 
 
 def turned(picture: Float, side: Side) -> Float:
@@ -273,13 +309,18 @@ def turned(picture: Float, side: Side) -> Float:
     }[side]
 
 
+def _upright(values: npt.NDArray[Any], side: Side) -> npt.NDArray[Any]:
+    """What `turned` turned, as it was."""
+    return {
+        "right": values,
+        "left": values[:, ::-1],
+        "bottom": values.T,
+        "top": values[:, ::-1].T,
+    }[side]
+
+
 def turned_back(y: float, x: float, side: Side) -> tuple[float, float]:
     return {"right": (y, x), "left": (y, -x), "bottom": (x, y), "top": (-x, y)}[side]
-
-
-def _across(dy: float, dx: float, side: Side) -> float:
-    """The rows' part of a displacement in the turned picture."""
-    return turned_back(dy, dx, side)[0]
 
 
 def _no_heights() -> Heights:
