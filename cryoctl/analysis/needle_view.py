@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from cryoctl.analysis.outline_movement import Movement, moved_down
+from cryoctl.analysis.outline_movement import Known, Movement, Pair, moved_outlines, not_found
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -36,7 +36,8 @@ _ALIKE = 4.0
 _LEAST_SHANK_PX = 12
 _SLOPE = 0.05
 """So steeply, one sigma, a needle rises or falls along its axis."""
-APEX_SIGMA_PX = 0.3
+_FAINT_PX = 3.0
+"""So far behind its apex a needle may begin to be seen, one time here and one time there."""
 _BESIDE_PX = 5
 """So far about a needle its light and its blur reach."""
 _TIP_PX = 6
@@ -67,16 +68,6 @@ class Heights:
     specimen_sigma_m: float
     needle_above_m: float
     needle_sigma_m: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApexWay:
-    """Of the apex from one picture to another, y down."""
-
-    down_px: float
-    down_sigma_px: float
-    right_px: float
-    right_sigma_px: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +116,9 @@ def needle_view(picture: npt.ArrayLike, side: Side = "right") -> NeedleView:
     )
 
 
-def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right", drift_m: float = 0.0) -> Heights:
+def heights(
+    *pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right", drift_m: float = 0.0
+) -> Heights:
     """From pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
 
     A third one, again at -tilt and as long after the second as that is after the first, takes out what drifts evenly.
@@ -143,19 +136,17 @@ def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side
     if len(parts) < len(pictures):
         return _no_heights()
     middle, outer = parts[1], [parts[k] for k in range(len(parts)) if k != 1]
-    ways = [way for one in outer if (way := _apex_way(one, middle, tilt_deg, side)) is not None]
-    if len(ways) < len(outer):
-        return _no_heights()
+    needle = [_apex_way(one, middle, tilt_deg) for one in outer]
     grid = [
-        _specimen_way(one, middle, way, drift_m / pixel_size_m, side) for one, way in zip(outer, ways, strict=True)
+        _specimen_way(one, middle, way, drift_m / pixel_size_m, side) for one, way in zip(outer, needle, strict=True)
     ]
-    if not all(one.found for one in grid):
+    if not all(one.found for one in (*needle, *grid)):
         return _no_heights()
-    grid_px = sum(one.down_px for one in grid) / len(grid)
-    needle_px = sum(way.down_px for way in ways) / len(ways)
-    # What misleads one pair of pictures misleads the other: their middle one is the same.
-    grid_sigma = max(one.sigma_px for one in grid)
-    needle_sigma = math.hypot(*(way.down_sigma_px for way in ways)) / len(ways)
+    needle_ways, grid_ways = ([_down(one, side) for one in ways] for ways in (needle, grid))
+    needle_px, grid_px = (sum(way for way, _ in ways) / len(ways) for ways in (needle_ways, grid_ways))
+    needle_sigma = math.hypot(*(sigma for _, sigma in needle_ways)) / len(needle)
+    # An outline that is blind misleads each pair of pictures alike.
+    grid_sigma = max(sigma for _, sigma in grid_ways)
     return Heights(
         found=True,
         specimen_z_m=grid_px * lever_m,
@@ -243,21 +234,25 @@ def from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
     return np.asarray(found == brightest)
 
 
-def _apex_way(first: Parted, second: Parted, tilt_deg: float, side: Side) -> ApexWay | None:
-    """How far the apex went in the picture; None where too little of it is seen.
+def _apex_way(first: Parted, second: Parted, tilt_deg: float) -> Movement:
+    """How far the apex went in the turned pictures; not found where too little of it is seen.
 
     Across the needle: a line through what the shank's middle did at each distance behind the apex, since it may rise or
-    fall there. Along it: by the apex itself.
+    fall there. Along it: by the flanks, since the apex itself may be too thin to be seen from afar.
     """
-    onward = apex_of(second)[1] - apex_of(first)[1]
     aside = _aside(first, second, tilt_deg)
     if aside is None:
-        return None
-    across, sigma = aside
-    down, right = turned_back(across, onward, side)
-    if side in ("top", "bottom"):
-        return ApexWay(down_px=down, down_sigma_px=APEX_SIGMA_PX, right_px=right, right_sigma_px=sigma)
-    return ApexWay(down_px=down, down_sigma_px=sigma, right_px=right, right_sigma_px=APEX_SIGMA_PX)
+        return not_found()
+    onward = apex_of(second)[1] - apex_of(first)[1]
+    known = ((aside[0], 1.0), (onward, _FAINT_PX))
+    flanks = _of_body(first, second, "needle", known, (3.0, 3 * _FAINT_PX))
+    return Movement(
+        found=True,
+        down_px=aside[0],
+        down_sigma_px=aside[1],
+        right_px=flanks.right_px if flanks.found else onward,
+        right_sigma_px=flanks.right_sigma_px if flanks.found else _FAINT_PX,
+    )
 
 
 def _aside(first: Parted, second: Parted, tilt_deg: float) -> tuple[float, float] | None:
@@ -287,17 +282,44 @@ def _middles(parts: Parted) -> Float:
     return np.asarray((weight * rows).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12), dtype=np.float64)
 
 
-def _specimen_way(first: Parted, second: Parted, needle: ApexWay, drift_px: float, side: Side) -> Movement:
-    """Along the tilt axis the needle, which rides with the specimen, tells how far both went."""
-    clear = [~np.asarray(ndimage.binary_dilation(one.needle, iterations=_BESIDE_PX), dtype=bool) for one in (first, second)]
-    return moved_down(
-        _upright(first.picture, side),
-        _upright(second.picture, side),
-        clear=(_upright(clear[0], side), _upright(clear[1], side)),
-        right_px=needle.right_px,
-        right_sigma_px=math.hypot(needle.right_sigma_px, drift_px),
-        furthest_px=first.picture.shape[0 if side in ("left", "right") else 1] / 3,
+def _specimen_way(first: Parted, second: Parted, needle: Movement, drift_px: float, side: Side) -> Movement:
+    """In the turned pictures. How far both went along the tilt axis the needle tells, which rides with the specimen."""
+    if not needle.found:
+        return needle
+    across = side in ("left", "right")
+    furthest = first.picture.shape[0 if across else 1] / 3
+    free, sigmas = (0.0, furthest), (needle.right_sigma_px, needle.down_sigma_px)
+    sigma = math.hypot(sigmas[0 if across else 1], drift_px)
+    if across:
+        return _of_body(first, second, "specimen", (free, (needle.right_px, sigma)), (furthest, 3 * sigma))
+    return _of_body(first, second, "specimen", ((needle.down_px, sigma), free), (3 * sigma, furthest))
+
+
+def _of_body(
+    first: Parted, second: Parted, body: Literal["needle", "specimen"], known: Known, furthest_px: Pair
+) -> Movement:
+    """Of needle or specimen: the other one is left out, and so far as its light and blur reach."""
+    both = (first, second)
+    own = [one.needle if body == "needle" else one.specimen for one in both]
+    others = [one.specimen if body == "needle" else one.needle for one in both]
+    if not all(one.any() for one in own):
+        return not_found()
+    clear = [~np.asarray(ndimage.binary_dilation(one, iterations=_BESIDE_PX), dtype=bool) for one in others]
+    lines = np.flatnonzero(own[0].any(axis=0) | own[1].any(axis=0))
+    box = slice(max(0, int(lines[0]) - 2 * _BESIDE_PX), int(lines[-1]) + 2 * _BESIDE_PX)
+    return moved_outlines(
+        first.picture[:, box],
+        second.picture[:, box],
+        clear=(clear[0][:, box], clear[1][:, box]),
+        known=known,
+        furthest_px=furthest_px,
     )
+
+
+def _down(way: Movement, side: Side) -> Pair:
+    """Of a movement in the turned picture what lies across the tilt axis, and its sigma."""
+    down_px, _ = turned_back(way.down_px, way.right_px, side)
+    return down_px, way.down_sigma_px if side in ("left", "right") else way.right_sigma_px
 
 
 def turned(picture: Float, side: Side) -> Float:
@@ -306,16 +328,6 @@ def turned(picture: Float, side: Side) -> Float:
         "left": picture[:, ::-1],
         "bottom": picture.T,
         "top": picture.T[:, ::-1],
-    }[side]
-
-
-def _upright(values: npt.NDArray[Any], side: Side) -> npt.NDArray[Any]:
-    """What `turned` turned, as it was."""
-    return {
-        "right": values,
-        "left": values[:, ::-1],
-        "bottom": values.T,
-        "top": values[:, ::-1].T,
     }[side]
 
 
