@@ -122,6 +122,11 @@ def heights(
     """From pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
 
     A third one, again at -tilt and as long after the second as that is after the first, takes out what drifts evenly.
+    Equal tilts to either side foreshorten a plane specimen alike, so that its outlines keep their slopes. Where they
+    tell nothing of the movement, the sigma is as large as what was searched.
+
+    Args:
+        drift_m: between two pictures, one sigma: of needle and specimen, each by itself.
 
     Raises:
         ValueError: neither two nor three pictures, or the tilt is 0 or not below 90 degrees.
@@ -146,7 +151,8 @@ def heights(
     needle_px, grid_px = (sum(way for way, _ in ways) / len(ways) for ways in (needle_ways, grid_ways))
     needle_sigma = math.hypot(*(sigma for _, sigma in needle_ways)) / len(needle)
     # An outline that is blind misleads each pair of pictures alike.
-    grid_sigma = max(sigma for _, sigma in grid_ways)
+    uneven_px = drift_m / pixel_size_m if len(pictures) == 2 else 0.0
+    grid_sigma = math.hypot(max(sigma for _, sigma in grid_ways), uneven_px)
     return Heights(
         found=True,
         specimen_z_m=grid_px * lever_m,

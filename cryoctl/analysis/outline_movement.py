@@ -37,6 +37,8 @@ _LEAST_PX = 60
 _RIM_PX = 3
 """Smoothing and gradients at a picture's border are not those of what is there."""
 _TURNS = 25
+_SETTLED_PX = 0.05
+_TINY = 1e-30
 _SAMPLED = 5
 """Of so many pixels one tells the noise."""
 _MEDIAN_OF_SQUARE = 0.455
@@ -89,7 +91,7 @@ def _whole(a: Float, b: Float, clear: tuple[Bool, Bool], known: Known, furthest_
     values = [(one - middle) * weight for one, weight in zip(values, weights, strict=True)]
     reaches = [max(1.5, reach) for reach in furthest_px]
     furthest = [abs(value) + reach + 1 for (value, _), reach in zip(known, reaches, strict=True)]
-    shape = [fft.next_fast_len(size + math.ceil(most), real=True) for size, most in zip(a.shape, furthest, strict=True)]
+    shape = [_fast(size + math.ceil(most)) for size, most in zip(a.shape, furthest, strict=True)]
     first, second, first2, second2, clear1, clear2 = (
         np.asarray(fft.rfft2(one, s=shape)) for one in (*values, values[0] ** 2, values[1] ** 2, *weights)
     )
@@ -99,7 +101,7 @@ def _whole(a: Float, b: Float, clear: tuple[Bool, Bool], known: Known, furthest_
 
     common = correlated(clear1, clear2)
     squares = correlated(first2, clear2) + correlated(clear1, second2) - 2 * correlated(first, second)
-    down, right = (np.asarray(fft.fftfreq(size, 1 / size)) for size in shape)
+    down, right = (np.fft.fftfreq(size, 1 / size) for size in shape)
     near = [np.abs(one - value) <= reach for one, (value, _), reach in zip((down, right), known, reaches, strict=True)]
     allowed = near[0][:, None] & near[1][None, :]
     allowed &= common >= _LEAST_SHARE * min(float(one.sum()) for one in weights)
@@ -108,6 +110,13 @@ def _whole(a: Float, b: Float, clear: tuple[Bool, Bool], known: Known, furthest_
     mean = np.where(allowed, squares / np.maximum(common, 1.0), np.inf)
     iy, ix = (int(i) for i in np.unravel_index(int(np.argmin(mean)), mean.shape))
     return float(down[iy]), float(right[ix])
+
+
+def _fast(size: int) -> int:
+    """The next length that is transformed fast; scipy's stubs leave its type open."""
+    length = fft.next_fast_len(size, real=True)
+    assert length is not None
+    return int(length)
 
 
 def _refined(
@@ -125,39 +134,34 @@ def _refined(
     inside = clear[1].astype(np.float64)
     inside[:_RIM_PX], inside[-_RIM_PX:], inside[:, :_RIM_PX], inside[:, -_RIM_PX:] = 0.0, 0.0, 0.0, 0.0
     way = np.array(start)
-    covariance = np.diag(trusted**2)
+    covariance, moved, both, last = np.diag(trusted**2), second, clear[0], math.inf
     for _ in range(_TURNS):
         moved = np.asarray(ndimage.shift(splines, -way, order=3, mode="mirror", prefilter=False))
         there = np.asarray(ndimage.shift(inside, -way, order=1)) > 0.999
         both = clear[0] & there
         other = _slopes(moved)
         middle = (slopes + other) / 2
-        if not both.any():
-            return not_found()
-        noise = float(np.median((other - slopes)[:, both][:, ::_SAMPLED] ** 2)) / 2 / _MEDIAN_OF_SQUARE
-        outline = both & ((middle**2).sum(axis=0) > _CLEAR**2 * noise)
-        outline = both & ndimage.binary_dilation(outline, iterations=1)
-        count = int(outline.sum())
-        if count < _LEAST_PX:
+        outline = _outline(middle, other - slopes, both)
+        if int(outline.sum()) < _LEAST_PX:
             return not_found()
         along = middle[:, outline]
         scores = _scores(along, (moved - first)[outline], outline)
         seen, told = _told(slopes[:, outline], other[:, outline])
         score, spread = told @ scores.sum(axis=0), told @ scores.T @ scores @ told
-        variance = float(np.trace(spread)) / max(float(np.trace(seen)), 1e-30)
-        information = seen / variance + trust
-        inverse = np.linalg.inv(information)
+        variance = max(float(np.trace(spread)) / max(float(np.trace(seen)), _TINY), _TINY)
+        inverse = np.linalg.inv(seen / variance + trust)
         step = inverse @ (-score / variance + trust @ (expected - way))
         broader = OUTLINE_PX * told @ (np.hypot(*along) * along).sum(axis=1)
         covariance = inverse @ ((spread + np.outer(broader, broader)) / variance**2 + trust) @ inverse
         way = way + np.clip(step, -2.0, 2.0)
-        if float(np.abs(step).max()) < 0.005:
+        last = float(np.abs(step).max())
+        if last < _SETTLED_PX / 10:
             break
     alike = float(np.corrcoef(first[both], moved[both])[0, 1])
     within = (np.abs(way - expected) < np.array(furthest_px) + 1).all()
     down_sigma, right_sigma = (math.sqrt(float(one)) for one in np.diag(covariance))
     return Movement(
-        found=bool(alike >= _ALIKE and within),
+        found=bool(alike >= _ALIKE and within and last < _SETTLED_PX),
         down_px=float(way[0]),
         down_sigma_px=down_sigma,
         right_px=float(way[1]),
@@ -165,12 +169,21 @@ def _refined(
     )
 
 
+def _outline(slopes: Float, change: Float, both: Bool) -> Bool:
+    """Where gradients stand out of their noise, and what lies beside; none where nothing is seen in both pictures."""
+    if not both.any():
+        return both
+    noise = float(np.median(change[:, both][:, ::_SAMPLED] ** 2)) / 2 / _MEDIAN_OF_SQUARE
+    steep = both & np.asarray((slopes**2).sum(axis=0) > _CLEAR**2 * noise, dtype=bool)
+    return both & np.asarray(ndimage.binary_dilation(steep), dtype=bool)
+
+
 def _scores(along: Float, left: Float, outline: Bool) -> Float:
     """Gradient times residual, summed in blocks [block, 2]."""
     rows, columns = np.nonzero(outline)
     wide = outline.shape[1] // _BLOCK_PX + 1
     block = (rows // _BLOCK_PX) * wide + columns // _BLOCK_PX
-    return np.column_stack([np.bincount(block, weights=one * left) for one in along])
+    return np.column_stack([np.bincount(block, weights=one * left).astype(np.float64) for one in along])
 
 
 def _told(first: Float, second: Float) -> tuple[Float, Float]:
