@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from cryoctl.analysis.drift import shift
+from cryoctl.analysis.outline_movement import Known, Movement, Pair, moved_outlines, not_found
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -36,7 +36,10 @@ _ALIKE = 4.0
 _LEAST_SHANK_PX = 12
 _SLOPE = 0.05
 """So steeply, one sigma, a needle rises or falls along its axis."""
-_APEX_SIGMA_PX = 0.3
+_FAINT_PX = 3.0
+"""So far behind its apex a needle may begin to be seen, one time here and one time there."""
+_BESIDE_PX = 5
+"""So far about a needle its light and its blur reach."""
 _TIP_PX = 6
 """How far from the foremost point the outline still tells where the apex is."""
 
@@ -113,10 +116,17 @@ def needle_view(picture: npt.ArrayLike, side: Side = "right") -> NeedleView:
     )
 
 
-def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right") -> Heights:
+def heights(
+    *pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side: Side = "right", drift_m: float = 0.0
+) -> Heights:
     """From pictures at -tilt and +tilt, rows across the tilt axis: what is at height z moves by 2 z sin(tilt).
 
     A third one, again at -tilt and as long after the second as that is after the first, takes out what drifts evenly.
+    Equal tilts to either side foreshorten a plane specimen alike, so that its outlines keep their slopes. Where they
+    tell nothing of the movement, the sigma is as large as what was searched.
+
+    Args:
+        drift_m: between two pictures, one sigma: of needle and specimen, each by itself.
 
     Raises:
         ValueError: neither two nor three pictures, or the tilt is 0 or not below 90 degrees.
@@ -131,14 +141,18 @@ def heights(*pictures: npt.ArrayLike, pixel_size_m: float, tilt_deg: float, side
     if len(parts) < len(pictures):
         return _no_heights()
     middle, outer = parts[1], [parts[k] for k in range(len(parts)) if k != 1]
-    grid = [shift(_alone(one), _alone(middle)) for one in outer]
-    ways = [way for one in outer if (way := _apex_way(one, middle, tilt_deg, side)) is not None]
-    if not all(one.found for one in grid) or len(ways) < len(outer):
+    needle = [_apex_way(one, middle, tilt_deg) for one in outer]
+    grid = [
+        _specimen_way(one, middle, way, drift_m / pixel_size_m, side) for one, way in zip(outer, needle, strict=True)
+    ]
+    if not all(one.found for one in (*needle, *grid)):
         return _no_heights()
-    grid_px = sum(_across(one.dy, one.dx, side) for one in grid) / len(grid)
-    needle_px = sum(way for way, _ in ways) / len(ways)
-    grid_sigma = math.hypot(*(one.sigma for one in grid)) / len(grid)
-    needle_sigma = math.hypot(*(sigma for _, sigma in ways)) / len(ways)
+    needle_ways, grid_ways = ([_down(one, side) for one in ways] for ways in (needle, grid))
+    needle_px, grid_px = (sum(way for way, _ in ways) / len(ways) for ways in (needle_ways, grid_ways))
+    needle_sigma = math.hypot(*(sigma for _, sigma in needle_ways)) / len(needle)
+    # An outline that is blind misleads each pair of pictures alike.
+    uneven_px = drift_m / pixel_size_m if len(pictures) == 2 else 0.0
+    grid_sigma = math.hypot(max(sigma for _, sigma in grid_ways), uneven_px)
     return Heights(
         found=True,
         specimen_z_m=grid_px * lever_m,
@@ -226,14 +240,29 @@ def from_the_right(found: npt.NDArray[np.int32], smooth: Float) -> Bool | None:
     return np.asarray(found == brightest)
 
 
-def _apex_way(first: Parted, second: Parted, tilt_deg: float, side: Side) -> tuple[float, float] | None:
-    """How far the apex went down the picture, and its sigma; None where too little of it is seen.
+def _apex_way(first: Parted, second: Parted, tilt_deg: float) -> Movement:
+    """How far the apex went in the turned pictures; not found where too little of it is seen.
 
-    Across a needle from left or right: a line through what the shank's middle did at each distance behind the apex,
-    since it may rise or fall there. Along one from top or bottom: by the apex itself.
+    Across the needle: a line through what the shank's middle did at each distance behind the apex, since it may rise or
+    fall there. Along it: by the flanks, since the apex itself may be too thin to be seen from afar.
     """
-    if side in ("top", "bottom"):
-        return turned_back(0.0, apex_of(second)[1] - apex_of(first)[1], side)[0], _APEX_SIGMA_PX
+    aside = _aside(first, second, tilt_deg)
+    if aside is None:
+        return not_found()
+    onward = apex_of(second)[1] - apex_of(first)[1]
+    known = ((aside[0], 1.0), (onward, _FAINT_PX))
+    flanks = _of_body(first, second, "needle", known, (3.0, 3 * _FAINT_PX))
+    return Movement(
+        found=True,
+        down_px=aside[0],
+        down_sigma_px=aside[1],
+        right_px=flanks.right_px if flanks.found else onward,
+        right_sigma_px=flanks.right_sigma_px if flanks.found else _FAINT_PX,
+    )
+
+
+def _aside(first: Parted, second: Parted, tilt_deg: float) -> tuple[float, float] | None:
+    """Across the needle, with its sigma."""
     middles = [_middles(one) for one in (first, second)]
     count = min(len(one) for one in middles)
     if count < _LEAST_SHANK_PX:
@@ -259,9 +288,44 @@ def _middles(parts: Parted) -> Float:
     return np.asarray((weight * rows).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12), dtype=np.float64)
 
 
-def _alone(parts: Parted) -> Float:
-    """The picture with vacuum where no specimen is."""
-    return np.where(ndimage.binary_dilation(parts.specimen, iterations=2), parts.picture, parts.vacuum)
+def _specimen_way(first: Parted, second: Parted, needle: Movement, drift_px: float, side: Side) -> Movement:
+    """In the turned pictures. How far both went along the tilt axis the needle tells, which rides with the specimen."""
+    if not needle.found:
+        return needle
+    across = side in ("left", "right")
+    furthest = first.picture.shape[0 if across else 1] / 3
+    free, sigmas = (0.0, furthest), (needle.right_sigma_px, needle.down_sigma_px)
+    sigma = math.hypot(sigmas[0 if across else 1], drift_px)
+    if across:
+        return _of_body(first, second, "specimen", (free, (needle.right_px, sigma)), (furthest, 3 * sigma))
+    return _of_body(first, second, "specimen", ((needle.down_px, sigma), free), (3 * sigma, furthest))
+
+
+def _of_body(
+    first: Parted, second: Parted, body: Literal["needle", "specimen"], known: Known, furthest_px: Pair
+) -> Movement:
+    """Of needle or specimen: the other one is left out, and so far as its light and blur reach."""
+    both = (first, second)
+    own = [one.needle if body == "needle" else one.specimen for one in both]
+    others = [one.specimen if body == "needle" else one.needle for one in both]
+    if not all(one.any() for one in own):
+        return not_found()
+    clear = [~np.asarray(ndimage.binary_dilation(one, iterations=_BESIDE_PX), dtype=bool) for one in others]
+    lines = np.flatnonzero(own[0].any(axis=0) | own[1].any(axis=0))
+    box = slice(max(0, int(lines[0]) - 2 * _BESIDE_PX), int(lines[-1]) + 2 * _BESIDE_PX)
+    return moved_outlines(
+        first.picture[:, box],
+        second.picture[:, box],
+        clear=(clear[0][:, box], clear[1][:, box]),
+        known=known,
+        furthest_px=furthest_px,
+    )
+
+
+def _down(way: Movement, side: Side) -> Pair:
+    """Of a movement in the turned picture what lies across the tilt axis, and its sigma."""
+    down_px, _ = turned_back(way.down_px, way.right_px, side)
+    return down_px, way.down_sigma_px if side in ("left", "right") else way.right_sigma_px
 
 
 def turned(picture: Float, side: Side) -> Float:
@@ -275,11 +339,6 @@ def turned(picture: Float, side: Side) -> Float:
 
 def turned_back(y: float, x: float, side: Side) -> tuple[float, float]:
     return {"right": (y, x), "left": (y, -x), "bottom": (x, y), "top": (-x, y)}[side]
-
-
-def _across(dy: float, dx: float, side: Side) -> float:
-    """The rows' part of a displacement in the turned picture."""
-    return turned_back(dy, dx, side)[0]
 
 
 def _no_heights() -> Heights:

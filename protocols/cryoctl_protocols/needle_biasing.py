@@ -28,7 +28,7 @@ from cryoctl_protocols.needle_approach import aim, touch
 from cryoctl_protocols.needle_check import check_needle
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_height import level
-from cryoctl_protocols.needle_pictures import TARGET, NeedlePictures, series_pixel_m
+from cryoctl_protocols.needle_pictures import TARGET, UNTOLD, NeedlePictures, series_pixel_m
 from cryoctl_protocols.needle_probe import ContactProbe
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters, needle_chart
 from cryoctl_protocols.needle_series import NeedleSeries, planned_pictures, unbiased_pictures
@@ -37,6 +37,10 @@ DOSE_PIXEL_M = 100e-9
 _WOBBLES = 12
 _ROUGH_M = 0.5e-6
 """Difference of heights that is good enough to come near."""
+_TOLD_M = 1e-6
+"""Sigma of the specimen's height that is worse than none: at the fine wobble it would lie far aside."""
+_FINER = 0.9
+"""Of the pixels that told too little: finer ones show more of an outline."""
 _AIM_GAP_M = 1.2e-6
 """From here on pictures are fine enough to tell one particle from another."""
 _SHARE = 0.6
@@ -152,13 +156,21 @@ class NeedleBiasing(Protocol):
         """Both by wobbling at the lowest magnification: the grid by the goniometer, the needle roughly by its drive."""
         pixel_m = self.pictures.widest_pixel_m
         before: tuple[float, int] | None = None
-        for turn in range(_WOBBLES):
+        raised = 0
+        for _ in range(_WOBBLES):
             found = yield from self.pictures.wobble(pixel_m)
             if found is None:
                 return self._give_up("lost", "needle and grid could not be told apart while wobbling")
             at = yield from MoveStage(tilt_deg=0.0)
-            if turn < 2:
+            if float(found["specimen_sigma_m"]) > _TOLD_M:
+                finer_m = self.pictures.fitting_pixel_m()
+                if finer_m > _FINER * pixel_m:
+                    return self._give_up("lost", UNTOLD)
+                pixel_m = finer_m
+                continue
+            if raised < 2:
                 yield from MoveStage(z_m=at.z_m + float(found["specimen_z_m"]))
+                raised += 1
                 continue
             above_m = float(found["needle_above_m"])
             if before is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from cryoctl.steps import Compute, Conclude, MoveStage
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.needle_drive import DRIFTING, NeedleDrive
-from cryoctl_protocols.needle_pictures import NeedlePictures
+from cryoctl_protocols.needle_pictures import UNTOLD, NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 _WOBBLES = 12
@@ -39,6 +39,8 @@ def level(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Need
             return "needle and grid could not be told apart while wobbling"
         at = yield from MoveStage(tilt_deg=0.0)
         above_m = float(found["needle_above_m"])
+        if float(found["needle_sigma_m"]) > _TUBE_HEIGHT_M:
+            return UNTOLD
         if not measured["time_s"] and abs(above_m) > _TUBE_HEIGHT_M:
             yield from drive.coarse("z", -above_m)
             yield from pictures.look(pixel_m)

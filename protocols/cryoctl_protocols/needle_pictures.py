@@ -29,6 +29,10 @@ _NEAR_SIGMA_M = 300e-9
 _UNKNOWN_HEIGHT_M = 10e-6
 """A half-cut grid is put in by hand."""
 _DRIFT_M_PER_S = 2e-9
+UNTOLD = (
+    "the grid's outline tells too little of its height, since it runs nearly at right angles to the tilt axis in the "
+    "pictures; choose another place (x_m, y_m) or looks.overview_m"
+)
 _SHORTEST_PIXEL_M = 4e-9
 """Of the pictures of the way."""
 _SETTLE_S = 2.0
@@ -114,7 +118,12 @@ class NeedlePictures:
         found = yield from Compute(
             function=HEIGHTS,
             frames=tuple(frames),
-            arguments={"pixel_size_m": pixel_m, "tilt_deg": tilt, "side": needle.side},
+            arguments={
+                "pixel_size_m": pixel_m,
+                "tilt_deg": tilt,
+                "side": needle.side,
+                "drift_m": _DRIFT_M_PER_S * (times_s[1] - times_s[0]),
+            },
         )
         if not found.values["found"]:
             return None
