@@ -47,7 +47,7 @@ def begins(step: Any, hold: NeedleHold = NeedleHold.FREE, limit_v: float = 5.0, 
     limits = BiasLimits(voltage_limit_v=limit_v, compliance_a=compliance_a)
     needle = FakeNeedle()
     needle.hold = hold
-    watch = SimpleNamespace(limits=limits, on=False, switched_on=lambda ends_s, playing: None)
+    watch = SimpleNamespace(limits=limits, on=False, switched_on=lambda ends_s, **how: None)
     desk = BiasDesk(
         SimpleNamespace(bias=FakeSource(limits), needle=needle),  # type: ignore[arg-type]
         SimpleNamespace(time_s=0.0),  # type: ignore[arg-type]
@@ -61,7 +61,7 @@ def begins(step: Any, hold: NeedleHold = NeedleHold.FREE, limit_v: float = 5.0, 
     except Started:
         return True
     except InterlockRefused as refused:
-        assert "before contact are allowed 0.05 V" in str(refused)
+        assert "0.05 V and 1e-09 A" in str(refused)
     return False
 
 
@@ -84,3 +84,9 @@ def test_the_probe_itself_needs_none() -> None:
     assert begins(BY_CURRENT, limit_v=0.05)
     assert not begins(probe, compliance_a=2e-9)
     assert not begins(ApplyBias(voltage_v=-0.06, switch_on=True))
+
+
+def test_a_probe_is_a_voltage() -> None:
+    """In contact too: what a current takes the voltage to is not known beforehand."""
+    assert begins(StartWaveform(waveform=constant_voltage(0.05, 2.0), probing=True))
+    assert not begins(StartWaveform(waveform=constant_current(1e-10, 2.0), probing=True), NeedleHold.CONTACT)
