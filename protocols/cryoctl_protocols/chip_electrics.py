@@ -33,7 +33,7 @@ _MARGIN_S = 0.5
 """After the end of a waveform: until then its last samples are there."""
 _WATCHED_S = 20.0
 """At most between two looks at a source that plays by itself."""
-_QUIET_S = 1.0
+QUIET_S = 1.0
 """Of rows with the beam blanked before and after it is open."""
 _SETTLED_S = 0.2
 """After a change of voltage; what a source needs for it."""
@@ -129,14 +129,14 @@ class CellElectrics:
         yield from SetLight(irradiance_w_per_m2=0.0)
         yield from ApplyBias(voltage_v=0.0, sample_interval_s=self._recipe.bias.sample_interval_s, switch_on=True)
         yield from Wait(duration_s=_SETTLED_S, reason="the source settles")
-        quiet = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
+        quiet = yield from Wait(duration_s=QUIET_S, reason="the cell without the beam")
         began_s, lasted_s = yield from expose
-        over = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
+        over = yield from Wait(duration_s=QUIET_S, reason="the cell without the beam")
         read = yield from ReadBias()
         if not read.output_on:
             raise BiasWentOff(read.stopped_by)
         found = yield from ComputeTrace(
-            function=BEAM, since_s=quiet.time_s - _QUIET_S, until_s=max(over.time_s, began_s + lasted_s)
+            function=BEAM, since_s=quiet.time_s - QUIET_S, until_s=max(over.time_s, began_s + lasted_s)
         )
         yield from RestBias()
         return found.values

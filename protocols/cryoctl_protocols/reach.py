@@ -8,9 +8,10 @@ from cryoctl.protocol import InstrumentFacts
 _SLACK = 1e-9
 
 
-def check_place(facts: InstrumentFacts, *, x_m: float, y_m: float) -> None:
-    """Raises `RecipeError` for a place that the stage does not reach."""
-    for name, value, (low, high) in (("x_m", x_m, facts.stage.x_m), ("y_m", y_m, facts.stage.y_m)):
+def check_place(facts: InstrumentFacts, *, x_m: float, y_m: float, from_below_m: float = 0.0) -> None:
+    """Raises `RecipeError` for a place that the stage does not reach; not from so far below, where that is its way."""
+    for name, value, (least, high) in (("x_m", x_m, facts.stage.x_m), ("y_m", y_m, facts.stage.y_m)):
+        low = least + from_below_m
         if not low <= value <= high:
             raise RecipeError(
                 f"{name}: found {value:g} m, the stage reaches {low:g} to {high:g} m: choose a place within"

@@ -58,6 +58,23 @@ BAD = [
     ("chip-biasing", "beam_current.dose_e_per_a2=1e-9", "beam_current.dose_e_per_a2: found 1e-09"),
     ("chip-biasing", "y_m=1", "y_m: found 1 m"),
     ("chip-biasing", "sweep.rate_v_per_s=1e-9", "sweep: "),
+    ("chip-biasing", "x_m=-1e-3", "x_m: found -0.001 m, the stage reaches -0.000998"),
+    ("chip-biasing", "sweep.rate_v_per_s=10", "sweep.rate_v_per_s: found 10 V/s"),
+    ("chip-biasing", "bias.sample_interval_s=2", "sweep.rate_v_per_s: found 0.1 V/s, the source samples every 2 s"),
+    ("chip-biasing", "bias.sample_interval_s=0.4", "beam_current.shape: found 96 x 256"),
+    ("chip-biasing", "bias={sample_interval_s: 0.4, dwell_s: 2}", "bias.dwell_s: found 2 s"),
+    ("chip-biasing", "bias.duration_s=1", "dwell_s is 10 s, above duration_s 1 s"),
+    ("chip-biasing", "bias={limit_v: 0.1, voltage_v: 0.05, step_v: 0.2}", "step_v is 0.2 V, above limit_v 0.1 V"),
+    ("chip-biasing", "beam_current.shape=[8, 8]", "beam_current.shape: found 8 x 8 pixels"),
+    ("chip-biasing", "facets=[{name: a, spacing_m: 1e-8}]", "facets.a.spacing_m: found 1e-08 m"),
+    ("chip-biasing", "facets=[{name: a, spacing_m: 6e-10}, {name: b, spacing_m: 6.2e-10}]", "facets.b: found"),
+    (
+        "chip-biasing",
+        "facets=[{name: a, spacing_m: 6e-10, angle_deg: 10}, {name: b, spacing_m: 6e-10, angle_deg: 180}]",
+        "facets.b: found 6e-10 m, a has 6e-10 m: give both an angle_deg",
+    ),
+    ("chip-biasing", "pictures.shape=[8, 560]", "pictures.shape: found 8 x 560 pixels"),
+    ("chip-biasing", "pictures.search_shape=[32, 32]", "pictures.search_shape: found 32 x 32 pixels"),
     ("biased-series", "x_m=0.5", "x_m: found 0.5 m"),
     ("biased-series", "pictures.shape=[9000, 9000]", "pictures.shape: found 9000 x 9000"),
 ]
@@ -83,3 +100,15 @@ def test_a_bundled_recipe_is_not(recipe: str) -> None:
 @pytest.mark.parametrize("rate", [1.0, 10.0, 100.0])
 def test_rates_that_are_used_are_allowed(rate: float) -> None:
     looked_at("needle-biasing", f"dose_rate_e_per_a2_s={rate}")
+
+
+def test_facets_of_one_spacing_are_told_by_their_angles() -> None:
+    looked_at(
+        "chip-biasing",
+        "facets=[{name: a, spacing_m: 6e-10, angle_deg: 10}, {name: b, spacing_m: 6e-10, angle_deg: 100}]",
+    )
+
+
+def test_a_maximum_power_without_light_is_warned_of() -> None:
+    prepared = prepare(RunRequest(recipe="chip-biasing", instrument="chip-holder", overrides=("light_w_per_m2=0",)))
+    assert "without light" in furnish(prepared, None).warnings[0]
