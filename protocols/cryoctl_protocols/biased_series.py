@@ -28,7 +28,7 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
-from cryoctl_protocols.ending import ended_by
+from cryoctl_protocols.ending import ended_by, told_to_end
 from cryoctl_protocols.parameters import Name, Shape, Specimen
 from cryoctl_protocols.reach import check_place, check_shape
 
@@ -265,7 +265,7 @@ class BiasedSeries(Protocol):
         count = _planned_pictures(recipe)
         command = yield from Checkpoint(progress=min(1.0, self.taken / count), label=f"picture {self.taken} of {count}")
         if command.command:
-            self.ended, self.why = "stopped" if command.command == "stop-after" else "lost", command.command
+            self.ended, self.why = told_to_end(command)
             return False
         return True
 

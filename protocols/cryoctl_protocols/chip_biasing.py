@@ -30,7 +30,7 @@ from cryoctl_protocols.chip_check import OVERSHOOT_M, REACH_M, check_chip, plann
 from cryoctl_protocols.chip_electrics import BiasWentOff, CellElectrics, Hold
 from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, chip_chart
-from cryoctl_protocols.ending import ended_by, ending_well
+from cryoctl_protocols.ending import ended_by, ending_well, told_to_end
 from cryoctl_protocols.placing import stage_lag_m
 
 ORDER = "analysis.facet_decline:facet_order"
@@ -185,7 +185,7 @@ class ChipBiasing(Protocol):
             share = min(1.0, held.biased_s(now_s) / recipe.bias.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{held.biased_s(now_s):.0f} s under bias")
             if command.command:
-                self.ended, self.why = "stopped", command.command
+                self.ended, self.why = told_to_end(command)
                 return "over"
         yield from self._pair(now_s)
         if asked_s <= over_s and now_s >= asked_s:
