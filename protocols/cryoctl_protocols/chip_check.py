@@ -10,7 +10,7 @@ from cryoctl.protocol import InstrumentFacts
 from cryoctl_protocols.chip_electrics import QUIET_S
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, Facet
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
-from cryoctl_protocols.reach import check_place, check_shape
+from cryoctl_protocols.reach import check_dose, check_place, check_shape
 
 OVERSHOOT_M = 2e-6
 """From so far below the stage comes to its place, free of backlash."""
@@ -114,19 +114,12 @@ def _check_scans(recipe: ChipBiasingParameters, facts: InstrumentFacts) -> None:
     check_shape(facts, "pictures.shape", pictures.shape)
     check_shape(facts, "pictures.search_shape", pictures.search_shape)
     check_shape(facts, "beam_current.shape", wide.shape)
-    shortest_s, longest_s = facts.dwell_range_s
     for name, dose, pixel_m in (
         ("pictures.dose_e_per_a2", pictures.dose_e_per_a2, pictures.pixel_size_m),
         ("beam_current.dose_e_per_a2", wide.dose_e_per_a2, wide.pixel_size_m),
     ):
-        current_a = _current_a(recipe, facts)
-        each_s = dwell_s(1.0, pixel_size_m=pixel_m, scans=1, current_a=current_a)
-        if dose and not shortest_s <= dose * each_s <= longest_s:
-            raise RecipeError(
-                f"{name}: found {dose:g} e-/A^2, with {current_a:.3g} A and dwells of {shortest_s:g} to "
-                f"{longest_s:g} s allowed are {shortest_s / each_s:.3g} to {longest_s / each_s:.3g}: choose one of "
-                "these, or another pictures.beam_current_a or pixel size"
-            )
+        if dose:
+            check_dose(facts, name, dose, pixel_m=pixel_m, current_a=_current_a(recipe, facts))
 
 
 def _check_sampling(recipe: ChipBiasingParameters, facts: InstrumentFacts) -> None:

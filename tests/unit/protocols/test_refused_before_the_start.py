@@ -76,6 +76,9 @@ BAD = [
     ("chip-biasing", "pictures.shape=[8, 560]", "pictures.shape: found 8 x 560 pixels"),
     ("chip-biasing", "pictures.search_shape=[32, 32]", "pictures.search_shape: found 32 x 32 pixels"),
     ("biased-series", "x_m=0.5", "x_m: found 0.5 m"),
+    ("biased-series", "x_m=1e-5", "x_m, y_m: found a place 1e-05 m off"),
+    ("biased-series", "pictures.dose_e_per_a2=1e-9", "pictures.dose_e_per_a2: found 1e-09"),
+    ("biased-series", "pictures.pixel_size_m=1e-5", "pictures.dose_e_per_a2: found 5"),
     ("biased-series", "pictures.shape=[9000, 9000]", "pictures.shape: found 9000 x 9000"),
 ]
 
