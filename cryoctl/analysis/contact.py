@@ -206,7 +206,7 @@ def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[
     ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
     away_y, away_x = np.indices(specimen.shape)
     near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
-    above = np.log(np.maximum(smooth - parts.vacuum, 1.0))
+    above = np.log(np.maximum(smooth - parts.vacuum, np.finfo(np.float64).tiny))
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
