@@ -253,7 +253,8 @@ class Hold:
         mean_w = math.fsum(powers) / len(powers) if powers else math.nan
         sigmas = [value for value in self.columns.get("power_w_sigma", ()) if math.isfinite(value)]
         noise_w = math.sqrt(math.fsum(one**2 for one in sigmas)) / len(sigmas) if sigmas else math.nan
-        offset_w = self._electrics.offset_sigma_a * abs(self.columns["voltage_v"][-1]) if powers else math.nan
+        voltages = [value for value in self.columns.get("voltage_v", ()) if math.isfinite(value)]
+        offset_w = self._electrics.offset_sigma_a * abs(voltages[-1]) if voltages else math.nan
         return {
             "kind": self._recipe.bias.hold,
             **self.columns,

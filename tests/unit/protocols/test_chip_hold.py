@@ -1,7 +1,8 @@
-"""An operator who skips a cell, or ends the run, while the cell is held."""
+"""The hold of a cell without an instrument: an operator who skips it or ends the run, and what is told of its power."""
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from cryoctl.steps import Checkpoint, Command
 from cryoctl_protocols.chip_biasing import ChipBiasing
+from cryoctl_protocols.chip_electrics import CellElectrics, Hold
 from cryoctl_protocols.chip_recipe import ChipBias, ChipBiasingParameters, Facet
 from tests.unit.protocols.fake_instrument import some_facts
 
@@ -38,3 +40,16 @@ def test_a_target_that_is_skipped_is_lost_and_a_run_that_is_ended_is_the_operato
         state.send(Command(command=command, time_s=12.0))
     assert over.value.value == "over"
     assert (protocol.ended, protocol.why) == (ended, command)
+
+
+def test_a_dwell_without_rows_takes_no_uncertainty_from_the_others() -> None:
+    """The beam was open all along in the last one."""
+    recipe = ChipBiasingParameters(facets=(Facet(name="a", spacing_m=6e-10),))
+    electrics = CellElectrics(recipe)
+    electrics.offset_sigma_a = 1e-12
+    held = Hold(recipe, electrics)
+    nothing = math.nan
+    held.columns = {"voltage_v": [0.9, nothing], "power_w": [1e-9, nothing], "power_w_sigma": [3e-13, nothing]}
+    told = held.told()
+    assert told["mean_power_w"] == 1e-9
+    assert told["mean_power_w_sigma"] == pytest.approx(math.hypot(3e-13, 9e-13))
