@@ -61,7 +61,7 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     looks = recipe.looks
     reach_m = max(pictures.gap_m, abs(drive.along(pictures.apex_m)))
     for _ in range(_AIMS):
-        pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (looks.close_shape[1] / 2))
+        pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (min(looks.close_shape) / 2))
         frame = yield from pictures.close_look(pixel_m)
         arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m, "loose_px": _LOOSE_M / pixel_m}
         seen = (yield from Compute(function=AIM, frames=(frame,), arguments=arguments)).values
