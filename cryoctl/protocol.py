@@ -19,6 +19,7 @@ from cryoctl.errors import RecipeError
 from cryoctl.interfaces.beam import Optics, ScanTiming
 from cryoctl.interfaces.bias import BiasCapabilities
 from cryoctl.interfaces.light import LightCapabilities
+from cryoctl.interfaces.needle import NeedleCapabilities
 from cryoctl.interfaces.recording import RecordedSeries
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.steps.base import Step
@@ -85,6 +86,8 @@ class InstrumentFacts:
     """Of the biasing source, within what the operator allows; None where there is none."""
     light: LightCapabilities | None = None
     """Of the light on the specimen; None where there is none."""
+    needle: NeedleCapabilities | None = None
+    """None where there is none."""
     dose_rate_max_e_per_a2_s: float = float("inf")
     """What the operator allows on this instrument."""
     dose_known: bool = True

@@ -28,6 +28,8 @@ LEAST_LOSS, MOST_LOSS = 0.07, 3.0
 SPREAD = 0.7
 _GRID = 48
 _OWN_GRID = 72
+_FAINTEST = 1e-3
+"""Of the largest intensity measured; no facet is taken to have begun with less."""
 _UNNOTICED_REL = 0.003
 """Sigma of what a picture's focus and place may do to an intensity beyond its counting noise, relative."""
 
@@ -87,7 +89,8 @@ def probabilities(regions: Sequence[Region]) -> Float | None:
 def _log_likelihoods(
     region: Region, facet: int, known: npt.NDArray[np.bool_], by_beam: Float, by_bias: Float, wider: float
 ) -> Float:
-    """[beam rate, bias rate] of one facet, its initial intensity integrated over, evenly likely."""
+    """[beam rate, bias rate] of one facet, its initial intensity integrated over, evenly likely in its logarithm: else
+    what falls the most would be the likelier the less the pictures say."""
     values = region.intensity[facet, known]
     sigma = np.hypot(region.sigma[facet, known] * wider, _UNNOTICED_REL * float(np.abs(values).max()))
     weight = sigma**-2.0
@@ -95,6 +98,7 @@ def _log_likelihoods(
     right = np.exp(-by_bias[:, None] * region.bias_s[known])
     norm2 = (left**2 * weight) @ (right**2).T
     met = (left * (weight * values)) @ right.T
-    # chi^2 at the best initial intensity, and the width of the integral over it.
-    chi2 = float(weight @ values**2) - met**2 / norm2
-    return np.asarray(-0.5 * chi2 - 0.5 * np.log(norm2), dtype=np.float64)
+    # chi^2 at the best initial intensity, the width of the integral over it, and how likely it is there.
+    chi2, best = float(weight @ values**2) - met**2 / norm2, met / norm2
+    at_best = np.log(np.maximum(best, _FAINTEST * float(np.abs(values).max())))
+    return np.asarray(-0.5 * chi2 - 0.5 * np.log(norm2) - at_best, dtype=np.float64)

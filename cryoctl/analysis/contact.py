@@ -37,7 +37,8 @@ BEFORE = 3
 _TIP_PX = 28
 _SEARCH_PX = 12
 _NEEDLE_SEARCH_PX = 110
-"""How far a particle and a needle are looked for from where they were in the first picture."""
+"""How far a particle and a needle are looked for from where they were in the first picture, the needle at least: over
+all of the gap that was there."""
 WAIST = 0.8
 """Of the lesser thickness of two: particles that are narrower between them are parted there."""
 _LEAST_CORE_PX = 30
@@ -206,7 +207,7 @@ def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[
     ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
     away_y, away_x = np.indices(specimen.shape)
     near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
-    above = np.log(np.maximum(smooth - parts.vacuum, 1.0))
+    above = np.log(np.maximum(smooth - parts.vacuum, np.finfo(np.float64).tiny))
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
     wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
@@ -251,7 +252,8 @@ def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:
     tip = clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
     # Of the metal alone: what the apex comes near to would draw the match on.
     level = metal_level(first) or scene.parts.vacuum
-    needle = moved(metal_alone(first, level), metal_alone(picture, level), tip, _NEEDLE_SEARCH_PX)
+    furthest = max(_NEEDLE_SEARCH_PX, math.ceil(scene.gap_px) + _SEARCH_PX)
+    needle = moved(metal_alone(first, level), metal_alone(picture, level), tip, furthest)
     covered = _wider(_shifted(scene.parts.needle, needle))
     box = _box(scene.particle, 2)
     reached = np.flatnonzero(covered[box].any(axis=0))  # what a needle hides tells nothing of the particle's place

@@ -33,6 +33,8 @@ _BENT = 8.0
 _LEAST_ROWS = 8
 _MORE_ROWS = 5
 """Than a polynomial has powers."""
+_NOISE_ROWS = 3
+"""From which noise is told."""
 LEAST_SPAN_V = 0.3
 _GAP = 4.0
 """Intervals between rows that make a stop."""
@@ -171,8 +173,10 @@ def _sweep(direction: str, trace: BiasTrace, offset_a: float, offset_sigma_a: fl
     jsc_sigma = math.hypot(jsc_sigma, offset_sigma_a)
     voc_sigma = math.hypot(voc_sigma, offset_sigma_a / voc_slope if voc_slope > 0 else math.nan)
     mpp_sigma = math.hypot(mpp_noise, mpp_v * offset_sigma_a)
-    fill = mpp_w / (voc_v * jsc_a) if voc_v > 0 and jsc_a > 0 else math.nan
-    fill_sigma = fill * math.sqrt((mpp_sigma / mpp_w) ** 2 + (voc_sigma / voc_v) ** 2 + (jsc_sigma / jsc_a) ** 2)
+    fill, fill_sigma = math.nan, math.nan
+    if voc_v > 0 and jsc_a > 0 and mpp_w > 0:  # a cell that gives nothing has none
+        fill = mpp_w / (voc_v * jsc_a)
+        fill_sigma = fill * math.hypot(mpp_sigma / mpp_w, voc_sigma / voc_v, jsc_sigma / jsc_a)
     return found | {
         "voc_v": voc_v,
         "voc_v_sigma": voc_sigma,
@@ -291,15 +295,15 @@ def _scatter(design: FloatArray, values: FloatArray) -> float:
 
 
 def held_power(*, trace: BiasTrace, offset_a: float = 0.0, settle_s: float = 0.0) -> dict[str, Any]:
-    """Mean V, A and power (W) with the beam blanked, each with its sigma, once `settle_s` have passed since the first
-    row; `rows` 0 and NaN where there is no such row."""
+    """Mean V, A and power (W) with the beam blanked, once `settle_s` have passed since the first row; `rows` 0 and NaN
+    where there is no such row. The power's sigma is NaN where they are too few to tell their noise."""
     rows = trace.where(trace.time_s >= (trace.time_s[0] + settle_s if len(trace) else 0.0)).blanked()
     nothing = math.nan
     if not len(rows):
         return {"voltage_v": nothing, "current_a": nothing, "power_w": nothing, "power_w_sigma": nothing, "rows": 0}
     voltage_v, current_a = float(rows.voltage_v.mean()), float(rows.current_a.mean()) - offset_a
     power = -rows.voltage_v * (rows.current_a - offset_a)
-    sigma = noise_sigma_a(power) / math.sqrt(len(rows))
+    sigma = noise_sigma_a(power) / math.sqrt(len(rows)) if len(rows) >= _NOISE_ROWS else nothing
     return {
         "voltage_v": voltage_v,
         "current_a": current_a,

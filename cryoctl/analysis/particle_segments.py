@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ FAR_BRIGHTER = 30.0
 CUT = 2.0
 """Times the level that parts a picture's logarithm in two: where its brightest hundredth is beyond the first it is cut
 at the second. Tungsten and copper are at 60 and more beside particles, pictures without metal at up to 11."""
+FAINTEST = 50.0
+"""So many times fainter than the middle of a picture is as dark as its darkest: in any unit, counts or not."""
 FLATTER = 0.9
 """A surface is taken off where it brings the background's spread below this part of what it was."""
 
@@ -134,8 +137,11 @@ def segment(picture: npt.ArrayLike, settings: Segmenting | None = None, like: Wa
 def _without_metal(values: Float) -> Float:
     """Cut off above what is no particle: a needle or a grid bar, tens of times brighter than all else, would take each
     threshold and each surface for itself. Where nothing stands out so far the picture is as it was."""
-    low = float(np.percentile(values, 2))
-    above = np.maximum(values - low, 1.0)
+    low, middle = (float(np.percentile(values, share)) for share in (2, 50))
+    faintest = (middle - low) / FAINTEST if middle > low else float(values[values > low].min(initial=np.inf)) - low
+    if not math.isfinite(faintest):
+        return values
+    above = np.maximum(values - low, faintest)
     parting = float(np.exp(threshold_otsu(np.log(above))))
     if float(np.percentile(above, 99)) < FAR_BRIGHTER * parting:
         return values

@@ -142,7 +142,7 @@ class BiasDesk:
                 f"ApplyBias: the output of {source.name} is off ({self._watch.stopped_by or 'it was never on'}); "
                 "nothing is switched on by a change of voltage"
             )
-        await self._check(source, voltage_v or 0.0, current_a or 0.0)
+        await self._check(source, voltage_v or 0.0, current_a or 0.0, by_current=current_a is not None)
         if not self._watch.on:
             await answered(source.sample_every(step.sample_interval_s), source.name)
         if voltage_v is not None:
@@ -164,9 +164,10 @@ class BiasDesk:
         source, waveform = self._source(), step.waveform
         if self._watch.on:
             raise self._refuse(LIMITS, f"{source.name} has its output on; rest it, then start a waveform")
-        await self._check(source, waveform.peak_v, waveform.peak_a)
+        by_current = any(one.control == "current" for one in waveform.segments)
+        await self._check(source, waveform.peak_v, waveform.peak_a, by_current=by_current)
         if step.probing:
-            self._check_probe(waveform.peak_v)
+            self._check_probe(waveform.peak_v, by_current=by_current)
         began_s = self._recorder.time_s
         ends_s = began_s + waveform.duration_s
         self._watch.switched_on(ends_s, playing=True, probing=step.probing)  # before it is: a crash must find it
@@ -177,8 +178,11 @@ class BiasDesk:
         await self._watch.read_clock()
         return WaveformStarted(began_s=began_s, ends_s=ends_s, sample_interval_s=interval_s)
 
-    async def _check(self, source: BiasSource, peak_v: float, peak_a: float) -> None:
-        """Raises `InterlockRefused` unless the limits that were set are still the source's own, and hold this."""
+    async def _check(self, source: BiasSource, peak_v: float, peak_a: float, *, by_current: bool) -> None:
+        """Raises `InterlockRefused` unless the limits that were set are still the source's own, and hold this.
+
+        A current that meets no contact takes the voltage up to its limit, whatever it was meant to need.
+        """
         limits = self._watch.limits
         if limits is None:
             raise self._refuse(LIMITS, f"{source.name} has no limits of this run; set them, with its output off, first")
@@ -197,16 +201,18 @@ class BiasDesk:
                 f"{peak_v:g} V, {peak_a:g} A are asked for, the limits set are {limits.voltage_limit_v:g} V and "
                 f"{limits.compliance_a:g} A",
             )
-        await self._check_contact(abs(peak_v), limits.compliance_a)
+        await self._check_contact(limits.voltage_limit_v if by_current else abs(peak_v), limits.compliance_a)
 
     def _probes(self, peak_v: float, compliance_a: float) -> bool:
         return peak_v <= self._probe_v * (1 + _SLACK) and compliance_a <= self._probe_a * (1 + _SLACK)
 
-    def _check_probe(self, peak_v: float) -> None:
+    def _check_probe(self, peak_v: float, *, by_current: bool) -> None:
         limits = self._watch.limits
-        if limits is None or not self._probes(abs(peak_v), limits.compliance_a):
+        if by_current or limits is None or not self._probes(abs(peak_v), limits.compliance_a):
             raise self._refuse(
-                CONTACT, f"{peak_v:g} V is no probe, which has at most {self._probe_v:g} V and {self._probe_a:g} A"
+                CONTACT,
+                f"{peak_v:g} V{' by a current' if by_current else ''} is no probe, which is a voltage of at most "
+                f"{self._probe_v:g} V and {self._probe_a:g} A",
             )
 
     async def _check_contact(self, peak_v: float, compliance_a: float) -> None:

@@ -291,6 +291,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
         edx_max_energy_ev=edx.energy_offset_ev + edx.n_channels * edx.energy_scale_ev if edx else 0.0,
         bias=None if devices.bias is None else _bias_within(devices.bias.capabilities, limits),
         light=None if devices.light is None else devices.light.capabilities,
+        needle=None if devices.needle is None else devices.needle.capabilities,
         dose_known=devices.dose_known,
         dose_rate_max_e_per_a2_s=limits.dose_rate_e_per_a2_s or math.inf,
     )

@@ -28,9 +28,9 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
-from cryoctl_protocols.ending import ended_by
+from cryoctl_protocols.ending import ended_by, told_to_end
 from cryoctl_protocols.parameters import Name, Shape, Specimen
-from cryoctl_protocols.reach import check_place, check_shape
+from cryoctl_protocols.reach import check_dose, check_place, check_shape
 
 _DRIFT_M_PER_S = 2e-9
 _MARGIN_S = 0.5
@@ -128,7 +128,16 @@ class BiasedSeries(Protocol):
             known = ", ".join(sorted(facts.optics)) or "none"
             raise RecipeError(f"optics: found {parameters.optics!r}, the instrument file has {known}: name one of them")
         check_place(facts, x_m=parameters.x_m, y_m=parameters.y_m)
+        shift_m = math.hypot(parameters.x_m, parameters.y_m)
+        if shift_m > facts.image_shift_range_m:
+            raise RecipeError(
+                f"x_m, y_m: found a place {shift_m:.3g} m off, the image shift, which looks there, reaches "
+                f"{facts.image_shift_range_m:.3g} m: choose one that is nearer"
+            )
         check_shape(facts, "pictures.shape", pictures.shape)
+        current_a = facts.optics[parameters.optics].beam_current_a
+        dose = pictures.dose_e_per_a2
+        check_dose(facts, "pictures.dose_e_per_a2", dose, pixel_m=pictures.pixel_size_m, current_a=current_a)
         if pictures.dose_e_per_a2 * UPPER > limit:
             raise RecipeError(
                 f"dose_limit_e_per_a2: found {limit:.4g} e-/A^2, one picture needs "
@@ -265,7 +274,7 @@ class BiasedSeries(Protocol):
         count = _planned_pictures(recipe)
         command = yield from Checkpoint(progress=min(1.0, self.taken / count), label=f"picture {self.taken} of {count}")
         if command.command:
-            self.ended, self.why = "stopped" if command.command == "stop-after" else "lost", command.command
+            self.ended, self.why = told_to_end(command)
             return False
         return True
 

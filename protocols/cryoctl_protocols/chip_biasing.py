@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from cryoctl.errors import RecipeError, StepLost
+from cryoctl.errors import StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps
 from cryoctl.steps import (
     Checkpoint,
@@ -26,21 +26,17 @@ from cryoctl.steps import (
 from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import check_bias
 from cryoctl_protocols.blocks import Block
+from cryoctl_protocols.chip_check import OVERSHOOT_M, REACH_M, check_chip, planned_e_per_a2
 from cryoctl_protocols.chip_electrics import BiasWentOff, CellElectrics, Hold
-from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region, check_scans
+from cryoctl_protocols.chip_pictures import ACTIVE, CONTROL, FACETS, ChipPictures, Region
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, chip_chart
-from cryoctl_protocols.dose_plan import UPPER
-from cryoctl_protocols.ending import ended_by, ending_well
+from cryoctl_protocols.ending import ended_by, ending_well, told_to_end
 from cryoctl_protocols.placing import stage_lag_m
-from cryoctl_protocols.reach import check_place
 
 ORDER = "analysis.facet_decline:facet_order"
 CAUSE = "analysis.cause:weigh_causes"
 
 DOSE_PIXEL_M = 10e-9
-_OVERSHOOT_M = 2e-6
-_REACH_M = 1.5e-6
-"""Of what is charged around the regions: image shift, search, probe's tails."""
 
 
 class ChipBiasing(Protocol):
@@ -66,50 +62,7 @@ class ChipBiasing(Protocol):
     @classmethod
     def check(cls, parameters: ChipBiasingParameters, facts: InstrumentFacts) -> tuple[str, ...]:
         check_bias(parameters.bias, facts)
-        light, pictures = facts.light, parameters.pictures
-        if light is None:
-            raise RecipeError("light_w_per_m2: the instrument file has no light; name an instrument that has one")
-        low, high = light.irradiance_w_per_m2
-        if parameters.light_w_per_m2 and not low <= parameters.light_w_per_m2 <= high:
-            raise RecipeError(
-                f"light_w_per_m2: found {parameters.light_w_per_m2:g} W/m^2, the light gives {low:g} to {high:g}: "
-                "choose one of these, or 0 for none"
-            )
-        if pictures.optics not in facts.optics:
-            raise RecipeError(
-                f"pictures.optics: found {pictures.optics!r}, the instrument file has {', '.join(facts.optics)}: "
-                "name one of them"
-            )
-        check_place(facts, x_m=parameters.x_m, y_m=parameters.y_m)
-        least_a, most_a = facts.current_range_a
-        wanted_a = pictures.beam_current_a
-        if wanted_a is not None and not least_a <= wanted_a <= most_a:
-            raise RecipeError(
-                f"pictures.beam_current_a: found {wanted_a:g} A, the beam has {least_a:g} to {most_a:g} A: choose one "
-                "of these, or null for the preset's"
-            )
-        shift_m = math.hypot(parameters.control.dx_m, parameters.control.dy_m) + _REACH_M / 3
-        if shift_m > facts.image_shift_range_m:
-            raise RecipeError(
-                f"control: the region lies {shift_m:.3g} m off, the image shift reaches "
-                f"{facts.image_shift_range_m:.3g} m: choose one that is nearer"
-            )
-        check_scans(parameters, facts)
-        return cls._check_dose(parameters)
-
-    @staticmethod
-    def _check_dose(parameters: ChipBiasingParameters) -> tuple[str, ...]:
-        limit, each = parameters.dose.limit_e_per_a2, parameters.pictures.dose_e_per_a2
-        least = UPPER * (2 * each + parameters.beam_current.dose_e_per_a2)
-        if least > limit:
-            raise RecipeError(
-                f"dose.limit_e_per_a2: found {limit:.4g} e-/A^2, finding a region and one picture of it need "
-                f"{least:.4g}: raise the limit or lower pictures.dose_e_per_a2"
-            )
-        planned = _planned_e_per_a2(parameters)
-        if planned > limit:
-            return (f"dose: {planned:.4g} e-/A^2 are planned, the limit is {limit:.4g}; the series ends before",)
-        return ()
+        return check_chip(parameters, facts)
 
     def dose_limit_e_per_a2(self) -> float:
         return self.recipe.dose.limit_e_per_a2
@@ -127,7 +80,7 @@ class ChipBiasing(Protocol):
         recipe = self.recipe
         x_m = (recipe.x_m, recipe.x_m + recipe.control.dx_m)
         y_m = (recipe.y_m, recipe.y_m + recipe.control.dy_m)
-        return (min(x_m) - _REACH_M, max(x_m) + _REACH_M, min(y_m) - _REACH_M, max(y_m) + _REACH_M)
+        return (min(x_m) - REACH_M, max(x_m) + REACH_M, min(y_m) - REACH_M, max(y_m) + REACH_M)
 
     def describe(self) -> Mapping[str, Any]:
         recipe, pictures = self.recipe, self.recipe.pictures
@@ -135,7 +88,7 @@ class ChipBiasing(Protocol):
             "width_m": pictures.shape[1] * pictures.pixel_size_m,
             "height_m": pictures.shape[0] * pictures.pixel_size_m,
         }
-        planned = _planned_e_per_a2(recipe)
+        planned = planned_e_per_a2(recipe)
         return {
             "title": "Chip biasing",
             "specimen": recipe.specimen.name,
@@ -162,7 +115,7 @@ class ChipBiasing(Protocol):
         yield from Insert(detector=recipe.pictures.detector)
         yield from UseOptics(name=recipe.pictures.optics, beam_current_a=recipe.pictures.beam_current_a)
         self.pictures.current_a = (yield from blocks.measure_current()).current_a
-        yield from blocks.approach_position(recipe.x_m, recipe.y_m, overshoot_m=_OVERSHOOT_M)
+        yield from blocks.approach_position(recipe.x_m, recipe.y_m, overshoot_m=OVERSHOOT_M)
         lag_m = stage_lag_m(self.facts)
         self.pictures.lag_m = (lag_m, lag_m)
         return "done"
@@ -232,7 +185,7 @@ class ChipBiasing(Protocol):
             share = min(1.0, held.biased_s(now_s) / recipe.bias.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{held.biased_s(now_s):.0f} s under bias")
             if command.command:
-                self.ended, self.why = "stopped", command.command
+                self.ended, self.why = told_to_end(command)
                 return "over"
         yield from self._pair(now_s)
         if asked_s <= over_s and now_s >= asked_s:
@@ -307,12 +260,6 @@ class ChipBiasing(Protocol):
         if isinstance(error, BiasWentOff) and error.by == "pause":
             return self._give_up("stopped", str(error))
         return self._give_up(ended_by(error), str(error))
-
-
-def _planned_e_per_a2(recipe: ChipBiasingParameters) -> float:
-    """Of the active region, found at once."""
-    pictures = recipe.pairs_of_pictures() + 1
-    return pictures * recipe.pictures.dose_e_per_a2 + recipe.beam_current.dose_e_per_a2
 
 
 def _decline_of(region: Region, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _MARGIN_S = 0.5
 """After the end of a waveform: until then its last samples are there."""
 _WATCHED_S = 20.0
 """At most between two looks at a source that plays by itself."""
-_QUIET_S = 1.0
+QUIET_S = 1.0
 """Of rows with the beam blanked before and after it is open."""
 _SETTLED_S = 0.2
 """After a change of voltage; what a source needs for it."""
@@ -129,14 +129,14 @@ class CellElectrics:
         yield from SetLight(irradiance_w_per_m2=0.0)
         yield from ApplyBias(voltage_v=0.0, sample_interval_s=self._recipe.bias.sample_interval_s, switch_on=True)
         yield from Wait(duration_s=_SETTLED_S, reason="the source settles")
-        quiet = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
+        quiet = yield from Wait(duration_s=QUIET_S, reason="the cell without the beam")
         began_s, lasted_s = yield from expose
-        over = yield from Wait(duration_s=_QUIET_S, reason="the cell without the beam")
+        over = yield from Wait(duration_s=QUIET_S, reason="the cell without the beam")
         read = yield from ReadBias()
         if not read.output_on:
             raise BiasWentOff(read.stopped_by)
         found = yield from ComputeTrace(
-            function=BEAM, since_s=quiet.time_s - _QUIET_S, until_s=max(over.time_s, began_s + lasted_s)
+            function=BEAM, since_s=quiet.time_s - QUIET_S, until_s=max(over.time_s, began_s + lasted_s)
         )
         yield from RestBias()
         return found.values
@@ -253,7 +253,8 @@ class Hold:
         mean_w = math.fsum(powers) / len(powers) if powers else math.nan
         sigmas = [value for value in self.columns.get("power_w_sigma", ()) if math.isfinite(value)]
         noise_w = math.sqrt(math.fsum(one**2 for one in sigmas)) / len(sigmas) if sigmas else math.nan
-        offset_w = self._electrics.offset_sigma_a * abs(self.columns["voltage_v"][-1]) if powers else math.nan
+        voltages = [value for value in self.columns.get("voltage_v", ()) if math.isfinite(value)]
+        offset_w = self._electrics.offset_sigma_a * abs(voltages[-1]) if voltages else math.nan
         return {
             "kind": self._recipe.bias.hold,
             **self.columns,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryoctl.errors import RecipeError, StepLost
+from cryoctl.errors import StepLost
 from cryoctl.protocol import InstrumentFacts
 from cryoctl.steps import Compute, Expose, FrameRef
 from cryoctl_protocols import blocks
@@ -15,7 +15,6 @@ from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters
 from cryoctl_protocols.dose_plan import dwell_s
 from cryoctl_protocols.placing import Matrix, inverse_shift_matrix
-from cryoctl_protocols.reach import check_shape
 
 FACETS = "analysis.facets:facet_series"
 DISPLACED = "analysis.facet_drift:displaced"
@@ -189,27 +188,6 @@ class ChipPictures:
             drift_bound_m_per_s=_DRIFT_M_PER_S,
             planned_dose_e_per_a2=dose,
         )
-
-
-def check_scans(recipe: ChipBiasingParameters, facts: InstrumentFacts) -> None:
-    """Raises `RecipeError` for a scan with more pixels, or a dose with a dwell, than the scan generator can make."""
-    pictures, wide = recipe.pictures, recipe.beam_current
-    check_shape(facts, "pictures.shape", pictures.shape)
-    check_shape(facts, "pictures.search_shape", pictures.search_shape)
-    check_shape(facts, "beam_current.shape", wide.shape)
-    current_a = pictures.beam_current_a or facts.optics[pictures.optics].beam_current_a
-    shortest_s, longest_s = facts.dwell_range_s
-    for name, dose, pixel_m in (
-        ("pictures.dose_e_per_a2", pictures.dose_e_per_a2, pictures.pixel_size_m),
-        ("beam_current.dose_e_per_a2", wide.dose_e_per_a2, wide.pixel_size_m),
-    ):
-        each_s = dwell_s(1.0, pixel_size_m=pixel_m, scans=1, current_a=current_a)
-        if dose and not shortest_s <= dose * each_s <= longest_s:
-            raise RecipeError(
-                f"{name}: found {dose:g} e-/A^2, with {current_a:.3g} A and dwells of {shortest_s:g} to {longest_s:g} "
-                f"s allowed are {shortest_s / each_s:.3g} to {longest_s / each_s:.3g}: choose one of these, or another "
-                "pictures.beam_current_a or pixel size"
-            )
 
 
 def _middle(places_m: list[float]) -> float:

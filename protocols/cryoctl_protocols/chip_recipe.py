@@ -106,6 +106,10 @@ class ChipBias(Bias):
     def _steps_in_order(self) -> ChipBias:
         if self.least_step_v > self.step_v:
             raise ValueError(f"least_step_v is {self.least_step_v:g} V, above step_v {self.step_v:g} V: lower it")
+        if self.step_v > self.limit_v:
+            raise ValueError(f"step_v is {self.step_v:g} V, above limit_v {self.limit_v:g} V: lower it")
+        if self.dwell_s > self.duration_s:
+            raise ValueError(f"dwell_s is {self.dwell_s:g} s, above duration_s {self.duration_s:g} s: shorten it")
         return self
 
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from cryoctl.errors import DoseRefused, InterlockRefused, Interrupted, StepLost
 from cryoctl.protocol import Steps
+from cryoctl.steps import Command
 
 STOPPED = (DoseRefused, InterlockRefused, Interrupted, StepLost)
 
@@ -38,3 +39,8 @@ def ended_by(error: Exception) -> str:
     """Trigger of the last state: dose, held (by an interlock), or lost."""
     ways: tuple[tuple[type[Exception], str], ...] = ((DoseRefused, "dose"), (InterlockRefused, "held"))
     return next((name for kind, name in ways if isinstance(error, kind)), "lost")
+
+
+def told_to_end(command: Command) -> tuple[str, str]:
+    """Trigger of the last state, and why in words, where the operator ends the run or skips its only target."""
+    return "stopped" if command.command == "stop-after" else "lost", command.command

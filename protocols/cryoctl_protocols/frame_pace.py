@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cryoctl.units import PerSecond, Seconds, StrictModel
 
@@ -25,10 +26,21 @@ class Pace(StrictModel):
     """Null: the usual interval. Where the dose would not last to the end of the waveform it may be longer."""
     rate_per_s: Annotated[PerSecond, Field(gt=0.0)] | None = None
     """Expected, of area over that before the bias; until one is measured. Null: the usual interval until then."""
-    events_s: Annotated[tuple[Seconds, ...], Field(max_length=100)] = ()
-    """After the bias was switched on, when something is expected to happen, like a coating that breaks."""
+    events_s: Annotated[tuple[Annotated[Seconds, Field(ge=0.0)], ...], Field(max_length=100)] = ()
+    """After the bias was switched on, when something is expected to happen, like a coating that breaks; in order."""
     event_width_s: Annotated[Seconds, Field(gt=0.0)] = 10.0
     """Before and after such a time pictures follow at the shortest interval."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Pace:
+        for before_s, after_s in pairwise(self.events_s):
+            if not before_s < after_s:
+                raise ValueError(f"events_s: {after_s:g} s is not later than {before_s:g} s before it; sort them")
+        if self.longest_s is not None and self.longest_s < self.shortest_s:
+            raise ValueError(
+                f"longest_s is {self.longest_s:g} s, below shortest_s {self.shortest_s:g} s: exchange them"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ COMPARE = "analysis.contact:compared"
 DECIDE = "analysis.contact:decided"
 """(pictures, pixel_size_m, deepest_m) -> whether the last ones show contact; what COMPARE told of each."""
 
-_CLOSE_GAP_M = 150e-9
+CLOSE_GAP_M = 150e-9
+"""With which the needle is aimed, and from which on it goes by small steps."""
 _AIMED_M = 10e-9
 _AIMS = 40
 _AHEAD_M = 25e-9
@@ -38,8 +39,8 @@ _SHARE = 0.6
 _LEAST_PICTURES = 5
 _WINDOW = 9
 """Pictures that a decision on contact looks back on, beside the first."""
-_WIDE_M = 25e-9
-"""Gap above which the tube takes three steps at once."""
+WIDE_M, STRIDE = 25e-9, 3
+"""Gap above which the tube takes so many steps at once."""
 _WATCHED = 40
 """Latest pictures that the needle's drift is told from."""
 _SEEN_SIGMA_PX = 0.2
@@ -60,7 +61,7 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     looks = recipe.looks
     reach_m = max(pictures.gap_m, abs(drive.along(pictures.apex_m)))
     for _ in range(_AIMS):
-        pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (looks.close_shape[1] / 2))
+        pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (min(looks.close_shape) / 2))
         frame = yield from pictures.close_look(pixel_m)
         arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m, "loose_px": _LOOSE_M / pixel_m}
         seen = (yield from Compute(function=AIM, frames=(frame,), arguments=arguments)).values
@@ -73,11 +74,11 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
         yield from NoteGap(gap_m=clear_m, sigma_m=pixel_m)
         if gap_m <= 0.0 or clear_m <= 0.0:
             return "the needle lies over the specimen, at another height"
-        if abs(aside_m) < _AIMED_M and gap_m < _CLOSE_GAP_M:
+        if abs(aside_m) < _AIMED_M and gap_m < CLOSE_GAP_M:
             behind = float(seen["ahead_px"]) < 0.0
             return "film lies before the particles; look for one that stands out at the edge" if behind else ""
         if abs(aside_m) < max(_AIMED_M, pixel_m):
-            onward_m = _SHARE * min(gap_m - 0.7 * _CLOSE_GAP_M, clear_m)
+            onward_m = _SHARE * min(gap_m - 0.7 * CLOSE_GAP_M, clear_m)
             yield from drive.move_tube(onward_m=max(0.0, onward_m))
         if abs(aside_m) >= _AIMED_M:
             most_m = _SHARE * clear_m
@@ -130,10 +131,10 @@ def touch(
                 yield from Conclude(name="contact", values={**made, **told_by_current})
             return ""
         if not verdict["suspected"]:
-            wide = float(verdict["gap_m"]) > _WIDE_M
+            wide = float(verdict["gap_m"]) > WIDE_M
             aside_m = -watch.strayed_m if float(verdict["gap_m"]) > _STRAY_GAP_M else 0.0
             yield from drive.move_tube(
-                onward_m=recipe.needle.tube_step_m * (3 if wide else 1),
+                onward_m=recipe.needle.tube_step_m * (STRIDE if wide else 1),
                 aside_m=max(-_ASIDE_M, min(_ASIDE_M, aside_m)),
             )
     return "no contact was seen; look at the needle"

@@ -64,11 +64,12 @@ class NeedleDrive:
         sign = 1 if wanted_m > 0 else -1
         at: NeedleAt = yield from ReadNeedle()
         self._longest_m = at.longest_step_m
-        allowed = int((at.gap_low_m - 1e-9) / at.longest_step_m)
+        seen_m = at.gap_low_m if at.gap_low_m > 0.0 else 0.0  # nobody knows it after an interruption
+        allowed = int(max(0.0, seen_m - 1e-9) / at.longest_step_m)
         count = min(int(abs(wanted_m) / self._steps_m.get((axis, sign), _FIRST_STEP_M)), allowed)
         if count > 0:
             yield from StepNeedle(axis=axis, steps=sign * count)
-        return max(0, count)
+        return count
 
     def toward(self, wanted_m: float) -> Block[int]:
         """Coarse steps to the specimen."""

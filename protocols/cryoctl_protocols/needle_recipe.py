@@ -29,11 +29,11 @@ class Needle(StrictModel):
     """Least gap with which the stage moves, for wobbling too."""
     max_indentation_m: Annotated[Metres, Field(gt=0.0, le=1e-7)] = 20e-9
     """Never pushed further into a particle."""
-    wobble_deg: Annotated[Degrees, Field(gt=0.0, le=30.0)] = 8.0
+    wobble_deg: Annotated[Degrees, Field(ge=1.0, le=30.0)] = 8.0
     """To either side, from afar."""
-    fine_wobble_deg: Annotated[Degrees, Field(gt=0.0, le=45.0)] = 16.0
+    fine_wobble_deg: Annotated[Degrees, Field(ge=1.0, le=45.0)] = 16.0
     """To either side, where the heights are made equal."""
-    height_m: Annotated[Metres, Field(gt=0.0, le=1e-6)] = 30e-9
+    height_m: Annotated[Metres, Field(ge=3e-9, le=1e-6)] = 30e-9
     """Needle and specimen are brought to one height within this: three sigma of what is foretold for the touch."""
     coarse_stop_m: Annotated[Metres, Field(gt=1e-6, le=2e-5)] = 2.8e-6
     """Gap at which the heights are made equal; what is left of the way is the tube's."""

@@ -11,7 +11,6 @@ from cryoctl.errors import StepLost
 from cryoctl.steps import (
     BiasRead,
     Checkpoint,
-    Command,
     Compute,
     Exposed,
     FrameRef,
@@ -23,6 +22,7 @@ from cryoctl.steps import (
     Wait,
 )
 from cryoctl_protocols.blocks import Block
+from cryoctl_protocols.ending import told_to_end
 from cryoctl_protocols.frame_pace import Outlook, interval_s
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
@@ -71,7 +71,7 @@ class NeedleSeries:
                 return (yield from self._contact_lost("before the bias"))
             command = yield from Checkpoint(progress=0.0, label=f"picture {k + 1} of {count} without bias")
             if command.command:
-                return _told_to_end(command)
+                return told_to_end(command)
             yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
         if self._gap_suspected or not self._told:
             yield from self._picture()
@@ -102,7 +102,7 @@ class NeedleSeries:
             share = min(1.0, since_s / waveform.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{since_s:.0f} s under bias")
             if command.command:
-                return _told_to_end(command)
+                return told_to_end(command)
 
     # Parts
 
@@ -219,11 +219,6 @@ def planned_pictures(recipe: NeedleBiasingParameters) -> int:
 def unbiased_pictures(recipe: NeedleBiasingParameters) -> int:
     """In contact before the bias."""
     return max(recipe.before, math.ceil(recipe.unbiased_share * planned_pictures(recipe)))
-
-
-def _told_to_end(command: Command) -> Ended:
-    """By the operator, who skips the particle or ends the run."""
-    return "stopped" if command.command == "stop-after" else "lost", command.command
 
 
 def _bias_off(found: BiasRead) -> Ended:

@@ -64,6 +64,16 @@ def test_scatter_beyond_the_stated_noise_makes_it_less_sure() -> None:
     assert max(found["probability"]) < 0.999
 
 
+def test_pictures_that_say_nothing_leave_the_causes_as_likely_as_they_were() -> None:
+    """Alike before: no cause wins by having more that it could be."""
+    random = np.random.default_rng(9)
+    active, control = (region(random, 0.0, (0.0, 0.0), biased=biased) for biased in (True, False))
+    for one in (active, control):
+        one["sigma"] = (100.0 * np.asarray(one["sigma"])).tolist()
+    found = weigh_causes(active=active, control=control)
+    assert found["probability"] == pytest.approx([0.25] * 4, abs=0.12)
+
+
 def test_too_little_is_told_as_that() -> None:
     one = {"name": ["100"], "intensity": [[0.1]], "sigma": [[0.01]], "dose_e_per_a2": [1.0], "bias_s": [0.0]}
     assert not weigh_causes(active=one)["found"]

@@ -48,6 +48,14 @@ def test_a_charge_above_offset_is_told() -> None:
     assert "charge beyond leakage" in found.message
 
 
+def test_a_reversed_voltage_takes_out_as_much_charge() -> None:
+    one = biased(2e-12 + 4 * RATE_A * (TIMES < 60), offset_bound_a=1e-14)
+    into = current_verdict(one, watched())
+    out = current_verdict(replace(one, voltage_v=-one.voltage_v, current_a=-one.current_a), watched())
+    told = (into.capacity_c, into.capacity_c_low, into.capacity_c_high)
+    assert (out.capacity_c, out.capacity_c_low, out.capacity_c_high) == pytest.approx(told)
+
+
 def test_no_current_is_claimed_that_cannot_be_seen() -> None:
     found = current_verdict(biased(0.2e-12), watched(final=1.0))
     assert found.verdict == "thick-oxide-or-lost-contact"

@@ -154,3 +154,28 @@ def test_the_share_of_a_row_in_which_the_beam_was_open() -> None:
     assert share == pytest.approx([0.0, 0.5, 0.25, 0.25, 0.0])
     assert beam_share(np.array([1.0]), 0.0, [(0.5, 2.0)]) == [1.0]
     assert beam_share(np.array([1.0, 2.0]), 0.1, []) == pytest.approx([0.0, 0.0])
+
+
+def test_a_dead_cell_has_no_fill_factor() -> None:
+    """All that its source reads is rounded to nothing."""
+    voltage = np.concatenate([np.arange(-0.1, 1.1, 0.0025), np.arange(1.1, -0.1, -0.0025)])
+    rows = len(voltage)
+    dead = BiasTrace(
+        time_s=0.025 * np.arange(rows),
+        voltage_v=voltage,
+        current_a=np.zeros(rows),
+        in_compliance=np.zeros(rows, dtype=np.bool_),
+        beam_open=np.zeros(rows),
+    )
+    found = jv_curves(trace=dead)
+    assert found["direction"] == ["forward", "reverse"]
+    assert found["jsc_a"] == [0.0, 0.0]
+    assert np.isnan([found["fill_factor"], found["fill_factor_sigma"], found["mpp_w"], found["voc_v"]]).all()
+
+
+def test_of_two_rows_no_noise_is_told() -> None:
+    whole = swept(2e-9, 2e-9, 3)
+    told = held_power(trace=whole.where(np.arange(len(whole)) < 2))
+    assert told["rows"] == 2
+    assert np.isfinite(told["power_w"])
+    assert np.isnan(told["power_w_sigma"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryoctl.analysis.contact import Contact, decide
+from cryoctl.analysis.contact import Contact, compared, decide
 from cryoctl.analysis.needle_view import Heights, NeedleView, heights, needle_view
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.interfaces.beam import Optics, Scan
@@ -73,6 +73,25 @@ def test_a_needle_that_comes_from_another_side_is_seen_alike() -> None:
     top = needle_view(image.T[::-1], "top")
     assert (top.apex_x_px, top.apex_y_px) == pytest.approx((right.apex_y_px, -right.apex_x_px))
     assert left.gap_px == bottom.gap_px == top.gap_px == right.gap_px
+
+
+def test_a_needle_is_followed_over_all_of_its_gap_however_fine_the_pixels() -> None:
+    """Pixels of 1 nm: twice as many over the same gap."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.indices((160, 420))
+
+    def scene(apex: int) -> np.ndarray:
+        image = rng.normal(400.0, 5.0, rows.shape)
+        image[:, :95] += 150.0
+        image[np.hypot(rows - 80, columns - 100) < 40] += 800.0
+        image[np.abs(rows - 80) < np.minimum((columns - apex) * 0.3, 30.0)] += 9000.0
+        return image
+
+    first = scene(290)
+    told = compared(first, scene(150))
+    assert told.seen
+    assert told.gap_px == pytest.approx(150.0, abs=4.0)
+    assert told.nearer_px == pytest.approx(-140.0, abs=0.5)
 
 
 def test_without_a_needle_nothing_is_found() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoctl.engine.ending import EndReason
+from cryoctl.engine.needle_desk import NeedleDesk
 from cryoctl.errors import ConnectionLost, InterlockRefused, StepLost
 from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.steps import (
@@ -24,7 +27,7 @@ from cryoctl.steps import (
     StepNeedle,
     WithdrawNeedle,
 )
-from tests.unit.engine.bench import Bench
+from tests.unit.engine.bench import Bench, FakeNeedle
 
 CLEAR_M = 2e-6
 
@@ -124,6 +127,29 @@ def test_what_hangs_on_it_or_holds_it_is_not_torn_off(hold: Any) -> None:
     place = bench()
     assert refusals(tried(place, NoteHold(hold=hold), WithdrawNeedle())) == [False, True]
     assert place.needle.hold is NeedleHold(hold)
+
+
+@pytest.mark.parametrize("output_on", [True, False])
+def test_no_needle_is_drawn_away_from_a_source_that_is_on(output_on: bool) -> None:
+    async def read() -> Any:
+        return SimpleNamespace(output_on=output_on)
+
+    needle = FakeNeedle()
+    needle.gap_m, needle.hold = 0.0, NeedleHold.CONTACT
+    desk = NeedleDesk(
+        SimpleNamespace(needle=needle, bias=SimpleNamespace(name="bias", read=read)),  # type: ignore[arg-type]
+        SimpleNamespace(time_s=0.0),  # type: ignore[arg-type]
+        SimpleNamespace(),  # type: ignore[arg-type]
+        lambda name, found: InterlockRefused(f"{name}: {found}"),
+        asyncio.sleep,  # type: ignore[arg-type]
+    )
+    withdrawn = desk.table[WithdrawNeedle](WithdrawNeedle())
+    if output_on:
+        with pytest.raises(InterlockRefused, match="bring it to rest, then withdraw"):
+            asyncio.run(withdrawn)  # type: ignore[arg-type]
+    else:
+        asyncio.run(withdrawn)  # type: ignore[arg-type]
+    assert (needle.hold is NeedleHold.CONTACT) is output_on
 
 
 def test_the_tube_is_grounded_only_where_the_jump_is_shorter_than_the_gap() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cryoctl.protocol import CalibratedValue
 from cryoctl.steps import Compute, Computed, Expose, Exposed, FrameRef, MoveStage, StageAt, Wait, Waited
+from cryoctl_protocols.needle_approach import aim
 from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
@@ -57,3 +58,20 @@ def test_a_height_that_was_told_wrongly_is_within_what_is_charged(z_m: float, ba
         aside_m = (abs(z_m - 1e-6) + 8e-6) * math.tan(math.radians(abs(tilt_deg)))
         assert abs(tilt_deg) > 5.0
         assert 3 * exposure.position_sigma_m > aside_m + 1e-6
+
+
+@pytest.mark.parametrize(("side", "shape"), [("right", (256, 256)), ("top", (256, 512)), ("right", (512, 256))])
+def test_the_first_picture_to_aim_by_shows_the_apex_whatever_its_shape(side: str, shape: tuple[int, int]) -> None:
+    recipe = NeedleBiasingParameters.model_validate(
+        {"needle": {"side": side}, "looks": {"close_shape": shape}}, strict=False
+    )
+    drive = NeedleDrive(side)
+    pictures = NeedlePictures(recipe, some_facts(), drive)
+    pictures.gap_m = reach_m = 1.1e-6
+    pictures.apex_m = (0.0, reach_m) if drive.axis == "x" else (-reach_m, 0.0)
+    first = next(aim(recipe, pictures, drive))
+    assert isinstance(first, Expose)
+    rows, columns = shape
+    along_px = columns if drive.axis == "x" else rows
+    assert first.shape == shape
+    assert along_px / 2 * first.pixel_size_m > 1.3 * reach_m
