@@ -47,14 +47,22 @@ class Aim:
     ahead_px: float
 
 
-def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0, loose_px: float = 0.0) -> Aim:
+def aim(
+    picture: npt.ArrayLike,
+    side: Side = "right",
+    ahead_px: float = 2.0,
+    loose_px: float = 0.0,
+    reach_px: float = math.inf,
+) -> Aim:
     """How a needle stands before the particle nearest to the middle of a picture [y, x] that it meets first.
 
     Args:
+        reach_px: no further on can it go; particles beyond are left alone, where there are nearer ones.
         ahead_px: by how much, in the picture; where no particle stands out so far, the one that stands out most.
         loose_px: so far aside of where it is aimed the needle may come on, and has to meet the particle first there.
     """
     scenes = scenes_of(picture, side, middle=True)
+    scenes = [one for one in scenes if _onward_px(one) <= reach_px] or scenes
     if not scenes:
         nothing = math.nan
         return Aim(
@@ -84,7 +92,7 @@ def aim(picture: npt.ArrayLike, side: Side = "right", ahead_px: float = 2.0, loo
         clear = max(0.0, float(away[scene.parts.needle].min()) - 1.0)
     return Aim(
         found=True,
-        gap_px=float(scene.apex[1]) - float(columns[-1]),
+        gap_px=_onward_px(scene),
         clear_px=clear,
         aside_px=float(scene.apex[0]) - middle - off,
         target_y_px=y_px,
@@ -126,6 +134,11 @@ def _film(scene: Scene) -> Bool:
     film = np.asarray(rest & (smooth > _FILM * level))
     onward = np.asarray(ndimage.binary_dilation(film, iterations=_HALO_PX + _HIDDEN_PX), dtype=bool)
     return film | (onward & bright)
+
+
+def _onward_px(scene: Scene) -> float:
+    """From the apex to the column where the particle begins."""
+    return float(scene.apex[1]) - float(np.flatnonzero(scene.particle.any(axis=0))[-1])
 
 
 def _middle_row(scene: Scene) -> float:

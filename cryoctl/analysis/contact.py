@@ -48,8 +48,11 @@ _METAL = 0.5
 """Of the needle's brightness where it is thickest: a grid's bars have as much, particles far less."""
 _HALO_PX = 5
 _EDGE_PX = 2
+_FAINTEST = 0.01
+"""Of the brightest; below it brightnesses are alike."""
 _NEAR_PX = 70
-"""So far around what is nearest to the apex, particles are told from the film that they lie on."""
+"""So far around what is nearest to the apex, or to where a particle is wanted, particles are told from the film that
+they lie on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,14 +206,15 @@ def scenes_of(picture: npt.ArrayLike, side: Side, middle: bool = False) -> list[
     if not specimen.any():
         return []
     apex = apex_of(parts)
+    wanted = ((specimen.shape[0] - 1) / 2, (specimen.shape[1] - 1) / 2) if middle else apex
     rows, columns = np.nonzero(specimen)
-    ahead = int(np.hypot(rows - apex[0], columns - apex[1]).argmin())
+    ahead = int(np.hypot(rows - wanted[0], columns - wanted[1]).argmin())
     away_y, away_x = np.indices(specimen.shape)
     near = specimen & (np.hypot(away_y - rows[ahead], away_x - columns[ahead]) <= _NEAR_PX)
-    above = np.log(np.maximum(smooth - parts.vacuum, np.finfo(np.float64).tiny))
+    above = smooth - parts.vacuum
+    above = np.log(np.maximum(above, _FAINTEST * float(above[near].max())))
     bright = np.asarray(specimen & (above > threshold_otsu(above[near])))
     bodies = np.asarray(clear_border(parted_particles(bright, WAIST)), dtype=np.int32)
-    wanted = ((bright.shape[0] - 1) / 2, (bright.shape[1] - 1) / 2) if middle else apex
     scenes: list[tuple[float, Scene]] = []
     for number in range(1, int(bodies.max(initial=0)) + 1):
         particle = np.asarray(bodies == number)

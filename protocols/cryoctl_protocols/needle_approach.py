@@ -60,10 +60,15 @@ def aim(recipe: NeedleBiasingParameters, pictures: NeedlePictures, drive: Needle
     """
     looks = recipe.looks
     reach_m = max(pictures.gap_m, abs(drive.along(pictures.apex_m)))
-    for _ in range(_AIMS):
+    for turn in range(_AIMS):
         pixel_m = max(looks.close_pixel_m, 1.4 * reach_m / (min(looks.close_shape) / 2))
         frame = yield from pictures.close_look(pixel_m)
-        arguments = {"side": recipe.needle.side, "ahead_px": _AHEAD_M / pixel_m, "loose_px": _LOOSE_M / pixel_m}
+        arguments = {
+            "side": recipe.needle.side,
+            "ahead_px": _AHEAD_M / pixel_m,
+            "loose_px": _LOOSE_M / pixel_m,
+            "reach_px": (math.inf if turn else drive.reach_m) / pixel_m,
+        }
         seen = (yield from Compute(function=AIM, frames=(frame,), arguments=arguments)).values
         if not seen["found"]:
             return "needle and particle could not be told apart"

@@ -61,7 +61,9 @@ class NeedleBiasing(Protocol):
     def __init__(self, parameters: NeedleBiasingParameters, facts: InstrumentFacts) -> None:
         super().__init__(parameters, facts)
         self.recipe = parameters
-        self.drive = NeedleDrive(parameters.needle.side)
+        self.drive = NeedleDrive(
+            parameters.needle.side, (-math.inf, math.inf) if facts.needle is None else facts.needle.fine_range_m
+        )
         self.pictures = NeedlePictures(parameters, facts, self.drive)
         self.probe = ContactProbe(parameters)
         self.current_a = math.nan

@@ -9,6 +9,7 @@ from cryoctl.protocol import InstrumentFacts
 from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols.dose_plan import UPPER
 from cryoctl_protocols.needle_approach import CLOSE_GAP_M, STRIDE, WIDE_M
+from cryoctl_protocols.needle_drive import TUBE_GAIN
 from cryoctl_protocols.needle_pictures import beam_in_field, series_pixel_m
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 from cryoctl_protocols.reach import check_dwell, check_place, check_shape, check_tilt
@@ -28,8 +29,6 @@ _LOOK_SHARE = 1.3
 """Of twice the gap, which the widest picture has to show."""
 _TUBE_SHARE = 0.9
 """Of the tube's range to either side; the rest is kept for drift and for a needle that has to go back."""
-_TUBE_GAIN = 0.8
-"""How far an apex surely goes of what its tube is told: it lags by its hysteresis."""
 
 
 def check_needle(recipe: NeedleBiasingParameters, facts: InstrumentFacts) -> None:
@@ -117,7 +116,7 @@ def _check_tube(recipe: NeedleBiasingParameters, facts: InstrumentFacts) -> None
             f"needle.tube_back_m: found {needle.tube_back_m:.3g} m, the tube reaches from {low_m:.3g} to "
             f"{high_m:.3g} m and a part is kept in reserve: allowed are 0 to {most_m:.3g} m"
         )
-    most_m = _TUBE_GAIN * (needle.tube_back_m + _TUBE_SHARE * high_m)
+    most_m = TUBE_GAIN * (needle.tube_back_m + _TUBE_SHARE * high_m)
     if needle.coarse_stop_m > most_m:
         raise RecipeError(
             f"needle.coarse_stop_m: found {needle.coarse_stop_m:.3g} m, what is left of the way is the tube's, which "

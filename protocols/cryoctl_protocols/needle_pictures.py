@@ -8,7 +8,7 @@ from typing import Any
 
 from cryoctl.errors import StepLost
 from cryoctl.protocol import InstrumentFacts
-from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, StageAt, Wait
+from cryoctl.steps import Compute, Expose, Exposed, FrameRef, MoveStage, NoteGap, StageAt, Wait, Waited
 from cryoctl.units import A2_PER_M2, ELEMENTARY_CHARGE_C
 from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
@@ -129,6 +129,10 @@ class NeedlePictures:
             return None
         return {**found.values, "time_s": (times_s[0] + times_s[-1]) / 2}
 
+    def wait(self, duration_s: float, reason: str) -> Block[Waited]:
+        """From one picture to the next; the needle is held against its drift meanwhile."""
+        return (yield from self._drive.wait(duration_s, reason))
+
     def record(self, pixel_m: float) -> Block[Exposed | None]:
         """A picture of the series, None where it was lost.
 
@@ -147,7 +151,7 @@ class NeedlePictures:
             return done
         arguments = {"side": self._recipe.needle.side}
         held = (yield from Compute(function=HELD, frames=(self._first, done.frame), arguments=arguments)).values
-        self._drive.now_s = done.started_s + done.duration_s
+        self._drive.looked(done.started_s + done.duration_s)
         if held["found"]:
             self.centre(*(_FOLLOWED * float(held[name]) * pixel_m for name in ("specimen_x_px", "specimen_y_px")))
             went_m = float(held["needle_y_px"]) * pixel_m, float(held["needle_x_px"]) * pixel_m
@@ -186,7 +190,7 @@ class NeedlePictures:
         done, frame = yield from blocks.take(exposure)
         self.dose_e_per_a2 += done.dose_e_per_a2
         self.exposure = done.exposure
-        self._drive.now_s = done.started_s + done.duration_s
+        self._drive.looked(done.started_s + done.duration_s)
         if frame is None:
             raise StepLost(f"{exposure.kind} picture: none came")
         return frame

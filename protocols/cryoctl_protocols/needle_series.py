@@ -19,7 +19,6 @@ from cryoctl.steps import (
     NoteParticles,
     ReadBias,
     StartWaveform,
-    Wait,
 )
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.ending import told_to_end
@@ -72,7 +71,7 @@ class NeedleSeries:
             command = yield from Checkpoint(progress=0.0, label=f"picture {k + 1} of {count} without bias")
             if command.command:
                 return told_to_end(command)
-            yield from Wait(duration_s=max(recipe.frame_interval_s, _LOST_WAIT_S), reason="interval")
+            yield from self._pictures.wait(max(recipe.frame_interval_s, _LOST_WAIT_S), "interval")
         if self._gap_suspected or not self._told:
             yield from self._picture()
         if not self._told:
@@ -92,7 +91,7 @@ class NeedleSeries:
             if reached := self._reached():
                 return "condition", reached
             waited_s = self._interval_s(min(last_s, began.ends_s))
-            waited = yield from Wait(duration_s=max(waited_s, _LOST_WAIT_S), reason="interval")
+            waited = yield from self._pictures.wait(max(waited_s, _LOST_WAIT_S), "interval")
             found: BiasRead = yield from ReadBias()
             if not found.output_on:
                 return _bias_off(found)
