@@ -225,6 +225,7 @@ class ChipBiasing(Protocol):
             now_s = yield from held.dwell(now_s)
             if now_s >= next_s:
                 yield from self._pair(now_s)
+                yield from held.still_on()
                 taken += 1
                 every = recipe.blanked.every
                 rest_s = recipe.blanked.for_s if every and taken % every == 0 else 0.0
@@ -235,6 +236,7 @@ class ChipBiasing(Protocol):
                 self.ended, self.why = "stopped", command.command
                 return "over"
         yield from self._pair(now_s)
+        yield from held.still_on()  # a pause in between has ended it: no curves then
         if asked_s <= over_s and now_s >= asked_s:
             self.ended = "condition"
         return "done"
