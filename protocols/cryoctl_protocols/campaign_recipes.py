@@ -139,7 +139,8 @@ def chip_biasing(chance: Chance) -> dict[str, Any]:
     """Quick sweeps and half a minute of hold of either kind, a few lattice pictures: three seconds of CPU."""
     shape = [chance.randint(200, 280), chance.randint(280, 360)]
     each = round(chance.uniform(3.0, 8.0), 2)
-    pairs = chance.choice([3.0, 4.0, 6.0])
+    current_a, pixel_m = 2e-12, 1.7e-10
+    rate = current_a / ELEMENTARY_CHARGE_C / (shape[0] * shape[1] * pixel_m**2 * A2_PER_M2)
     recipe: dict[str, Any] = {
         "instrument": "chip-holder",
         "specimen": {"name": "perovskite-cell"},
@@ -163,10 +164,11 @@ def chip_biasing(chance: Chance) -> dict[str, Any]:
         "before": 1,
         "frame_interval_s": round(chance.uniform(4, 10), 1),
         "blanked": {"every": chance.choice([0, 0, 1]), "for_s": 5.0},
-        "dose": {"limit_e_per_a2": round(each * (pairs * chance.uniform(0.8, 2.0) + 3.0) + 30.0, 1)},
+        "dose": {"limit_e_per_a2": round(each * chance.uniform(4.0, 12.0) + 10.0 + _SECOND_STOP_S * rate, 1)},
         "pictures": {
             "shape": shape,
-            "pixel_size_m": 1.7e-10,
+            "beam_current_a": current_a,
+            "pixel_size_m": pixel_m,
             "search_shape": [512, 512],
             "dose_e_per_a2": each,
         },

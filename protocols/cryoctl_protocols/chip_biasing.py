@@ -233,8 +233,7 @@ class ChipBiasing(Protocol):
             share = min(1.0, held.biased_s(now_s) / recipe.bias.duration_s)
             command = yield from Checkpoint(progress=share, label=f"{held.biased_s(now_s):.0f} s under bias")
             if command.command:
-                self.ended, self.why = "stopped", command.command
-                return "over"
+                return self._give_up("stopped" if command.command == "stop-after" else "lost", command.command)
         yield from self._pair(now_s)
         yield from held.still_on()  # a pause in between has ended it: no curves then
         if asked_s <= over_s and now_s >= asked_s:
@@ -308,6 +307,8 @@ class ChipBiasing(Protocol):
     def end_by(self, error: Exception) -> str:
         if isinstance(error, BiasWentOff) and error.by == "pause":
             return self._give_up("stopped", str(error))
+        if isinstance(error, BiasWentOff) and error.by.startswith("interlock "):
+            return self._give_up("held", str(error))
         return self._give_up(ended_by(error), str(error))
 
 
