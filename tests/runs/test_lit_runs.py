@@ -124,7 +124,9 @@ def test_a_lamp_that_does_not_obey_ends_the_run_as_a_fault(tmp_path: Path, fault
 
 
 def test_every_fault_of_the_light_is_tried() -> None:
-    assert {case[0] for case in (*FAULTS_OF_LIGHT, *SETTING_FAULTS)} == {one.fault for one in FAULTS if one.device == "light"}
+    assert {case[0] for case in (*FAULTS_OF_LIGHT, *SETTING_FAULTS)} == {
+        one.fault for one in FAULTS if one.device == "light"
+    }
 
 
 @pytest.mark.parametrize(
