@@ -37,7 +37,7 @@ from cryoctl_protocols.reach import check_place
 ORDER = "analysis.facet_decline:facet_order"
 CAUSE = "analysis.cause:weigh_causes"
 
-DOSE_PIXEL_M = 10e-9
+DOSE_PIXEL_M = 5e-9
 _OVERSHOOT_M = 2e-6
 _REACH_M = 1.5e-6
 """Of what is charged around the regions: image shift, search, probe's tails."""
