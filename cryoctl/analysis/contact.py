@@ -248,10 +248,12 @@ def _along(needle: Bool, apex_column: float, particle: Bool) -> float:
 
 
 def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:
-    """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast."""
+    """(dy, dx) of needle, particle and the rest of the specimen since the first picture; the particle's contrast.
+
+    Where no other particle is seen whole, the rest goes as this one does, and no push is told: a film has too little in
+    it, and the needle comes before it.
+    """
     first = scene.parts.picture
-    others = scene.others if scene.others.any() else np.asarray(scene.parts.specimen & ~scene.particle)
-    rest = moved(first, picture, _box(others, 4), _SEARCH_PX) if others.any() else (0.0, 0.0)
     row, column = round(scene.apex[0]), round(scene.apex[1])
     tip = clipped(row - _TIP_PX, row + _TIP_PX + 1, column - 3, column + 2 * _TIP_PX, first.shape)
     # Of the metal alone: what the apex comes near to would draw the match on.
@@ -267,6 +269,10 @@ def _compared(scene: Scene, picture: Float) -> tuple[Way, Way, Way, float]:
         if free[1].stop - free[1].start >= _LEAST_WIDTH_PX
         else (math.nan, math.nan)
     )
+    if scene.others.any():
+        rest = moved(first, picture, _box(scene.others, 4), _SEARCH_PX)
+    else:
+        rest = particle if math.isfinite(particle[0]) else (0.0, 0.0)
     own = particle if math.isfinite(particle[0]) else rest
     brightness = _brighter(scene, picture, scene.core, own, covered)
     against = _brighter(scene, picture, scene.others, rest, covered) if scene.others.any() else 1.0

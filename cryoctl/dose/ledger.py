@@ -136,7 +136,11 @@ class DoseLedger:
     def settled(self, deposits: Iterable[Deposit]) -> tuple[Deposit, ...]:
         """Those narrower than two pixels laid on both pixels nearest to their middle, on each as much as one pixel can
         get of them: split between two they would show less in each than one receives that they truly cover, and several
-        side by side, each on a pixel of its own, less than one that truly holds them all."""
+        side by side, each on a pixel of its own, less than one that truly holds them all.
+
+        What adjoins a narrow one goes on to the middle of those two pixels, one of which it then fills: a pixel may
+        truly hold all of an overscan strip and most of the field beside it.
+        """
         pixel_m = self.grid.pixel_size_m
 
         def onto_pixels(place_m: float, origin_m: float, extent_m: float) -> tuple[float, float, float]:
@@ -147,14 +151,17 @@ class DoseLedger:
             return origin_m + (before + 0.5) * pixel_m, 2 * pixel_m, min(1.0, extent_m / pixel_m)
 
         found: list[Deposit] = []
+        narrow_m: list[float] = []
         for one in deposits:
             if not one.rotation_deg:
                 x_m, width_m, across = onto_pixels(one.x_m, self.grid.origin_x_m, one.width_m)
                 y_m, height_m, along = onto_pixels(one.y_m, self.grid.origin_y_m, one.height_m)
                 dose = one.dose_e_per_a2 * across * along
+                if across < 1.0 <= along:
+                    narrow_m.append(x_m)
                 one = replace(one, x_m=x_m, y_m=y_m, width_m=width_m, height_m=height_m, dose_e_per_a2=dose)
             found.append(one)
-        return tuple(found)
+        return tuple(_reaching(one, narrow_m, pixel_m) for one in found)
 
     def charge(self, kind: str, deposits: Iterable[Deposit], position_sigma_m: float) -> None:
         """Add an exposure; `position_sigma_m` bounds at three sigma how far off its place is.
@@ -189,6 +196,19 @@ class DoseLedger:
         row = round((y_m - self.grid.origin_y_m) / self.grid.pixel_size_m)
         rows, columns = self.grid.shape
         return float(self._total[row, column]) if 0 <= row < rows and 0 <= column < columns else 0.0
+
+
+def _reaching(one: Deposit, middles_m: Iterable[float], pixel_m: float) -> Deposit:
+    """With a left or right edge that lies within a pixel of one of these middles moved out to it."""
+    if one.rotation_deg:
+        return one
+    left_m, right_m = one.x_m - one.width_m / 2, one.x_m + one.width_m / 2
+    for middle_m in middles_m:
+        if 0.0 < left_m - middle_m < pixel_m:
+            left_m = middle_m
+        if 0.0 < middle_m - right_m < pixel_m:
+            right_m = middle_m
+    return replace(one, x_m=(left_m + right_m) / 2, width_m=right_m - left_m)
 
 
 def _lay(dose_map: DoseMap, grid: MapGrid, rectangle: Deposit) -> None:

@@ -18,7 +18,7 @@ from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.needle_desk import CLEAR_M, NeedleDesk
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon, within
+from cryoctl.engine.patience import abandon, answered, within
 from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import (
@@ -288,11 +288,22 @@ class Actions:
         light, wanted = self._devices.light, step.irradiance_w_per_m2
         if light is None:
             raise BadInput("light: the instrument file has no light that could be set")
+        self._monitors.light_w_per_m2 = math.nan
         found = await light.set_irradiance(wanted)
         if not abs(found - wanted) <= light.capabilities.read_back_rel * wanted:
             raise ReadBackMismatch(f"{light.name}: set to {wanted:g} W/m2, reads back {found:g} W/m2; look at it")
+        self._monitors.light_w_per_m2 = wanted
         self._monitors.keep("light", found, force=True)
         return LightSet(irradiance_w_per_m2=found, time_s=self._recorder.time_s)
+
+    async def darken(self, why: str) -> None:
+        """Light off, verified, where there is one that shines. Raises `DeviceError`."""
+        light = self._devices.light
+        if light is None or await answered(light.irradiance(), light.name) == 0.0:
+            return
+        await answered(light.make_safe(), light.name)
+        self._monitors.keep("light", 0.0, force=True)
+        self._recorder.event("note", light.name, f"light off: {why}")
 
     async def _use_optics(self, step: UseOptics) -> OpticsSet:
         self._desk.books.close()  # what was exposed with the optics before is not measured any more

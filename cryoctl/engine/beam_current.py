@@ -13,6 +13,9 @@ from cryoctl.dose.ledger import Deposit
 from cryoctl.errors import DeviceError, StepLost
 from cryoctl.interfaces.beam import CurrentReading, Optics
 
+RISING = ("dose_e_per_a2", "charge_c", "upper_current_a")
+"""What of an exposure's row grows with the current."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charged:

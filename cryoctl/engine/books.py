@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from cryoctl.clock import now_s
 from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate
-from cryoctl.engine.beam_current import BeamCurrent, Charged
+from cryoctl.engine.beam_current import RISING, BeamCurrent, Charged
 from cryoctl.engine.patience import within
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.underway import Underway
@@ -93,7 +93,7 @@ class Books:
         for charged, factor in again:
             more = (*charged.more(factor), *beside.get(charged.exposure, ()))
             self._gate.ledger.charge(charged.kind, more, charged.position_sigma_m)
-            risen = {name: charged.row[name] * factor for name in ("dose_e_per_a2", "charge_c", "upper_current_a")}
+            risen = {name: charged.row[name] * factor for name in RISING}
             deposits = [plain(one) for one in (*charged.deposits, *more)]
             told = {"exposure": charged.exposure, "row": {**charged.row, **risen}, "deposits": deposits}
             self._recorder.record("exposed", told)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from cryoctl.dose.current import KnownCurrent, nominal
 from cryoctl.dose.ledger import Deposit
-from cryoctl.engine.beam_current import Charged
+from cryoctl.engine.beam_current import RISING, Charged
 from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import CurrentMeasured
-from cryoctl.steps.codec import decode
+from cryoctl.steps.codec import decode, plain
 
 
 def charged_before(fold: RunFold) -> list[Charged]:
@@ -51,6 +51,18 @@ def current_before(fold: RunFold, run_began_s: float) -> tuple[KnownCurrent | No
             case _:
                 pass
     return known, since
+
+
+def charge_at_worst(fold: RunFold) -> None:
+    """Exposures since the last measurement of the current, which nobody makes any more, as if it had risen unseen by as
+    much as it can have: what a run that comes to its end does itself."""
+    if fold.end is not None:
+        return
+    for one in current_before(fold, 0.0)[1]:
+        exposure, factor = fold.exposures[one.exposure], 1 + one.unseen_rel
+        risen = {name: number(exposure.row.get(name)) * factor for name in RISING}
+        exposure.row |= risen
+        exposure.deposits += [plain(more) for more in one.more(factor)]
 
 
 def _charged(fold: RunFold, index: int) -> Charged:

@@ -23,6 +23,7 @@ POLICIES: Mapping[str, str] = {
     "source": SECURE,
     "needle": SECURE,
     "compliance": SECURE,
+    "light": SECURE,
     "disk": SECURE,
 }
 """What is done unless the recipe says otherwise, the most urgent first."""
@@ -114,6 +115,10 @@ def needle_failed(readings: Readings) -> str | None:
     return f"{readings.needle_problem}; the apex has jumped" if readings.needle_problem else None
 
 
+def light_failed(readings: Readings) -> str | None:
+    return readings.light_problem or None
+
+
 def compliance_met(limit_s: float) -> Predicate:
     """A limit of the source's own holds: a short, a contact that is too good, or a voltage that needs more current."""
 
@@ -160,6 +165,7 @@ def build(limits: Mapping[str, float], policies: Mapping[str, str] | None = None
         "needle-vacuum": needle_vacuum,
         "source": source_failed,
         "needle": needle_failed,
+        "light": light_failed,
         "compliance": compliance_met(limits.get("compliance_s", DEFAULT_COMPLIANCE_S)),
     }
     predicates |= {name: make(limits[key]) for name, (key, make) in limited.items() if key in limits}

@@ -12,6 +12,7 @@ from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import DeviceError
 from cryoctl.interfaces.bias import BiasReading, RecordedSource
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.light import Light
 
 UNITS = {
     "temperature": "K",
@@ -71,6 +72,8 @@ class Readings:
     """What is wrong with the biasing source, empty where all is well."""
     needle_problem: str = ""
     """The same of the needle."""
+    light_problem: str = ""
+    """The same of the light."""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,8 @@ class Monitors:
     """See `Readings`; entered by whoever switches the high voltage."""
     needle_live: bool = False
     """The needle's high voltage was switched on and is to stay on; entered by the same."""
+    light_w_per_m2: float = math.nan
+    """What the light was set to and read back, NaN where it was not; entered by whoever sets it."""
     _kept: dict[str, _Kept] = field(default_factory=dict[str, _Kept])
     source: SourceWatch = field(init=False)
     """Keeps up with the biasing source."""
@@ -139,13 +144,15 @@ class Monitors:
                 valves = await self.devices.beam.valves_open()
         except _SILENT:
             lost.append(self.devices.beam.name)
-        irradiance = math.nan
+        irradiance, light_problem = math.nan, ""
         if self.devices.light is not None:
             try:
                 async with asyncio.timeout(ANSWER_LIMIT_S):
                     irradiance = await self.devices.light.irradiance()
             except _SILENT:
                 lost.append(self.devices.light.name)
+            else:
+                light_problem = self._light_problem(self.devices.light, irradiance)
         recorded = self.devices.bias if isinstance(self.devices.bias, RecordedSource) else None
         self.latest = Readings(
             time_s=self.recorder.time_s,
@@ -165,6 +172,7 @@ class Monitors:
             source_problem=self.source.problem if recorded is None else recorded.met("source"),
             compliance_problem="" if recorded is None else recorded.met("compliance"),
             needle_problem=needle_problem,
+            light_problem=light_problem,
         )
         self.keep("temperature", temperature if valid else math.nan, force)
         self.keep("nitrogen", nitrogen, force)
@@ -173,6 +181,14 @@ class Monitors:
         self.keep("bias_current", current, force)
         self.keep("light", irradiance, force)
         return self.latest
+
+    def _light_problem(self, light: Light, found_w_per_m2: float) -> str:
+        """It reads no more what it read when it was set; each reading may be off by as much as it states."""
+        wanted_w_per_m2 = self.light_w_per_m2
+        slack_w_per_m2 = 2 * light.capabilities.read_back_rel * wanted_w_per_m2
+        if math.isnan(wanted_w_per_m2) or abs(found_w_per_m2 - wanted_w_per_m2) <= slack_w_per_m2:
+            return ""
+        return f"{light.name} was set to {wanted_w_per_m2:g} W/m2 and reads {found_w_per_m2:g} W/m2"
 
     def keep(self, name: str, value: float, force: bool = False) -> None:
         """Journal one value if it is worth it."""

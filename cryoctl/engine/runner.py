@@ -30,6 +30,7 @@ from cryoctl.engine.replay import chart_ending
 from cryoctl.engine.restore import Resumed, Return
 from cryoctl.engine.securing import Securing
 from cryoctl.engine.set_points import SetPoints
+from cryoctl.engine.source_watch import INTERRUPTED
 from cryoctl.engine.step_time import StepTime
 from cryoctl.engine.thrown import Thrown, outcome_of, told
 from cryoctl.errors import CryoctlError, InterlockRefused, Interrupted
@@ -188,10 +189,12 @@ class Runner:
         if sum(self._visits.values()) > resumed.states_told:
             self._tell_state(standing.state)
         outcome = standing.outcome
+        await self._actions.darken(INTERRUPTED)
         if lost := (*self._protocol.lost_by_interruption(), *resumed.fold.bias_left_on()):
             if str(standing.key) not in resumed.fold.steps:
                 self._tell_asked(standing.step, str(standing.key))  # a result without its step would be nobody's
             outcome = Interrupted(f"the run was interrupted: {', '.join(lost)} can't be driven back", lost)
+            self._set_points.light = None
         else:
             await Return(resumed, self._devices, self._desk, self._recorder, self._carry_out_beside).drive_back()
         return await self._play(standing.playing, standing.step, outcome)

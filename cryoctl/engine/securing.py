@@ -11,6 +11,7 @@ from cryoctl.engine.outfit import Outfit
 from cryoctl.engine.safe_state import (
     BIAS,
     BLANK,
+    DARK,
     FLUSH,
     SafeAction,
     dangers,
@@ -22,6 +23,7 @@ from cryoctl.engine.safe_state import (
 _INSTEAD = {
     BLANK: "the blanker failed ({}); the column valves were closed",
     BIAS: "the source could not be brought to rest ({}); it was cut off",
+    DARK: "the light may be on ({}); switch it off by hand",
     FLUSH: "data may not have reached the disk ({}); look at it before the run file is used",
 }
 """By action: what was done instead."""

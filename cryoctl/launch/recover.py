@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryoctl.engine.earlier_session import charge_at_worst
 from cryoctl.engine.finish import Remains, finish
 from cryoctl.errors import BadInput, CryoctlError, FileProblem
 from cryoctl.launch.world_copy import WorldCopy
@@ -138,6 +139,7 @@ def _copy(path: Path, place: Path) -> Recovered:
 
 def _from_parts(path: Path, parts: RunParts, place: Path, world: Path | None) -> Recovered:
     fold, losses = what_remains(parts)
+    charge_at_worst(fold)
     _tell_end(fold, path, losses)
     place_of_world = world or Path(fold.head.get("world") or parts.world)
     truth = WorldCopy(fold.head, place_of_world, fold.time_s) if fold.head.get("simulated") else None

@@ -135,6 +135,56 @@ def needle_biasing(chance: Chance) -> dict[str, Any]:
     return recipe
 
 
+def chip_biasing(chance: Chance) -> dict[str, Any]:
+    """Quick sweeps and half a minute of hold of either kind, a few lattice pictures: three seconds of CPU."""
+    shape = [chance.randint(200, 280), chance.randint(280, 360)]
+    each = round(chance.uniform(3.0, 8.0), 2)
+    current_a, pixel_m = 2e-12, 1.7e-10
+    rate = current_a / ELEMENTARY_CHARGE_C / (shape[0] * shape[1] * pixel_m**2 * A2_PER_M2)
+    recipe: dict[str, Any] = {
+        "instrument": "chip-holder",
+        "specimen": {"name": "perovskite-cell"},
+        "facets": _facets(chance),
+        "light_w_per_m2": round(chance.choice([0.0, 1000.0, 1000.0, 1000.0]) * chance.uniform(0.3, 1.1), 1),
+        "sweep": {
+            "cycles": chance.randint(1, 2),
+            "rate_v_per_s": round(chance.uniform(0.5, 1.5), 2),
+            "settle_s": chance.choice([0.0, 1.0]),
+            "first": chance.choice(["forward", "reverse"]),
+        },
+        "bias": {
+            "hold": chance.choice(["maximum-power-point", "constant-voltage"]),
+            "voltage_v": round(chance.uniform(0.5, 1.2), 3),
+            "limit_v": 2.0,
+            "compliance_a": chance.choice([1e-8, 1e-8, 1e-7]),
+            "duration_s": round(chance.uniform(8, 24), 1),
+            "dwell_s": round(chance.uniform(1, 4), 1),
+        },
+        "beam_current": {"dose_e_per_a2": chance.choice([0.0, 1.0])},
+        "before": 1,
+        "frame_interval_s": round(chance.uniform(4, 10), 1),
+        "blanked": {"every": chance.choice([0, 0, 1]), "for_s": 5.0},
+        "dose": {"limit_e_per_a2": round(each * chance.uniform(4.0, 12.0) + 10.0 + _SECOND_STOP_S * rate, 1)},
+        "pictures": {
+            "shape": shape,
+            "beam_current_a": current_a,
+            "pixel_size_m": pixel_m,
+            "search_shape": [512, 512],
+            "dose_e_per_a2": each,
+        },
+        "simulation": _hidden(chance),
+    }
+    if chance.random() < 0.2:
+        recipe["end"] = {"time_s": round(chance.uniform(2, 10), 1)}
+    return recipe
+
+
+def _facets(chance: Chance) -> list[dict[str, Any]]:
+    """One or two of those that the simulated cell shows."""
+    known = [{"name": "100", "spacing_m": 6.28e-10}, {"name": "110", "spacing_m": 4.44e-10}]
+    return known if chance.random() < 0.7 else [chance.choice(known)]
+
+
 def _hidden_needle(chance: Chance) -> dict[str, float]:
     drawn = {
         "gap_m": chance.uniform(4.5e-6, 9e-6),

@@ -36,7 +36,7 @@ from cryoctl_protocols.placing import stage_lag_m
 ORDER = "analysis.facet_decline:facet_order"
 CAUSE = "analysis.cause:weigh_causes"
 
-DOSE_PIXEL_M = 10e-9
+DOSE_PIXEL_M = 5e-9
 
 
 class ChipBiasing(Protocol):
@@ -178,6 +178,7 @@ class ChipBiasing(Protocol):
             now_s = yield from held.dwell(now_s)
             if now_s >= next_s:
                 yield from self._pair(now_s)
+                yield from held.still_on()
                 taken += 1
                 every = recipe.blanked.every
                 rest_s = recipe.blanked.for_s if every and taken % every == 0 else 0.0
@@ -188,6 +189,7 @@ class ChipBiasing(Protocol):
                 self.ended, self.why = told_to_end(command)
                 return "over"
         yield from self._pair(now_s)
+        yield from held.still_on()  # a pause in between has ended it: no curves then
         if asked_s <= over_s and now_s >= asked_s:
             self.ended = "condition"
         return "done"
@@ -259,6 +261,8 @@ class ChipBiasing(Protocol):
     def end_by(self, error: Exception) -> str:
         if isinstance(error, BiasWentOff) and error.by == "pause":
             return self._give_up("stopped", str(error))
+        if isinstance(error, BiasWentOff) and error.by.startswith("interlock "):
+            return self._give_up("held", str(error))
         return self._give_up(ended_by(error), str(error))
 
 

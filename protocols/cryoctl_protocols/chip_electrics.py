@@ -10,6 +10,7 @@ from typing import Any
 from cryoctl.errors import StepLost
 from cryoctl.steps import (
     ApplyBias,
+    BiasRead,
     ComputeTrace,
     Conclude,
     MeasureOpenCircuit,
@@ -47,6 +48,13 @@ class BiasWentOff(StepLost):
     def __init__(self, by: str) -> None:
         super().__init__(f"the bias went off ({by})")
         self.by = by
+
+
+def _is_on(read: BiasRead) -> bool:
+    """False where a waveform has come to its end. Raises `BiasWentOff` where something else switched the output off."""
+    if not read.output_on and read.stopped_by != "complete":
+        raise BiasWentOff(read.stopped_by)
+    return read.output_on
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,9 +126,7 @@ class CellElectrics:
             wait_s = min(left_s, _WATCHED_S)
             yield from Wait(duration_s=wait_s, reason="a current-voltage curve")
             left_s -= wait_s
-            found = yield from ReadBias()
-            if not found.output_on and found.stopped_by != "complete":
-                raise BiasWentOff(found.stopped_by)
+            _is_on((yield from ReadBias()))
         return began
 
     def beam_on(self, expose: Block[tuple[float, float]]) -> Block[Mapping[str, Any]]:
@@ -191,11 +197,17 @@ class Hold:
         self._electrics = electrics
         self._point: PowerPoint | None = None
         self.began_s = math.nan
+        self._ends_s = math.inf
+        """When the source goes off by itself."""
         self.columns: dict[str, list[float]] = {}
 
     def biased_s(self, time_s: float) -> float:
         """Seconds under bias until then (s of the run), 0 before."""
-        return max(0.0, time_s - self.began_s) if math.isfinite(self.began_s) else 0.0
+        return max(0.0, min(time_s, self._ends_s) - self.began_s) if math.isfinite(self.began_s) else 0.0
+
+    def still_on(self) -> Block[bool]:
+        """False where it has come to its planned end; raises `BiasWentOff` where anything else took the bias off."""
+        return _is_on((yield from ReadBias()))
 
     def begin(self) -> Block[float]:
         """Gives when (s of the run)."""
@@ -205,7 +217,7 @@ class Hold:
             longer_s = bias.dwell_s + _WATCHED_S  # the last dwell and its pictures end after the hold has
             waveform = constant_voltage(bias.voltage_v, bias.duration_s + longer_s)
             began = yield from StartWaveform(waveform=waveform, sample_interval_s=bias.sample_interval_s)
-            self.began_s = began.began_s
+            self.began_s, self._ends_s = began.began_s, began.ends_s
             return self.began_s
         told_v = self._electrics.curves.mean("before", "mpp_v")
         start_v = told_v if math.isfinite(told_v) else bias.voltage_v
@@ -222,8 +234,8 @@ class Hold:
         bias = self._recipe.bias
         waited = yield from Wait(duration_s=bias.dwell_s, reason="the cell is held")
         read = yield from ReadBias()
-        if not read.output_on:
-            raise BiasWentOff(read.stopped_by)
+        if not _is_on(read):
+            return read.time_s
         found = (
             yield from ComputeTrace(
                 function=HELD,

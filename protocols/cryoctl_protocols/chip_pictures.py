@@ -20,9 +20,8 @@ FACETS = "analysis.facets:facet_series"
 DISPLACED = "analysis.facet_drift:displaced"
 
 ACTIVE, CONTROL = "active", "control"
-_FAR_SIGMA_M = 100e-9
-"""A third of how far off a region may be before it was seen."""
-_NEAR_SIGMA_M = 20e-9
+_SIGMA_M = 100e-9
+"""A third of how far off a region may be: all its pictures by as much, as each is told where it lies from the first."""
 _DRIFT_M_PER_S = 2e-10
 _FOLLOWED_FROM_M = 8e-10
 """What has drifted by more is brought back to the middle."""
@@ -30,13 +29,16 @@ _FOLLOWED_FROM_M = 8e-10
 
 @dataclass(slots=True, kw_only=True)
 class Region:
-    """`x_m y_m` is where it is believed to lie, `off_*_m` how far its content was found from there."""
+    """`x_m y_m` is where it is believed to lie, `off_*_m` how far from there it is scanned, to have its content."""
 
     name: str
     x_m: float
     y_m: float
     off_x_m: float = 0.0
     off_y_m: float = 0.0
+    on_x_m: float = 0.0
+    on_y_m: float = 0.0
+    """Where its pictures lie on the specimen, from that of the first one: what the ledger is told."""
     dose_e_per_a2: float = 0.0
     last_m: tuple[float, float] = (0.0, 0.0)
     """(y, x) of the content in the field that the next picture will have, as the last one showed it."""
@@ -89,8 +91,9 @@ class ChipPictures:
         there = start
         for look in range(pictures.looks):
             right, up = _spiral(look)
-            region.off_x_m, region.off_y_m = start[0] + right * step_m, start[1] + up * step_m
-            frame = yield from self._take(region, "search", pictures.search_shape, _FAR_SIGMA_M)
+            region.on_x_m, region.on_y_m = right * step_m, up * step_m
+            region.off_x_m, region.off_y_m = start[0] + region.on_x_m, start[1] + region.on_y_m
+            frame = yield from self._take(region, "search", pictures.search_shape)
             found = yield from Compute(
                 function=FACETS,
                 frames=(frame,),
@@ -105,6 +108,7 @@ class ChipPictures:
             region.off_x_m += _middle(best["x_m"])
             region.off_y_m += _middle(best["y_m"])
             columns = (best[column] for column in ("name", "spacing_m", "angle_deg"))
+            region.on_x_m, region.on_y_m = region.off_x_m - start[0], region.off_y_m - start[1]
             region.seen = [
                 {"name": name, "spacing_m": spacing_m, "angle_deg": angle_deg}
                 for name, spacing_m, angle_deg in zip(*columns, strict=True)
@@ -120,7 +124,7 @@ class ChipPictures:
         """
         pictures = self._recipe.pictures
         before = region.dose_e_per_a2
-        frame = yield from self._take(region, "record", pictures.shape, _NEAR_SIGMA_M)
+        frame = yield from self._take(region, "record", pictures.shape)
         region.times_s.append(time_s)
         region.doses_e_per_a2.append((before + region.dose_e_per_a2) / 2)
         region.biased_s.append(biased_s)
@@ -149,23 +153,21 @@ class ChipPictures:
     def overview(self) -> Block[tuple[float, float]]:
         """Scan the active region widely, for the current that the beam makes; when it began, and for how long (s)."""
         wide = self._recipe.beam_current
-        exposure = self._exposure(self.active, "view", wide.shape, _FAR_SIGMA_M, wide.pixel_size_m, wide.dose_e_per_a2)
+        exposure = self._exposure(self.active, "view", wide.shape, wide.pixel_size_m, wide.dose_e_per_a2)
         done = yield from exposure
         self.active.dose_e_per_a2 += done.dose_e_per_a2
         return done.started_s, done.duration_s
 
-    def _take(self, region: Region, kind: str, shape: tuple[int, int], sigma_m: float) -> Block[FrameRef]:
+    def _take(self, region: Region, kind: str, shape: tuple[int, int]) -> Block[FrameRef]:
         pictures = self._recipe.pictures
-        exposure = self._exposure(region, kind, shape, sigma_m, pictures.pixel_size_m, pictures.dose_e_per_a2)
+        exposure = self._exposure(region, kind, shape, pictures.pixel_size_m, pictures.dose_e_per_a2)
         done, frame = yield from blocks.take(exposure)
         region.dose_e_per_a2 += done.dose_e_per_a2
         if frame is None:
             raise StepLost(f"{kind} picture of the {region.name} region: none came")
         return frame
 
-    def _exposure(
-        self, region: Region, kind: str, shape: tuple[int, int], sigma_m: float, pixel_m: float, dose: float
-    ) -> Expose:
+    def _exposure(self, region: Region, kind: str, shape: tuple[int, int], pixel_m: float, dose: float) -> Expose:
         shortest, longest = self._facts.dwell_range_s
         dwell = dwell_s(dose, pixel_size_m=pixel_m, scans=1, current_a=self.current_a)
         wanted_x = region.x_m + region.off_x_m - self._recipe.x_m - self.lag_m[0]
@@ -175,8 +177,8 @@ class ChipPictures:
             kind=kind,
             area=region.name,
             target=region.name,
-            x_m=region.x_m,
-            y_m=region.y_m,
+            x_m=region.x_m + region.on_x_m,
+            y_m=region.y_m + region.on_y_m,
             shift_x_m=a * wanted_x + b * wanted_y,
             shift_y_m=c * wanted_x + d * wanted_y,
             defocus_m=0.0,
@@ -184,7 +186,7 @@ class ChipPictures:
             pixel_size_m=pixel_m,
             dwell_s=min(max(dwell, shortest), longest),
             detector=self._recipe.pictures.detector,
-            position_sigma_m=sigma_m,
+            position_sigma_m=_SIGMA_M,
             drift_bound_m_per_s=_DRIFT_M_PER_S,
             planned_dose_e_per_a2=dose,
         )

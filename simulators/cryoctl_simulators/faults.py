@@ -13,7 +13,16 @@ from cryoctl.units import quoted
 from cryoctl_simulators.fault_catalogue import FAULTS
 
 _KEYS = ("device", "fault", "at", "for_s")
-_ONCE = ("current-jump", "refill-shakes", "valve-closed", "compliance-trip", "restarted", "voltage-trip", "jumps")
+_ONCE = (
+    "current-jump",
+    "refill-shakes",
+    "valve-closed",
+    "compliance-trip",
+    "restarted",
+    "voltage-trip",
+    "jumps",
+    "goes-out",
+)
 _MOMENTS = ("time_s", "exposure", "state", "visit")
 
 

@@ -29,8 +29,8 @@ HELD = (
 )
 
 
-def between_reading_and_changing(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    """`act` in the hold, when the source was read as on and before its voltage is changed for the third time."""
+def in_the_hold(patch: pytest.MonkeyPatch, act: Callable[[], None], step: str, number: int) -> None:
+    """`act` as the hold asks for a step of this kind for the how-manieth time."""
     append = Journal.append
     seen = dict[str, int]()
 
@@ -38,16 +38,27 @@ def between_reading_and_changing(patch: pytest.MonkeyPatch, act: Callable[[], No
         record = append(self, kind, fields, **how)
         if kind == "state" and fields["state"] == "hold":
             seen["hold"] = 0
-        if kind == "step" and "hold" in seen and fields["step"]["is"] == "ComputeTrace":
+        if kind == "step" and "hold" in seen and fields["step"]["is"] == step:
             seen["hold"] += 1
-            if seen["hold"] == 3:
+            if seen["hold"] == number:
                 act()
         return record
 
     patch.setattr(Journal, "append", watched)
 
 
-def commanded(out: Path, patch: pytest.MonkeyPatch, command: str) -> RunResult:
+def between_reading_and_changing(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """`act` when the source was read as on and before its voltage is changed for the third time."""
+    in_the_hold(patch, act, "ComputeTrace", 3)
+
+
+def commanded(
+    out: Path,
+    patch: pytest.MonkeyPatch,
+    command: str,
+    when: Callable[[pytest.MonkeyPatch, Callable[[], None]], None] = between_reading_and_changing,
+    overrides: tuple[str, ...] = HELD,
+) -> RunResult:
     operator = GoesOn()
     asked: list[Any] = []
 
@@ -55,9 +66,9 @@ def commanded(out: Path, patch: pytest.MonkeyPatch, command: str) -> RunResult:
         operator.listen(ask)
         asked.append(ask)
 
-    between_reading_and_changing(patch, lambda: asked[0](command, "test"))
+    when(patch, lambda: asked[0](command, "test"))
     try:
-        return carry_through(undertake(requested(out, *HELD)), (operator,), listen, 0.0)
+        return carry_through(undertake(requested(out, *overrides)), (operator,), listen, 0.0)
     finally:
         operator.close()
 
@@ -105,6 +116,18 @@ def test_an_operator_ends_the_hold_and_the_bias_stays_off(
     assert switched_on(run_file(result)) == ["dark", "curves", "hold"]
 
 
+def test_a_pause_in_the_last_pictures_of_the_hold_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing looked at the source any more, and the curves after the hold switched it on again."""
+    short = (*HELD, "bias.duration_s=6", "frame_interval_s=100")
+    result = commanded(
+        tmp_path, monkeypatch, "pause", lambda patch, act: in_the_hold(patch, act, "Expose", 2), overrides=short
+    )
+    assert (result.exit_code, result.summary["end_reason"]) == (3, "operator")
+    assert "the bias went off (pause)" in str(result.summary["message"])
+    at_rest(run_file(result))
+    assert switched_on(run_file(result)) == ["dark", "curves", "hold"]
+
+
 def test_a_killed_hold_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def dies() -> None:
         between_reading_and_changing(monkeypatch, lambda: os._exit(9))
@@ -117,6 +140,12 @@ def test_a_killed_hold_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
     assert "interrupted" in str(result.summary["message"])
     at_rest(path)
     assert switched_on(path) == ["dark", "curves", "hold"]
+    lines = (path.with_suffix(".parts") / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines]
+    session = max(number for number, one in enumerate(told) if one["k"] == "session")
+    light = [one["value"] for one in told[session:] if one["k"] == "monitor" and one["name"] == "light"]
+    assert light[0] > 0, "the lamp goes on burning while nobody is there"
+    assert not any(light[1:])
 
 
 @pytest.mark.campaign

@@ -172,7 +172,7 @@ def test_every_prefix_of_a_journal_leads_to_the_step_that_comes_next(tmp_path: P
 
 
 def test_what_was_exposed_since_the_current_was_measured_is_remembered_at_its_worst(tmp_path: Path) -> None:
-    from cryoctl.engine.earlier_session import current_before
+    from cryoctl.engine.earlier_session import charge_at_worst, current_before
 
     run = run_file(play(tmp_path))
     records = read_journal(RunParts.beside(run).journal)
@@ -180,13 +180,21 @@ def test_what_was_exposed_since_the_current_was_measured_is_remembered_at_its_wo
         kind: next(n for n, one in enumerate(records) if (one["k"], _kind(one)) == (kind, "record"))
         for kind in ("intent", "exposed")
     }
-    under_way, settled = (current_before(RunFold.of(records[: ends[kind] + 1]), 0.0)[1] for kind in ends)
+    folds = [RunFold.of(records[: ends[kind] + 1]) for kind in ends]
+    under_way, settled = (current_before(fold, 0.0)[1] for fold in folds)
     assert len(under_way) == len(settled) == 1, "the current was measured right before it"
     assert under_way[0].unseen_rel == 0.0, "its intent holds it already"
     assert 0.1 < settled[0].unseen_rel < 0.2
     assert sum(one.dose_e_per_a2 for one in under_way[0].deposits) > sum(
         one.dose_e_per_a2 for one in settled[0].deposits
     )
+    for fold, (before,) in zip(folds, (under_way, settled), strict=True):
+        charge_at_worst(fold)  # as `recover` does: nobody measures any more (campaign, chip-biasing 434)
+        after = fold.exposures[before.exposure]
+        worst = 1 + before.unseen_rel
+        assert after.row["dose_e_per_a2"] == pytest.approx(worst * before.row["dose_e_per_a2"])
+        laid = sum(one["dose_e_per_a2"] for one in after.deposits)
+        assert laid == pytest.approx(worst * sum(one.dose_e_per_a2 for one in before.deposits))
 
 
 def _kind(record: dict[str, Any]) -> str:

@@ -83,7 +83,9 @@ FAULTS_OF_LIGHT = (
     ("lost-link", {"forgets": 1, "for_s": 10}, 0),
     ("lost-link", {"for_s": 1e6}, 5),
     ("lost-link", {"swapped": 1, "for_s": 10}, 5),
+    ("goes-out", {}, 4),
 )
+SETTING_FAULTS = (("refuses", {}), ("level-differs", {"rel": 0.2}), ("stays-on", {}))
 
 
 @pytest.mark.parametrize(("fault", "more", "exit_code"), FAULTS_OF_LIGHT)
@@ -100,12 +102,31 @@ def test_a_light_that_fails_is_set_again_or_ends_the_run(
         if exit_code == 0:
             assert float(opened.results.lit.open_circuit_v) == pytest.approx(1.0, abs=0.05)
         else:
-            assert result.summary["end_reason"] == "device"
+            assert result.summary["end_reason"] == ("interlock" if exit_code == 4 else "device")
             assert "light" in result.summary["message"]
 
 
+@pytest.mark.parametrize(("fault", "more"), SETTING_FAULTS)
+def test_a_lamp_that_does_not_obey_ends_the_run_as_a_fault(tmp_path: Path, fault: str, more: dict[str, float]) -> None:
+    """It is set at the start, and off at the end; what stays on then is tried again, and told."""
+    faults = tmp_path / "faults.yaml"
+    lasting = {"for_s": 1e6} if fault == "stays-on" else {}
+    at = {"time_s": 60 if lasting else 0}
+    faults.write_text(json.dumps([{"device": "light", "fault": fault, "at": at, **more, **lasting}]), encoding="utf-8")
+    result = run(asked(tmp_path / "out", faults=faults))
+    assert (result.exit_code, result.summary["end_reason"]) == (5, "device")
+    assert "light" in result.summary["message"]
+    assert "error of its own" not in result.summary["message"]
+    with cryoctl.open_run(run_file(result)) as opened:
+        assert (float(opened.truth.final.light_w_per_m2) > 0.0) is bool(lasting)
+    if lasting:
+        assert "switch it off by hand" in result.summary["message"]
+
+
 def test_every_fault_of_the_light_is_tried() -> None:
-    assert {case[0] for case in FAULTS_OF_LIGHT} == {one.fault for one in FAULTS if one.device == "light"}
+    assert {case[0] for case in (*FAULTS_OF_LIGHT, *SETTING_FAULTS)} == {
+        one.fault for one in FAULTS if one.device == "light"
+    }
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,20 @@ def test_narrow_strips_side_by_side_show_all_that_one_pixel_may_have_got(
     assert np.all(shown >= received - 1e-9)
 
 
+@given(place=st.floats(-2e-8, 2e-8), away=st.floats(-1, 1), columns=st.integers(150, 400))
+@settings(max_examples=100, deadline=None)
+def test_a_strip_below_a_pixel_and_the_field_beside_it_may_share_one(place: float, away: float, columns: int) -> None:
+    """Lattice pictures of a column that is open in the flyback (campaign, chip-biasing 321)."""
+    grid, sigma_m = grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), 2e-8
+    scan = Scan(shape=(200, columns), pixel_size_m=1.7e-10, dwell_s=1e-6)
+    ledger, truth = DoseLedger(grid, math.inf), DoseLedger(grid, math.inf)
+    laid = footprint(scan, LEAKING, x_m=place, y_m=0.0, tilt_deg=0.0, current_a=CURRENT_A)
+    received = tuple(replace(one, x_m=one.x_m + 3 * sigma_m * away) for one in laid)
+    ledger.charge("record", ledger.settled(laid), sigma_m)
+    truth.charge("record", received, 0.0)
+    assert np.all(dilate(ledger.total, grid.pixel_size_m, 3 * sigma_m) >= truth.total - 1e-9)
+
+
 @pytest.mark.parametrize("pixel_error", [0.0, 0.05, -0.05])
 def test_a_pixel_size_known_to_five_percent_is_bounded_inside_and_at_the_edges(pixel_error: float) -> None:
     grid = grid_over((-4e-6, 4e-6, -4e-6, 4e-6))

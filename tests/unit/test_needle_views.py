@@ -109,6 +109,28 @@ def test_too_little_is_refused() -> None:
         heights(empty, empty, pixel_size_m=1e-9, tilt_deg=0.0)
 
 
+def one_whole_particle(apex_x_px: float, specimen_x_px: float, seed: int) -> np.ndarray:
+    """A film with one whole particle and one that the frame cuts off, a needle from the right."""
+    y, x = np.indices((160, 160)).astype(float)
+    x_px = x - specimen_x_px
+    film = np.where(x_px < 80 + 12 * np.sin(y / 25), 15.0, 0.0)
+    for row, column in ((80.0, 80.0), (166.0, 105.0)):
+        film = np.where(np.hypot(y - row, x_px - column) < 20, 120.0, film)
+    past_px = x - apex_x_px
+    film[np.abs(y - 78) < np.minimum(np.sqrt(np.maximum(40 * past_px, 0.0)), 12 + 0.1 * past_px)] = 2500.0
+    return np.random.default_rng(seed).poisson(film + 10) + 400.0
+
+
+def test_a_lone_particle_is_its_own_reference() -> None:
+    """Where the needle comes before the film, nothing of it can be found again (campaign, needle-biasing 9034)."""
+    first = one_whole_particle(145.0, 0.0, seed=1)
+    for number, (apex_x_px, specimen_x_px) in enumerate(((140.0, 0.0), (120.0, -2.0), (104.0, -4.0), (103.0, -4.5))):
+        told = compared(first, one_whole_particle(apex_x_px, specimen_x_px, seed=2 + number))
+        assert told.seen
+        assert told.nearer_px == pytest.approx(apex_x_px - 145.0 - specimen_x_px, abs=1.0)
+        assert told.contrast == pytest.approx(1.0, abs=0.02)
+
+
 async def approached(bench: NeedleBench, most: int) -> Contact | None:
     """The tube goes on by 2 nm a picture, by 6 nm while the gap is wide; a picture that is suspected is taken again."""
     await bench.beam.apply(RECORD)

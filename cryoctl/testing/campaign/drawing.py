@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -16,6 +17,8 @@ Recipe = Mapping[str, Any]
 RecipeDraw = Callable[[Random], Recipe]
 """An entry point of `cryoctl.campaign_recipes`, under the name of its protocol: the fields of a small recipe."""
 
+_ROUNDS: Mapping[str, int] = {"chip-biasing": 4}
+"""By protocol: in one of so many rounds of all protocols it has its turn, where not in each."""
 _HOW_MANY_COMMANDS = (*[0] * 7, *[1] * 2, 2)
 _COMMANDS = ("pause", "pause", "skip", "stop-after", "abort")
 
@@ -58,10 +61,17 @@ def protocols(wanted: str = "") -> tuple[str, ...]:
 
 def plan_of(seed: int, among: Sequence[str]) -> Plan:
     """The same for the same seed and protocol, whichever other protocols there are."""
-    protocol = among[seed % len(among)]
+    turns = _turns(among)
+    protocol = turns[seed % len(turns)]
     draw = cast(RecipeDraw, registry.find("cryoctl.campaign_recipes", protocol))
     recipe = {"schema_version": 1, "protocol": protocol, **draw(chance(seed, protocol, "recipe"))}
     return Plan(seed=seed, protocol=protocol, recipe=recipe, overrides=_instrument(chance(seed, protocol, "column")))
+
+
+def _turns(among: Sequence[str]) -> tuple[str, ...]:
+    """Whose turn it is, one seed after the other; then from the beginning."""
+    rounds = {name: _ROUNDS.get(name, 1) if len(among) > 1 else 1 for name in among}
+    return tuple(name for number in range(math.lcm(*rounds.values())) for name in among if number % rounds[name] == 0)
 
 
 def drawn_commands(chance: Random, duration_s: float) -> tuple[tuple[float, str], ...]:

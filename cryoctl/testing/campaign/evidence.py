@@ -6,7 +6,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from cryoctl.testing.campaign.judge import Acknowledged, Opened
 
 Map = npt.NDArray[np.float64]
 _CHUNK = 1 << 20
+_ON, _OFF = "bias output on", "bias output off: "
+_ASKED = ("rest", "limits are set", "complete", "it was on before the run", "the end of the run")
+"""Reasons for which an output goes off as it should."""
 _ANYWHERE = MapGrid(shape=(601, 1001), pixel_size_m=20e-9, origin_x_m=-10e-6, origin_y_m=-6e-6)
 """Where no run file says which grid it counts on."""
 
@@ -99,6 +103,7 @@ def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[st
         "final": {path.removeprefix("final/"): value for path, value in told.items() if path.startswith("final/")},
         "opened": opened(told),
         "biased_untouched_v": biased_untouched_v(told),
+        "bias_came_on": came_on(told["bias/output_on"]),
     }
     if ledger is not None:
         found["ledger_above_truth_e_per_a2"] = least_above(ledger, true, reach_m / grid.pixel_size_m)
@@ -133,6 +138,23 @@ def biased_untouched_v(told: Mapping[str, Any]) -> float:
             largest_v = max(largest_v, abs(float(voltage_v)))
         was_on = bool(on)
     return largest_v
+
+
+def came_on(output_on: Iterable[object]) -> int:
+    """How often the source's output, off before, was on in its log of acts."""
+    states = [False, *map(bool, output_on)]
+    return sum(later and not before for before, later in pairwise(states))
+
+
+def back_after(said: Iterable[str]) -> str:
+    """Why the output last went off unasked before it was switched on again; empty where that never was."""
+    why = ""
+    for one in said:
+        if one == _ON and why:
+            return why
+        if one.startswith(_OFF) and (reason := one.removeprefix(_OFF)) not in _ASKED:
+            why = reason
+    return ""
 
 
 def least_above(ledger: Map, true: Map, reach_px: float) -> float:
@@ -173,13 +195,16 @@ def of_file(run_file: Path) -> dict[str, Any]:
 def _read(run: Run) -> dict[str, Any]:
     in_file = {frame: str(sha256) for frame, sha256 in enumerate(run.image.sha256)} if "image" in run else {}
     recipe: Mapping[str, Any] = yaml.safe_load(str(run.recipe)) or {}
+    said = tuple(map(_said, run.events.event, run.events.message))
     return {
         "each_tilt_once": "tilts" in recipe,
         "probe_v": float(recipe.get("probe_v", math.inf)),
         "max_indentation_m": float(recipe.get("needle", {}).get("max_indentation_m", math.inf)),
         "limit_e_per_a2": float(run.dose.limit_e_per_a2),
         "in_file": in_file,
-        "bias_paused": "bias output off: pause" in map(_said, run.events.event, run.events.message),
+        "bias_paused": f"{_OFF}pause" in said,
+        "bias_back_after": back_after(said),
+        "bias_told_on": said.count(_ON),
         "in_table": frozenset(int(number) for number in run.exposures.exposure),
     }
 

@@ -46,6 +46,7 @@ RANGES: Mapping[tuple[str, str], Draw] = {
     ("creeps-away", "away_m_per_s"): decades(1e-10, 1e-7),
     ("drifts", "drift_m_per_s"): decades(1e-10, 2e-9),
     ("jumps", "toward_m"): between(-5e-7, 1e-7),
+    ("level-differs", "rel"): between(-0.9, 0.3),
     ("full", "left_bytes"): one_of(0.0, 1e3, 3e4, 1e5, 3e5, 1e6),
     ("kill", "after_s"): between(0.0, 3.0),
     ("kill", "after_writes"): one_of(0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0, 20.0),

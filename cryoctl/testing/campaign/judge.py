@@ -79,6 +79,12 @@ class Evidence:
     commands: tuple[str, ...] = ()
     bias_paused: bool = False
     """A pause had brought a source to rest that was on."""
+    bias_back_after: str = ""
+    """What had taken the bias off, unasked, before the run switched it on again; empty where that never was."""
+    bias_came_on: int = 0
+    """How often the source's output truly came on."""
+    bias_told_on: int = 0
+    """The same as the file's events tell it."""
     probe_v: float = math.inf
     """The recipe's: no more before a contact."""
     biased_untouched_v: float = 0.0
@@ -129,6 +135,22 @@ def bias_at_rest(of: Evidence) -> str:
     if resting or _unconfirmed(of, "bias"):
         return ""
     return f"the source rests at {final['bias_v']:g} V with its output {final['output_mode']}"
+
+
+def bias_stays_off(of: Evidence) -> str:
+    """A bias that a pause, an interlock, a fault or a kill has taken off never comes back by itself."""
+    if of.bias_back_after:
+        return f"the source was switched on again after its output had gone off ({of.bias_back_after})"
+    if of.run_file and not of.unreadable and of.bias_came_on > of.bias_told_on:
+        return f"the source's output came on {of.bias_came_on} times, the run tells {of.bias_told_on}"
+    return ""
+
+
+def light_off(of: Evidence) -> str:
+    """After any end; a lamp that does not obey is told by exit 5 or 6."""
+    light_w_per_m2 = float(of.final.get("light_w_per_m2", 0.0))
+    told = of.exit_code in (5, 6) and any(one["device"] == "light" for one in of.faults)
+    return "" if light_w_per_m2 == 0.0 or told else f"the light is on at the end, {light_w_per_m2:.3g} W/m2"
 
 
 def needle_never_collides(of: Evidence) -> str:
@@ -259,11 +281,13 @@ RULES: tuple[Rule, ...] = (
     every_exposure_has_its_row,
     nothing_settled_is_exposed_again,
     biased_in_contact,
+    bias_stays_off,
     ending_fits,
 )
 _OF_THE_END: tuple[Rule, ...] = (
     beams_off,
     bias_at_rest,
+    light_off,
     withdrawn_at_rest,
     needle_never_collides,
     needle_pushes_no_deeper,

@@ -25,8 +25,9 @@ from cryoctl.testing.campaign.faults import Course, Fault, drawn_faults, of_inst
 from cryoctl.testing.campaign.judge import Evidence, judge
 
 _LOOK_S = 0.002
-_UNFORETOLD = (400.0, 95)
-"""Run time (s) and exposures within which faults and commands are drawn where what pictures show decides on both."""
+_UNFORETOLD: Mapping[str, tuple[float, int]] = {"chip-biasing": (75.0, 16), "needle-biasing": (400.0, 95)}
+"""By protocol: run time (s) and exposures within which faults and commands are drawn where what pictures show decides
+on both."""
 
 
 def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None = None) -> Case:
@@ -54,7 +55,7 @@ def prepare_case(folder: CaseFolder, plan: Plan, faults: Sequence[Fault] | None 
 def course_of(ahead: Undertaking) -> Course:
     duration_s, exposures = ahead.outlook.duration_s, 4 + 3 * ahead.outlook.frames
     if math.isnan(duration_s):
-        duration_s, exposures = _UNFORETOLD
+        duration_s, exposures = _UNFORETOLD.get(ahead.dry.protocol.name, _UNFORETOLD["needle-biasing"])
     return Course(states=tuple(ahead.dry.protocol.chart.states), duration_s=duration_s, exposures=exposures)
 
 

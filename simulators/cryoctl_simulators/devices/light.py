@@ -31,13 +31,25 @@ class SimulatedLight(SimulatedDevice[LightSettings]):
                 f"{self.name}.irradiance_w_per_m2: {irradiance_w_per_m2:g} W/m2 is beyond {low:g} to {high:g} W/m2; "
                 "unchanged"
             )
-        self.world.lamp.shine(irradiance_w_per_m2, self.world.time_s)
+        self.world.lamp.shine(self._given(irradiance_w_per_m2), self.world.time_s)
         self.world.commit()
         await asyncio.sleep(self.settings.settle_s)
         return await self.irradiance()
 
+    def _given(self, told_w_per_m2: float) -> float:
+        """What the lamp makes of it."""
+        shines_w_per_m2 = self.world.lamp.set_w_per_m2
+        if shines_w_per_m2 > 0.0 and self.fault("stays-on"):
+            return shines_w_per_m2
+        if told_w_per_m2 > 0.0 and self.fault("refuses"):
+            return 0.0
+        differs = self.fault("level-differs") if told_w_per_m2 > 0.0 else False
+        return told_w_per_m2 * (1 + differs["rel"]) if isinstance(differs, dict) else told_w_per_m2
+
     async def irradiance(self) -> float:
         await self._link()
+        if self.world.lamp.set_w_per_m2 > 0.0 and self.fault("goes-out"):
+            self.forget_settings()
         return self.world.lamp.reading_w_per_m2(self.world.seed, self.world.time_s)
 
     async def make_safe(self) -> None:

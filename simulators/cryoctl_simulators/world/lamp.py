@@ -44,8 +44,13 @@ class Lamp:
         record.setdefault("set_w_per_m2", 0.0)
 
     @property
+    def set_w_per_m2(self) -> float:
+        """As its own photodiode has it, without noise."""
+        return float(self.record["set_w_per_m2"])
+
+    @property
     def true_w_per_m2(self) -> float:
-        return float(self.record["set_w_per_m2"]) * (1 + self.hidden.calibration_error)
+        return self.set_w_per_m2 * (1 + self.hidden.calibration_error)
 
     def shine(self, irradiance_w_per_m2: float, time_s: float) -> None:
         self.record["set_w_per_m2"] = irradiance_w_per_m2
@@ -54,4 +59,4 @@ class Lamp:
     def reading_w_per_m2(self, seed: int, time_s: float) -> float:
         """Of its photodiode, by which it is regulated."""
         noise = cut_normal(generator(seed, "light", f"{time_s:.6f}"), self.settings.read_sigma_rel)
-        return float(self.record["set_w_per_m2"]) * (1 + noise)
+        return self.set_w_per_m2 * (1 + noise)

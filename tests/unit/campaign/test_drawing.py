@@ -37,6 +37,11 @@ def test_a_seed_is_the_same_case_with_and_without_the_other_protocols() -> None:
         assert plan_of(seed + 1, (plan.protocol,)) != plan
 
 
+def test_slow_protocols_have_their_turn_less_often() -> None:
+    turns = Counter(plan_of(seed, protocols()).protocol for seed in range(17))
+    assert turns == {"biased-series": 4, "calibrate": 4, "chip-biasing": 1, "edx-tomography": 4, "needle-biasing": 4}
+
+
 def test_another_process_with_another_hash_seed_draws_the_same() -> None:
     drawn = [asdict(plan_of(seed, protocols())) for seed in (3, 4)]
     script = (

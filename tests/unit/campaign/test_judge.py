@@ -12,7 +12,7 @@ import pytest
 from cryoctl.engine.ending import Ending, EndReason
 from cryoctl.testing.campaign import judge as rules
 from cryoctl.testing.campaign.endings import EXIT_CODES, allowed_endings
-from cryoctl.testing.campaign.evidence import least_above
+from cryoctl.testing.campaign.evidence import back_after, came_on, least_above
 from cryoctl.testing.campaign.judge import Acknowledged, Evidence, Opened, judge
 
 FINAL: dict[str, Any] = {
@@ -27,6 +27,7 @@ FINAL: dict[str, Any] = {
     "collisions": 0,
     "collided_beyond_m": 0.0,
     "stage_moving": False,
+    "light_w_per_m2": 0.0,
 }
 SHAS = ("0a", "1b")
 WELL = Evidence(
@@ -59,6 +60,7 @@ def final(**changed: Any) -> dict[str, Any]:
 
 UNCONFIRMED = {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (READS_OPEN, VALVE_STUCK)}
 LOST_SOURCE = {"device": "bias", "fault": "lost-link", "at": {"time_s": 1}}
+LAMP_STAYS_ON = {"device": "light", "fault": "stays-on", "at": {"time_s": 1}}
 
 WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.no_crash, {"crash": "KeyError: 'x'"}),
@@ -88,6 +90,11 @@ WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.biased_in_contact, {"biased_untouched_v": 0.06, "probe_v": 0.05}),
     (rules.biased_in_contact, {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (LOST_SOURCE,)}),
     (rules.biased_in_contact, {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (NEEDLE_STUCK, jump(5e-9))}),
+    (rules.bias_stays_off, {"bias_back_after": "pause"}),
+    (rules.bias_stays_off, {"bias_came_on": 3, "bias_told_on": 2}),
+    (rules.light_off, final(light_w_per_m2=1000.0)),
+    (rules.light_off, final(light_w_per_m2=1000.0) | {"exit_code": 5, "faults": (STALL,)}),
+    (rules.light_off, final(light_w_per_m2=1000.0) | {"exit_code": 4, "faults": (LAMP_STAYS_ON,)}),
     (rules.stage_stands, final(stage_moving=True)),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0]}}),
     (rules.no_acknowledged_frame_lost, {"in_file": {0: SHAS[0], 1: "changed"}}),
@@ -148,6 +155,8 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
         final(needle_state="contact", needle_gap_m=-1e-9)
         | {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (LOST_SOURCE,)},
         {"biased_untouched_v": 2.0, "probe_v": 0.05, "faults": (jump(-5e-9),)},
+        {"bias_came_on": 2, "bias_told_on": 3},
+        final(light_w_per_m2=1000.0) | {"exit_code": 5, "end_reason": "device", "faults": (LAMP_STAYS_ON,)},
         {"biased_untouched_v": 0.05, "probe_v": 0.05, "max_indentation_m": 2e-8},
         final(needle_state="absent", needle_gap_m=math.nan, output_mode="absent"),
         {"exit_code": 5, "end_reason": "", "exposed": False, "run_file": "", "acknowledged": (), "opened": (),
@@ -170,6 +179,15 @@ def test_without_faults_nothing_but_the_recipe_ends_a_run() -> None:
     assert {EXIT_CODES[reason] for reason in allowed_endings((), ())} == {0, 4}
     assert "interlock" not in allowed_endings((), ("pause", "go"))
     assert "device" in allowed_endings(({"device": "laser", "fault": "of a later day"},), ())
+
+
+def test_a_bias_that_went_off_unasked_and_came_back() -> None:
+    on, off = "bias output on", "bias output off: {}".format
+    assert back_after([on, off("complete"), on, off("rest"), on, off("pause"), "state rest"]) == ""
+    assert back_after([on, off("pause"), "state curves_again", on]) == "pause"
+    assert back_after([on, off("the run was interrupted"), off("rest"), on]) == "the run was interrupted"
+    assert came_on([False, True, True, False, True]) == 2
+    assert came_on([]) == 0
 
 
 def test_the_ledger_is_dilated_by_a_disc() -> None:

@@ -155,6 +155,7 @@ def test_each_interlock_has_its_policy_and_its_limit() -> None:
         "source",
         "needle",
         "compliance",
+        "light",
     }
     assert {one.name: one.policy for one in build(every, {"vacuum": "wait"})}["vacuum"] == "wait"
 
