@@ -10,6 +10,7 @@ from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.compute import computed
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
+from cryoctl.engine.recorded import as_recorded, fields_of
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode, RecordedSource
@@ -33,7 +34,6 @@ from cryoctl.steps import (
     StopWaveform,
     WaveformStarted,
 )
-from cryoctl.steps.codec import decode, encode
 
 LIMITS = "source-limits"
 CONTACT = "needle-contact"
@@ -87,12 +87,11 @@ class BiasDesk:
     async def _as_recorded(self, step: Step[Any]) -> Any:
         source = self._devices.bias
         assert isinstance(source, RecordedSource)
-        asked = encode(step)
-        assert asked is not None
-        kind = asked.pop("is")
-        if isinstance(step, ComputeTrace):
-            asked = {"function": step.function}  # what was sampled is not here, its times were those of that run
-        return decode(await source.answer(kind, asked))
+        kind, asked = fields_of(step)
+        anew = isinstance(step, ComputeTrace) and not source.asked_alike(kind, {"arguments": asked["arguments"]})
+        answer = await as_recorded(source, step, self._refuse)
+        self._watch.follow_recorded()
+        return await self._compute(step) if isinstance(step, ComputeTrace) and anew else answer
 
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from cryoctl.clock import now_s
 from cryoctl.errors import DeviceError, FileProblem, InterlockRefused, StepLost
 from cryoctl.interfaces.beam import CurrentReading, Optics, Scan
+from cryoctl.interfaces.bias import RecordedBias
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.recording import RecordedSeries, Recording
@@ -23,6 +25,7 @@ from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.reader import Run, open_run
 from cryoctl_simulators.replay.pace import until
 from cryoctl_simulators.replay.playback import Playback, RecordedExposure
+from cryoctl_simulators.replay.recorded_bias import read_bias
 from cryoctl_simulators.replay.run_acts import (
     Act,
     Acts,
@@ -78,6 +81,7 @@ class RunPlayback(Playback):
         self._told: Mapping[str, Any] = json.loads(str(run.entry.devices)) if "devices" in run.entry else {}
         self._monitors = read_monitors(run, self._acts.all)
         self._sampling_s = sampling_s(run, self._acts.all)
+        self._of_bias = deque(read_bias(run))
         self._next_exposure = 0
         self._message = str(run.entry.message)
         self._aborted = str(run.entry.end_reason) == "operator"
@@ -126,6 +130,15 @@ class RunPlayback(Playback):
         if act.outcome != "done":
             raise (InterlockRefused if act.outcome == "refused" else StepLost)(act.message)
         return act.result
+
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        return self._acts.asked_alike(kind, asked)
+
+    def told_of_bias(self) -> Sequence[RecordedBias]:
+        due: list[RecordedBias] = []
+        while self._of_bias and self._of_bias[0].time_s <= now_s() - self.origin_s + _AT_THE_SAME_TIME_S:
+            due.append(self._of_bias.popleft())
+        return due
 
     async def measure_current(self, name: str) -> CurrentReading:
         del name
