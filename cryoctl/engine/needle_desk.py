@@ -113,8 +113,11 @@ class NeedleDesk:
             self._was_moved = False
         elif type(step).__name__ in _MOVES:
             self._was_moved = True
+        state = await answered(needle.state(), needle.name)
+        if isinstance(step, NoteHold):
+            self._tell_hold(state)
         if isinstance(step, SetNeedleVoltage | WithdrawNeedle):
-            self._watch(needle, await answered(needle.state(), needle.name))
+            self._watch(needle, state)
         return at
 
     async def _read(self, step: ReadNeedle) -> NeedleAt:
@@ -215,7 +218,7 @@ class NeedleDesk:
         state = await answered(needle.note_hold(NeedleHold(step.hold)), needle.name)
         if state.hold is not NeedleHold.FREE:
             self._gap_low_m = 0.0
-        self._recorder.event("note", "needle", f"the needle is {_SAID[state.hold]}")
+        self._tell_hold(state)
         return self._at(state)
 
     async def _withdraw(self, step: WithdrawNeedle) -> NeedleAt:
@@ -234,6 +237,9 @@ class NeedleDesk:
         self._was_moved = False
         self._watch(needle, state)
         return self._at(state)
+
+    def _tell_hold(self, state: NeedleState) -> None:
+        self._recorder.event("note", "needle", f"the needle is {_SAID[state.hold]}")
 
     def _needle(self) -> Needle:
         if self._devices.needle is None:

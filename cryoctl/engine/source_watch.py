@@ -123,7 +123,7 @@ class SourceWatch:
             if one.kind == "event":
                 self._recorder.recorded_event(one.time_s, **one.fields)
                 continue
-            self._recorder.record(one.kind, one.fields)
+            self._recorder.journal.append(one.kind, one.fields, t=one.time_s)
             take = self.sampled.take_clock if one.kind == "clock" else self.sampled.take_samples
             take(one.fields)
 

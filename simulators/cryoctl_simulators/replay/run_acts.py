@@ -78,6 +78,7 @@ class ExposureRow:
     time_s: float
     duration_s: float
     charge_c: float
+    dose_e_per_a2: float
     partial: bool
 
 
@@ -173,6 +174,7 @@ def read_rows(run: Run) -> tuple[ExposureRow, ...]:
                 time_s=float(table.time_s[row]),
                 duration_s=float(table.duration_s[row]),
                 charge_c=float(table.charge_c[row]),
+                dose_e_per_a2=float(table.dose_e_per_a2[row]),
                 partial=str(table.outcome[row]) == "partial",
             )
         )
