@@ -83,6 +83,15 @@ def test_the_trace_is_the_runs_on_its_clock(biased: RunResult, tmp_path: Path) -
         assert switched[0] == switched[1] != []
 
 
+def test_without_contact_a_script_applies_no_more_than_a_probe(tmp_path: Path) -> None:
+    recipe = tmp_path / "probe.py"
+    recipe.write_text(SCRIPT.replace('hold="contact"', 'hold="free"').replace("0.02", "0.06"), encoding="utf-8")
+    holder = Path(str(find("cryoctl.instruments", "needle-holder")))
+    result = run(RunRequest(recipe=str(recipe), instrument=holder, out=tmp_path, seed=1))
+    assert (result.exit_code, result.summary["end_reason"]) == (4, "interlock")
+    assert "needle-contact" in result.summary["message"]
+
+
 def test_a_needles_steps_are_answered_as_they_were(tmp_path: Path) -> None:
     recipe = tmp_path / "probe.py"
     recipe.write_text(SCRIPT, encoding="utf-8")
