@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from cryoctl.cli import wording
+from cryoctl.cli import cell_rows, wording
 from cryoctl.cli.output import is_terminal, put
 
 Row = tuple[str, str]
@@ -26,7 +26,24 @@ _SILENT = (
     "dimensions",
     "threshold",
 )
-_SCALED = {"_per_m2": ("/m2", 1.0), "_m3": (" um3", 1e18), "_m": (" nm", 1e9), "_s": (" s", 1.0), "_a": (" pA", 1e12)}
+_SCALED = {
+    "_e_per_a2_s": (" e-/A^2/s", 1.0),
+    "_e_per_a2": (" e-/A^2", 1.0),
+    "_rate_a2": (" A^2/e-", 1.0),
+    "_m_per_s": (" nm/s", 1e9),
+    "_per_s": (" /s", 1.0),
+    "_per_m2": ("/m2", 1.0),
+    "_m3": (" um3", 1e18),
+    "_m": (" nm", 1e9),
+    "_s": (" s", 1.0),
+    "_a": (" pA", 1e12),
+    "_v": (" V", 1.0),
+    "_c": (" pC", 1e12),
+    "_w": (" pW", 1e12),
+    "_ohm": (" GOhm", 1e-9),
+}
+"""Unit and factor by how a name ends; the first that fits counts."""
+_OWN_ROWS = {"jv": cell_rows.curves, "facets": cell_rows.facets, "cause": cell_rows.cause}
 
 
 def show(summary: Mapping[str, Any]) -> None:
@@ -125,6 +142,9 @@ def _results(results: Mapping[str, Any]) -> Iterator[Row]:
         if name in ("particles", "half_cycles", "current"):
             yield from {"particles": _particles, "half_cycles": _half_cycles, "current": _current}[name](told, results)
             continue
+        if name in _OWN_ROWS:
+            yield from _OWN_ROWS[name](told)
+            continue
         keys = sorted((key for key in told if not key.endswith(_SILENT)), key=lambda key: key not in _FIRST)
         texts = [_quantity(key, told) for key in keys]
         shown = [text for text in texts if text][:MOST_VALUES]
@@ -195,6 +215,8 @@ def _quantity(key: str, values: Mapping[str, Any]) -> str:
     label = label.replace("_", " ")
     value = values[key]
     number = _real(value)
+    if key == "found" and number is not None:
+        return f"found {'yes' if number else 'no'}"
     if number is None:
         return f"{label} {_value(value)}" if isinstance(value, bool | str) and value != "" else ""
     text = f"{label} {wording.number(number * factor)}{unit}"

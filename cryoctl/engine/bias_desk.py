@@ -10,6 +10,7 @@ from cryoctl.engine.allowed import Allowed
 from cryoctl.engine.compute import computed
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
+from cryoctl.engine.recorded import as_recorded, fields_of
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode, RecordedSource
@@ -33,10 +34,12 @@ from cryoctl.steps import (
     StopWaveform,
     WaveformStarted,
 )
-from cryoctl.steps.codec import decode, encode
 
 LIMITS = "source-limits"
 CONTACT = "needle-contact"
+PROBE_V, PROBE_A = 0.05, 1e-9
+"""Most that is applied without confirmed contact through a needle whose tube is live, unless the protocol says less:
+one that is parked is not what a wired specimen is biased through."""
 _SLACK = 1e-6
 """Relative; what a limit and its reading back lose on the way through a source's own numbers."""
 
@@ -47,7 +50,7 @@ class BiasDesk:
     Args:
         refuse: tells an interlock that forbids a step, and gives what to raise.
         limits: of the protocol; with `probe_v` and `probe_a` no more than that is applied before a needle is in
-            contact.
+            contact; without, a parked needle counts for nothing, a live one as with the usual ones.
         open_s: gives when the beam was open so far, and for how long.
     """
 
@@ -68,8 +71,9 @@ class BiasDesk:
         self._allowed = allowed
         self._refuse = refuse
         self._open_s = open_s
-        self._probe_v = limits.get("probe_v", math.inf)
-        self._probe_a = limits.get("probe_a", math.inf)
+        self._probe_stated = "probe_v" in limits
+        self._probe_v = limits.get("probe_v", PROBE_V)
+        self._probe_a = limits.get("probe_a", PROBE_A)
         actions: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             ApplyBias: self._apply,
             ComputeTrace: self._compute,
@@ -87,12 +91,11 @@ class BiasDesk:
     async def _as_recorded(self, step: Step[Any]) -> Any:
         source = self._devices.bias
         assert isinstance(source, RecordedSource)
-        asked = encode(step)
-        assert asked is not None
-        kind = asked.pop("is")
-        if isinstance(step, ComputeTrace):
-            asked = {"function": step.function}  # what was sampled is not here, its times were those of that run
-        return decode(await source.answer(kind, asked))
+        kind, asked = fields_of(step)
+        anew = isinstance(step, ComputeTrace) and not source.asked_alike(kind, {"arguments": asked["arguments"]})
+        answer = await as_recorded(source, step, self._refuse)
+        self._watch.follow_recorded()
+        return await self._compute(step) if isinstance(step, ComputeTrace) and anew else answer
 
     async def _set_limits(self, step: SetBiasLimits) -> BiasLimitsSet:
         source = self._source()
@@ -219,7 +222,9 @@ class BiasDesk:
         needle = self._devices.needle
         if needle is None or self._probes(peak_v, compliance_a):
             return
-        if (await answered(needle.state(), needle.name)).hold is not NeedleHold.CONTACT:
+        state = await answered(needle.state(), needle.name)
+        parked = state.hold is NeedleHold.FREE and not state.high_voltage_on
+        if state.hold is not NeedleHold.CONTACT and (self._probe_stated or not parked):
             raise self._refuse(
                 CONTACT,
                 f"{peak_v:g} V with up to {compliance_a:g} A, before contact are allowed {self._probe_v:g} V and "

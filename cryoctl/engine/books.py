@@ -10,6 +10,7 @@ from cryoctl.clock import now_s
 from cryoctl.dose.ledger import Deposit
 from cryoctl.dose.permits import DoseGate
 from cryoctl.engine.beam_current import RISING, BeamCurrent, Charged
+from cryoctl.engine.monitors import UNITS
 from cryoctl.engine.patience import within
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.underway import Underway
@@ -70,7 +71,10 @@ class Books:
 
         async def measured() -> None:
             if await beam.is_blanked():
-                self.learn_current(await beam.measure_current())
+                reading = await beam.measure_current()
+                self.learn_current(reading)
+                told = {"name": "beam_current", "unit": UNITS["beam_current"], "value": reading.current_a}
+                self._recorder.record("monitor", told)
 
         with contextlib.suppress(Exception):  # whatever stands in its way: it is then charged at its worst
             await within(measured(), LAST_MEASUREMENT_LIMIT_S)

@@ -128,6 +128,7 @@ class Monitors:
                     bias = self.last_bias = await self.devices.bias.read()
                 voltage, current = bias.voltage_v, bias.current_a
                 await self.source.look(bias)
+                self.source.follow_recorded()
             except _SILENT:
                 lost.append(self.devices.bias.name)
         needle_problem = ""

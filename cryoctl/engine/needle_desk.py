@@ -12,10 +12,12 @@ from typing import Any
 
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.patience import answered
+from cryoctl.engine.recorded import as_recorded
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import BadInput, InterlockRefused, ReadBackMismatch, StepLost
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.needle import Needle, NeedleHold, NeedleState
+from cryoctl.interfaces.recording import RecordedDevice
 from cryoctl.runfile.fold import RunFold
 from cryoctl.steps import (
     NeedleAt,
@@ -24,6 +26,7 @@ from cryoctl.steps import (
     PlaceNeedle,
     ReadNeedle,
     SetNeedleVoltage,
+    Step,
     StepNeedle,
     WithdrawNeedle,
 )
@@ -64,7 +67,7 @@ class NeedleDesk:
         self._clear_m = clear_m
         self._gap_low_m = math.nan
         self._was_moved = False
-        self.table: dict[type[Any], Callable[[Any], Awaitable[NeedleAt]]] = {
+        actions: dict[type[Any], Callable[[Any], Awaitable[NeedleAt]]] = {
             NoteGap: self._note_gap,
             NoteHold: self._note_hold,
             PlaceNeedle: self._place,
@@ -73,6 +76,9 @@ class NeedleDesk:
             StepNeedle: self._step,
             WithdrawNeedle: self._withdraw,
         }
+        self.table = actions
+        if isinstance(devices.needle, RecordedDevice):
+            self.table = dict.fromkeys(actions, self._as_recorded)
 
     def continue_after(self, fold: RunFold) -> None:
         """An earlier session of the run moved it: until its gap is seen again nothing else moves."""
@@ -96,6 +102,23 @@ class NeedleDesk:
                 f"the needle's gap is {_told(self._gap_low_m)}, the stage moves from {self._clear_m * 1e6:.3g} um on; "
                 "withdraw it or see its gap again",
             )
+
+    async def _as_recorded(self, step: Step[Any]) -> NeedleAt:
+        """What it says of the gap holds for the stage's moves, as it did."""
+        needle = self._needle()
+        assert isinstance(needle, RecordedDevice)
+        at: NeedleAt = await as_recorded(needle, step, self._refuse)
+        self._gap_low_m = at.gap_low_m
+        if isinstance(step, WithdrawNeedle):
+            self._was_moved = False
+        elif type(step).__name__ in _MOVES:
+            self._was_moved = True
+        state = await answered(needle.state(), needle.name)
+        if isinstance(step, NoteHold):
+            self._tell_hold(state)
+        if isinstance(step, SetNeedleVoltage | WithdrawNeedle):
+            self._watch(needle, state)
+        return at
 
     async def _read(self, step: ReadNeedle) -> NeedleAt:
         del step
@@ -195,7 +218,7 @@ class NeedleDesk:
         state = await answered(needle.note_hold(NeedleHold(step.hold)), needle.name)
         if state.hold is not NeedleHold.FREE:
             self._gap_low_m = 0.0
-        self._recorder.event("note", "needle", f"the needle is {_SAID[state.hold]}")
+        self._tell_hold(state)
         return self._at(state)
 
     async def _withdraw(self, step: WithdrawNeedle) -> NeedleAt:
@@ -214,6 +237,9 @@ class NeedleDesk:
         self._was_moved = False
         self._watch(needle, state)
         return self._at(state)
+
+    def _tell_hold(self, state: NeedleState) -> None:
+        self._recorder.event("note", "needle", f"the needle is {_SAID[state.hold]}")
 
     def _needle(self) -> Needle:
         if self._devices.needle is None:

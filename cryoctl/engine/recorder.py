@@ -37,8 +37,15 @@ class Recorder:
     def event(
         self, event: str, name: str, message: str, level: str = "info", data: Mapping[str, Any] | None = None
     ) -> None:
-        told = Event(event=event, time_s=self.time_s, level=level, name=name, message=message, data=dict(data or {}))
-        self.record("event", {"event": event, "level": level, "name": name, "message": message, "data": told.data})
+        self.recorded_event(self.time_s, event, name, message, level, data)
+
+    def recorded_event(
+        self, time_s: float, event: str, name: str, message: str, level: str, data: Mapping[str, Any] | None
+    ) -> None:
+        """One of recorded data, which was at `time_s`."""
+        told = Event(event=event, time_s=time_s, level=level, name=name, message=message, data=dict(data or {}))
+        fields = {"event": event, "level": level, "name": name, "message": message, "data": told.data}
+        self.journal.append("event", fields, t=time_s)
         self._tell(lambda sink: sink.event(told))
 
     def tell(self, event: str, name: str, message: str) -> None:

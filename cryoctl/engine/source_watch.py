@@ -17,7 +17,7 @@ from cryoctl.analysis.charge import Charge, charge
 from cryoctl.engine.patience import answered
 from cryoctl.engine.recorder import Recorder
 from cryoctl.errors import DeviceError, ReadBackMismatch
-from cryoctl.interfaces.bias import BiasLimits, BiasReading, BiasSource, OffMode
+from cryoctl.interfaces.bias import BiasLimits, BiasReading, BiasSource, OffMode, RecordedSource
 from cryoctl.runfile.fold import RunFold
 from cryoctl.runfile.source_samples import SampledSource, batch
 
@@ -114,6 +114,18 @@ class SourceWatch:
             await self.read_clock()
         if now_s - self._fetched_s >= FETCH_S:
             await self.fetch()
+
+    def follow_recorded(self) -> None:
+        """What a source of recorded data was seen to do until now; nothing of any other."""
+        if not isinstance(self.source, RecordedSource):
+            return
+        for one in self.source.told():
+            if one.kind == "event":
+                self._recorder.recorded_event(one.time_s, **one.fields)
+                continue
+            self._recorder.journal.append(one.kind, one.fields, t=one.time_s)
+            take = self.sampled.take_clock if one.kind == "clock" else self.sampled.take_samples
+            take(one.fields)
 
     async def read_clock(self) -> None:
         """Bracketed by two readings of the run's own."""

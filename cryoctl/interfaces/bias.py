@@ -6,7 +6,7 @@ own buffer, with time stamps of its own clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.interfaces.device import Device
+from cryoctl.interfaces.recording import RecordedDevice
 from cryoctl.interfaces.waveform import Waveform
 
 FloatArray = npt.NDArray[np.float64]
@@ -176,19 +177,28 @@ class BiasSource(Device, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBias:
+    """Something that a recorded source did or was read to do. `kind` is that of a journal's record: `samples`, `clock`
+    or `event`, with the record's own `fields`; `time_s` is when, in s since the start of the run."""
+
+    time_s: float
+    kind: str
+    fields: Mapping[str, Any]
+
+
 @runtime_checkable
-class RecordedSource(Protocol):
-    """A source of recorded data: its steps were answered when they were recorded."""
-
-    async def answer(self, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The result of the next recorded step of this kind, both as the journal has them.
-
-        Raises:
-            DeviceError: another one was recorded, or none.
-            InterlockRefused, StepLost: so it ended.
-        """
-        ...
+class RecordedSource(RecordedDevice, Protocol):
+    """A source of recorded data."""
 
     def met(self, interlock: str) -> str:
         """What the interlock `source` or `compliance` found at this moment of the recording, empty where nothing."""
+        ...
+
+    def told(self) -> Sequence[RecordedBias]:
+        """What was recorded of it until this moment, in its order, each once."""
+        ...
+
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        """Whether the next recorded step of this kind, if there is one, had these fields."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,5 +66,19 @@ class RecordingLayout(Protocol):
         """
         Raises:
             FileProblem: the file has this layout but is damaged or incomplete; one sentence.
+        """
+        ...
+
+
+@runtime_checkable
+class RecordedDevice(Protocol):
+    """A device of recorded data whose steps were answered when they were recorded."""
+
+    async def answer(self, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The result of the next recorded step of this kind, both as the journal has them.
+
+        Raises:
+            DeviceError: another one was recorded, or none.
+            InterlockRefused, StepLost: so it ended.
         """
         ...

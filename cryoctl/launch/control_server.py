@@ -31,7 +31,7 @@ LONGEST_LINE = 65_536
 LONGEST_NOTE = 2000
 LONGEST_NAME = 100
 _SAYS = {
-    "pause": "the run pauses at the next boundary, with the beam blanked",
+    "pause": "the run pauses at the next boundary, with the beam blanked; a bias that is on goes off for good",
     "blank": "the beam is blanked now, and the run stands paused",
     "go": "the run goes on",
     "skip": "the target under way is skipped at the next checkpoint",

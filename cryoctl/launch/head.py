@@ -106,8 +106,8 @@ def devices_told(devices: DeviceSet) -> dict[str, Any]:
     }
     for name, detector in devices.image_detectors.items():
         told[name] = {"kind": "image_detector", "capabilities": plain(detector.capabilities)}
-    others = {"edx": devices.edx, "holder": devices.holder, "bias": devices.bias, "light": devices.light}
-    for kind, device in others.items():
+    for kind in ("edx", "holder", "bias", "needle", "light"):
+        device = getattr(devices, kind)
         if device is not None:
             told[device.name] = {"kind": kind, "capabilities": plain(device.capabilities)}
     return told

@@ -10,11 +10,11 @@ from typing import cast
 from cryoctl.errors import FileProblem, RecipeError
 from cryoctl.interfaces.recording import Recording, RecordingLayout
 from cryoctl.launch.paths import check_folder
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.replay_run import undertake_run
 from cryoctl.launch.replay_series import undertake_series
 from cryoctl.launch.request import Follower, OnControl, RunRequest, RunResult
 from cryoctl.launch.run import carry_through
-from cryoctl.recipe.loading import load_recipe
 from cryoctl.recipe.wording import dotted
 from cryoctl.registry import find, names
 from cryoctl.runfile.h5 import open_h5
@@ -45,7 +45,7 @@ def replay(
 
 def _check_overrides(request: RunRequest) -> None:
     """Raises `RecipeError` for a `--set` of what the data decide: the devices and what was simulated."""
-    raw = load_recipe(request.recipe, request.overrides)
+    raw, _ = read_recipe(request.recipe, request.overrides)
     of_devices = [f"instrument.{dotted(one.path)}" for one in raw.instrument_overrides]
     of_devices += [dotted(path) for path in raw.set_paths if path[0] in ("instrument", "simulation")]
     if of_devices:

@@ -30,6 +30,7 @@ def replay_devices(recording: Recording, seed: int, *, dose_known: bool) -> tupl
         edx=only("edx"),
         holder=only("holder"),
         bias=only("bias"),
+        needle=only("needle"),
         light=only("light"),
         truth=None,
         dose_known=dose_known,

@@ -84,6 +84,7 @@ def _write_bias(entry: H5Group, fold: RunFold, trace: SourceTrace) -> None:
     for name in ("reference_s", "offset_s", "offset_sigma_s", "drift_rel", "drift_sigma"):
         values = np.array([getattr(fit, name) for fit in trace.fits])
         clock.write(name, values, **({"units": "s"} if name.endswith("_s") else {}))
+    _write_fetched(group, fold)
     rows = fold.rows()
     found = biased_exposures(
         trace,
@@ -95,6 +96,21 @@ def _write_bias(entry: H5Group, fold: RunFold, trace: SourceTrace) -> None:
     group.write("mean_a", found.mean_a, units="A")
     group.write("charge_c", found.charge_c, units="C")
     group.write("charge_sigma_c", found.charge_bound_c / 2, units="C")
+
+
+def _write_fetched(group: H5Group, fold: RunFold) -> None:
+    """How samples and clock came, a row each: with it a replay has both as the run had them."""
+    sessions = fold.sampled.traced_sessions()
+    batches = [one for _, session in sessions for one in session.batches]
+    fetched = group.group("batches", "NXcollection")
+    for name in ("session", "period", "first", "count"):
+        fetched.write(name, np.array([int(one[name]) for one in batches], dtype=np.int64))
+    fetched.write("fetched_s", np.array([float(one["t"]) for one in batches]), units="s")
+    readings = [(number, one) for number, session in sessions for one in session.readings]
+    read = group.group("clock_readings", "NXcollection")
+    read.write("session", np.array([number for number, _ in readings], dtype=np.int64))
+    for name in ("device_s", "before_s", "after_s"):
+        read.write(name, np.array([getattr(one, name) for _, one in readings]), units="s")
 
 
 def _offset_bound_a(fold: RunFold) -> float:

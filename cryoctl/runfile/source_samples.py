@@ -147,17 +147,20 @@ class SampledSource:
         times = {name: float(record[name]) for name in ("device_s", "before_s", "after_s")}
         session.readings.append(ClockReading(**times))
 
+    def traced_sessions(self) -> list[tuple[int, SourceSession]]:
+        """Those whose samples have a time of the run, in their order."""
+        return [(k, one) for k, one in sorted(self.sessions.items()) if one.batches and one.readings]
+
     def trace(self, since_s: float = -math.inf) -> SourceTrace | None:
         """None where nothing was sampled, or never read its clock. Batches that were over before `since_s` (s of the
         run) are left out."""
         parts: list[tuple[Samples, ClockFit]] = []
         periods: list[npt.NDArray[np.int64]] = []
-        for _, session in sorted(self.sessions.items()):
-            if session.batches and session.readings:
-                fit = fit_clock(session.readings)
-                for one in _not_before(session.batches, float(fit.run_s(0.0)), since_s):
-                    parts.append((unbatch(one), fit))
-                    periods.append(np.full(int(one["count"]), int(one["period"])))
+        for _, session in self.traced_sessions():
+            fit = fit_clock(session.readings)
+            for one in _not_before(session.batches, float(fit.run_s(0.0)), since_s):
+                parts.append((unbatch(one), fit))
+                periods.append(np.full(int(one["count"]), int(one["period"])))
         if not parts:
             return None
         clock = np.concatenate([one.clock_s for one, _ in parts])

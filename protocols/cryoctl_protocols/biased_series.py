@@ -28,7 +28,7 @@ from cryoctl_protocols import blocks
 from cryoctl_protocols.bias_recipe import BiasInterlocks, BiasWaveform, check_bias
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.dose_plan import UPPER, dwell_s
-from cryoctl_protocols.ending import ended_by, told_to_end
+from cryoctl_protocols.ending import bias_went_off, ended_by, told_to_end
 from cryoctl_protocols.parameters import Name, Shape, Specimen
 from cryoctl_protocols.reach import check_dose, check_place, check_shape
 
@@ -225,8 +225,7 @@ class BiasedSeries(Protocol):
                 break
             if not found.output_on:
                 if found.stopped_by != "complete":
-                    self.ended = "stopped" if found.stopped_by == "pause" else "lost"
-                    self.why = f"the bias went off ({found.stopped_by})"
+                    self.ended, self.why = bias_went_off(found.stopped_by)
                 break
         return "over"
 

@@ -259,10 +259,8 @@ class ChipBiasing(Protocol):
         return "over"
 
     def end_by(self, error: Exception) -> str:
-        if isinstance(error, BiasWentOff) and error.by == "pause":
-            return self._give_up("stopped", str(error))
-        if isinstance(error, BiasWentOff) and error.by.startswith("interlock "):
-            return self._give_up("held", str(error))
+        if isinstance(error, BiasWentOff):
+            return self._give_up(error.ended, str(error))
         return self._give_up(ended_by(error), str(error))
 
 

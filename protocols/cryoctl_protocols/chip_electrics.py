@@ -24,6 +24,7 @@ from cryoctl.steps import (
 from cryoctl.steps.waveform import constant_voltage
 from cryoctl_protocols.blocks import Block
 from cryoctl_protocols.chip_recipe import ChipBiasingParameters, Sweep
+from cryoctl_protocols.ending import bias_went_off
 
 CURVES = "analysis.jv:jv_curves"
 DARK = "analysis.jv:dark_current"
@@ -43,11 +44,11 @@ _UNCLEAR_SIGMAS = 1.0
 
 
 class BiasWentOff(StepLost):
-    """`by` as in `BiasRead.stopped_by`."""
+    """`by` as in `BiasRead.stopped_by`; `ended` is the trigger of the last state."""
 
     def __init__(self, by: str) -> None:
-        super().__init__(f"the bias went off ({by})")
-        self.by = by
+        self.ended, why = bias_went_off(by)
+        super().__init__(why)
 
 
 def _is_on(read: BiasRead) -> bool:

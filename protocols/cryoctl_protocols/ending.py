@@ -35,6 +35,15 @@ def ending_well(state: Callable[[P], Steps]) -> Callable[[P], Steps]:
     return guarded
 
 
+def bias_went_off(stopped_by: str) -> tuple[str, str]:
+    """Trigger of the last state, and why in words, after a bias that ended otherwise than with its waveform; see
+    `BiasRead.stopped_by`."""
+    why = f"the bias went off ({stopped_by}) and is not switched on again by itself"
+    if stopped_by == "pause":
+        return "stopped", why
+    return "held" if stopped_by.startswith("interlock ") else "lost", why
+
+
 def ended_by(error: Exception) -> str:
     """Trigger of the last state: dose, held (by an interlock), or lost."""
     ways: tuple[tuple[type[Exception], str], ...] = ((DoseRefused, "dose"), (InterlockRefused, "held"))

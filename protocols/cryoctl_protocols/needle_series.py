@@ -21,7 +21,7 @@ from cryoctl.steps import (
     StartWaveform,
 )
 from cryoctl_protocols.blocks import Block
-from cryoctl_protocols.ending import told_to_end
+from cryoctl_protocols.ending import bias_went_off, told_to_end
 from cryoctl_protocols.frame_pace import Outlook, interval_s
 from cryoctl_protocols.needle_pictures import NeedlePictures
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
@@ -223,4 +223,4 @@ def unbiased_pictures(recipe: NeedleBiasingParameters) -> int:
 def _bias_off(found: BiasRead) -> Ended:
     if found.stopped_by == "complete":
         return "done", ""
-    return "stopped" if found.stopped_by == "pause" else "lost", f"the bias went off ({found.stopped_by})"
+    return bias_went_off(found.stopped_by)

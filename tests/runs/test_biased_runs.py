@@ -125,7 +125,7 @@ def off_since(run: Any, time_s: float) -> bool:
 def test_a_pause_rests_the_source_and_nothing_starts_it_again(tmp_path: Path, command: str) -> None:
     result = commanded(tmp_path, 30.0, command)
     assert (result.exit_code, result.summary["end_reason"]) == (3, "operator")
-    assert "pause" in str(result.summary["message"])
+    assert "went off (pause) and is not switched on again" in str(result.summary["message"])
     with cryoctl.open_run(run_file(result)) as run:
         assert off_since(run, 32.5)  # a picture under way is finished, then the source ramps for a second
         assert list(run.truth.safe_order).index("beam blanked") < list(run.truth.safe_order).index("bias at rest")

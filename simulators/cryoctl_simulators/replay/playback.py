@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cryoctl.clock import now_s
 from cryoctl.errors import DeviceError, InstrumentError
 from cryoctl.interfaces.beam import BeamCapabilities, CurrentReading, Optics, Scan
+from cryoctl.interfaces.bias import RecordedBias
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
@@ -80,9 +81,18 @@ class Playback(ABC):
     async def measure_current(self, name: str) -> CurrentReading: ...
 
     async def answer(self, name: str, kind: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a step of the source was answered. Raises `DeviceError` where the data hold none."""
+        """What a step of the source or the needle was answered. Raises `DeviceError` where the data hold none."""
         del asked
         raise DeviceError(f"{name}: these data hold no {kind}; play them with a recipe without bias")
+
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        """Whether the next step of this kind that the data hold, if any, had these fields."""
+        del kind, asked
+        return True
+
+    def told_of_bias(self) -> Sequence[RecordedBias]:
+        """What was recorded of the source until now, each once."""
+        return ()
 
     @abstractmethod
     async def carry(self, name: str, *, insert: bool) -> None:

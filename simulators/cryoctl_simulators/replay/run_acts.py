@@ -19,17 +19,24 @@ from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.reader import Run
 
 _BY_DEVICES = ("MoveStage", "UseOptics", "MeasureCurrent", "Insert", "Retract", "Expose")
-_BY_SOURCE = (
+_AS_RECORDED = (
     "ApplyBias",
     "ComputeTrace",
     "MeasureOpenCircuit",
+    "NoteGap",
+    "NoteHold",
+    "PlaceNeedle",
     "ReadBias",
+    "ReadNeedle",
     "RestBias",
     "SetBiasLimits",
+    "SetNeedleVoltage",
     "StartWaveform",
+    "StepNeedle",
     "StopWaveform",
+    "WithdrawNeedle",
 )
-"""Refused ones too: what the source had told decided that."""
+"""Of source and needle, refused ones too: what these had told decided that."""
 SECURED = "; the run was secured"
 _PROBLEM = re.compile(r"no frame came \((.*)\); the dose is charged$")
 
@@ -71,6 +78,7 @@ class ExposureRow:
     time_s: float
     duration_s: float
     charge_c: float
+    dose_e_per_a2: float
     partial: bool
 
 
@@ -86,7 +94,7 @@ class Acts:
         by_devices = [act for act in self.all if act.outcome != "refused"]  # the gate refuses before a device is asked
         self._waiting = {kind: deque(act for act in by_devices if act.kind == kind) for kind in _BY_DEVICES}
         asked = [act for act in self.all if not act.was_secured]
-        self._waiting |= {kind: deque(act for act in asked if act.kind == kind) for kind in _BY_SOURCE}
+        self._waiting |= {kind: deque(act for act in asked if act.kind == kind) for kind in _AS_RECORDED}
         self._name = run.path.name
         self._message = str(run.entry.message)
 
@@ -108,6 +116,11 @@ class Acts:
                     "the recipe it was made with"
                 )
         return act
+
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        """Whether the next act of a kind, if there is one, had these fields."""
+        waiting = self._waiting[kind]
+        return not waiting or all(_alike(value, waiting[0].step.get(field)) for field, value in asked.items())
 
     @property
     def left(self) -> bool:
@@ -161,6 +174,7 @@ def read_rows(run: Run) -> tuple[ExposureRow, ...]:
                 time_s=float(table.time_s[row]),
                 duration_s=float(table.duration_s[row]),
                 charge_c=float(table.charge_c[row]),
+                dose_e_per_a2=float(table.dose_e_per_a2[row]),
                 partial=str(table.outcome[row]) == "partial",
             )
         )

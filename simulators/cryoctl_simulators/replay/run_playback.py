@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from cryoctl.clock import now_s
 from cryoctl.errors import DeviceError, FileProblem, InterlockRefused, StepLost
 from cryoctl.interfaces.beam import CurrentReading, Optics, Scan
+from cryoctl.interfaces.bias import RecordedBias
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.recording import RecordedSeries, Recording
@@ -23,6 +25,7 @@ from cryoctl.runfile.exposure_table import number
 from cryoctl.runfile.reader import Run, open_run
 from cryoctl_simulators.replay.pace import until
 from cryoctl_simulators.replay.playback import Playback, RecordedExposure
+from cryoctl_simulators.replay.recorded_bias import read_bias
 from cryoctl_simulators.replay.run_acts import (
     Act,
     Acts,
@@ -78,7 +81,9 @@ class RunPlayback(Playback):
         self._told: Mapping[str, Any] = json.loads(str(run.entry.devices)) if "devices" in run.entry else {}
         self._monitors = read_monitors(run, self._acts.all)
         self._sampling_s = sampling_s(run, self._acts.all)
+        self._of_bias = deque(read_bias(run))
         self._next_exposure = 0
+        self._current_sigma_rel = math.nan
         self._message = str(run.entry.message)
         self._aborted = str(run.entry.end_reason) == "operator"
         self._end_s = max(event_times(run, "end"), default=math.nan)
@@ -127,12 +132,32 @@ class RunPlayback(Playback):
             raise (InterlockRefused if act.outcome == "refused" else StepLost)(act.message)
         return act.result
 
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        return self._acts.asked_alike(kind, asked)
+
+    def told_of_bias(self) -> Sequence[RecordedBias]:
+        due: list[RecordedBias] = []
+        while self._of_bias and self._of_bias[0].time_s <= now_s() - self.origin_s + _AT_THE_SAME_TIME_S:
+            due.append(self._of_bias.popleft())
+        return due
+
     async def measure_current(self, name: str) -> CurrentReading:
         del name
+        if not self._acts.left:
+            return self._last_current()
         act = self._acts.next("MeasureCurrent", {})
         await self._until(act)
         told = act.result
-        return CurrentReading(current_a=number(told["current_a"]), sigma_rel=number(told["sigma_rel"]), time_s=now_s())
+        self._current_sigma_rel = number(told["sigma_rel"])
+        return CurrentReading(current_a=number(told["current_a"]), sigma_rel=self._current_sigma_rel, time_s=now_s())
+
+    def _last_current(self) -> CurrentReading:
+        """As it was measured once more when all was over. Raises `DeviceError` where it was not."""
+        times, values = self._monitors.get("beam_current", (np.zeros(0), np.zeros(0)))
+        measured_s = max((act.done_s for act in self._acts.all if act.kind == "MeasureCurrent"), default=math.inf)
+        if not len(times) or not times[-1] > measured_s:
+            raise DeviceError(f"replay: {self._run.path.name} was not measured once more at its end")
+        return CurrentReading(current_a=float(values[-1]), sigma_rel=self._current_sigma_rel, time_s=now_s())
 
     async def carry(self, name: str, *, insert: bool) -> None:
         await self._until(self._acts.next("Insert" if insert else "Retract", {"detector": name}))
@@ -188,7 +213,7 @@ class RunPlayback(Playback):
             scans_done=scans_done,
             complete=not row.partial,
             done_s=self.origin_s + done_s,
-            charge_c=row.charge_c,
+            charge_c=row.charge_c * _share_at_first(act, row),
             problem=problem,
         )
 
@@ -238,6 +263,12 @@ class RunPlayback(Playback):
         if self._fault_s - now_s() + self.origin_s > _AT_THE_SAME_TIME_S:
             await until(self.origin_s + self._fault_s)
         raise DeviceError(self._message or f"replay: {self._run.path.name} was cut off here")
+
+
+def _share_at_first(act: Act, row: ExposureRow) -> float:
+    """Of what an exposure is charged with, what it was before the current was measured again."""
+    first, last = number(act.result.get("dose_e_per_a2")), row.dose_e_per_a2
+    return first / last if math.isfinite(first) and last > 0 else 1.0
 
 
 def _from_its_boundary(interlock: tuple[str, str, float, float], acts: Sequence[Act]) -> tuple[str, str, float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cryoctl.clock import now_s
-from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasReading, BiasStatus, OffMode
+from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasReading, BiasStatus, OffMode, RecordedBias
 from cryoctl.interfaces.holder import HolderCapabilities, TemperatureReading
 from cryoctl.interfaces.light import LightCapabilities
 from cryoctl_simulators.replay.replay_device import ReplayDevice, ReplayFactory
@@ -58,6 +58,12 @@ class ReplayBias(ReplayDevice):
 
     def met(self, interlock: str) -> str:
         return self.playback.met(interlock)
+
+    def told(self) -> Sequence[RecordedBias]:
+        return self.playback.told_of_bias()
+
+    def asked_alike(self, kind: str, asked: Mapping[str, Any]) -> bool:
+        return self.playback.asked_alike(kind, asked)
 
     async def status(self) -> BiasStatus:
         """Nothing real is there that could be on."""

@@ -71,6 +71,23 @@ def test_a_summary_is_ascii_and_names_what_matters() -> None:
     "".join(rows.values()).encode("ascii")
 
 
+def test_results_of_a_cell_and_of_a_contact_have_their_units() -> None:
+    jv = {"when": ["before", "before", "after"], "voc_v": [1.0, 1.1, None], "jsc_a": [1e-10, 3e-10, 1e-10]}
+    facets = {"name": ["100", "110", "100"], "rank": [2, 1, 0], "onset_s": [None, 90.0, None]}
+    facets |= {"onset_s_low": [None, 80.0, None], "onset_s_high": [None, 99.0, None]}
+    cause = {"name": "bias", "names": ["none", "bias"], "probability": [0.25, 0.75]}
+    needle = {"found": 1, "dose_e_per_a2": 164.9}
+    rate = {"asked_e_per_a2_s": 10.0}
+    results = {"jv": jv, "facets": facets, "cause": cause, "contact": needle, "dose_rate": rate}
+    rows = dict(summary_text.rows_of({"results": results}))
+    assert rows["curves before"] == "Voc 1.05 V, Jsc 200 pA (mean of 2 sweeps)"
+    assert rows["curves after"] == "Jsc 100 pA (mean of 1 sweep)"
+    assert rows["facets fade"] == "110 at 90 s (80 to 99), then 100 (onset not seen)"
+    assert rows["cause"] == "bias (none 25.0 %, bias 75.0 %)"
+    assert rows["contact"] == "found yes, dose 164.9 e-/A^2"
+    assert rows["dose rate"] == "asked 10 e-/A^2/s"
+
+
 def test_unknown_dose_is_said() -> None:
     rows = dict(summary_text.rows_of({"dose": {"limit": None, "peak": None, "by_kind": {}}}))
     assert rows["dose peak"].startswith("unknown")

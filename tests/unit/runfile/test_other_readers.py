@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import cryoctl
+from cryoctl.launch.request import RunRequest
+from cryoctl.launch.run import run
 
 
 @pytest.mark.peers
@@ -29,6 +31,18 @@ def test_hyperspy_gets_one_edx_signal_with_its_axes_and_metadata(packed_run):
     np.testing.assert_array_equal(np.asarray(signal.metadata.Tomography.tilts), [0, 3, -3, 6, -6])
     several = hs.load(str(packed_run), nxdata_only=True)
     assert sorted(type(one).__name__ for one in several) == ["EDSTEMSpectrum", "Signal2D"]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("state", "pictures"), [("locate", 0), ("eucentric", 1)])
+def test_hyperspy_opens_a_run_without_record_pictures(state, pictures, tmp_path):
+    """As docs/how-to/read-a-run-file.md says it: HyperSpy can't read an array without a row as metadata."""
+    import hyperspy.api as hs
+
+    result = run(RunRequest(recipe="edx-tomography", out=tmp_path, until=state))
+    assert result.summary["frames"] == 0
+    found = hs.load(str(result.run_file), nxdata_only=True, skip_array_metadata=True)
+    assert len(found if isinstance(found, list) else [found]) == pictures
 
 
 @pytest.mark.peers
