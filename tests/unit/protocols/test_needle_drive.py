@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cryoctl.steps import NeedleAt, StepNeedle
+from cryoctl.steps import NeedleAt, PlaceNeedle, StepNeedle, Wait, Waited
 from cryoctl_protocols.needle_drive import NeedleDrive
 
 LONGEST_M = 5e-7
@@ -49,3 +49,46 @@ def test_no_more_than_the_longest_of_them_may_take(gap_m: float) -> None:
 def test_none_where_the_gap_is_not_known_or_closed(gap_m: float) -> None:
     """After an interruption nobody knows it until it is seen again."""
     assert sent(gap_m, -1e-5) == (0, 0)
+
+
+def waited(drive: NeedleDrive, duration_s: float, drift_m_per_s: float) -> tuple[list[float], float]:
+    """Where an apex that drifts stood after each step of a wait (m, from before it), and how long that took."""
+    time_s, tube_m, places = drive.now_s, drive.tube[0], list[float]()
+    start_s, start_m, block = time_s, tube_m, drive.wait(duration_s, "interval")
+    answer: Any = None
+    while True:
+        try:
+            step = block.send(answer)
+        except StopIteration:
+            return places, time_s - start_s
+        if isinstance(step, Wait):
+            time_s += step.duration_s
+            answer = Waited(time_s=time_s)
+        else:
+            assert isinstance(step, PlaceNeedle)
+            tube_m, answer = step.x_m, None
+        places.append(tube_m - start_m + drift_m_per_s * (time_s - start_s))
+
+
+def test_what_a_needle_drifts_between_pictures_is_made_up_for_by_little_each_time() -> None:
+    drive = NeedleDrive("right")
+    drive.looked(10.0)
+    drive.make_up_for(onward=-1.5e-9)
+    places, lasted_s = waited(drive, 4.0, 1.5e-9)
+    assert lasted_s == pytest.approx(4.0)
+    assert max(abs(one) for one in places) < 0.8e-9
+    still = NeedleDrive("right")
+    places, lasted_s = waited(still, 4.0, 0.0)
+    assert (len(places), lasted_s) == (1, 4.0), "nothing is known to drift"
+
+
+def test_unseen_it_makes_up_for_no_more_than_allowed_however_often() -> None:
+    drive = NeedleDrive("right")
+    drive.looked(10.0)
+    drive.make_up_for(onward=-2e-9)
+    drive.most_made_up_m = 5e-9
+    waited(drive, 60.0, 0.0)
+    assert abs(drive.tube[0]) == pytest.approx(5e-9)
+    drive.looked(drive.now_s)
+    waited(drive, 1.0, 0.0)
+    assert abs(drive.tube[0]) > 5e-9, "a picture was seen"
