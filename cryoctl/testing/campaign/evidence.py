@@ -150,7 +150,7 @@ def back_after(said: Iterable[str]) -> str:
     """Why the output last went off unasked before it was switched on again; empty where that never was."""
     why = ""
     for one in said:
-        if one == _ON and why:
+        if one.startswith(_ON) and why:
             return why
         if one.startswith(_OFF) and (reason := one.removeprefix(_OFF)) not in _ASKED:
             why = reason
@@ -204,7 +204,7 @@ def _read(run: Run) -> dict[str, Any]:
         "in_file": in_file,
         "bias_paused": f"{_OFF}pause" in said,
         "bias_back_after": back_after(said),
-        "bias_told_on": said.count(_ON),
+        "bias_told_on": sum(one.startswith(_ON) for one in said),
         "in_table": frozenset(int(number) for number in run.exposures.exposure),
     }
 
