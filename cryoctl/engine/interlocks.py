@@ -129,7 +129,8 @@ def compliance_met(limit_s: float) -> Predicate:
             return None
         return (
             f"the source is held by its limit for {readings.compliance_s:.1f} s ({readings.bias_v:.3g} V, "
-            f"{readings.bias_a:.3g} A), allowed are {limit_s:g} s; look for a short"
+            f"{readings.bias_a:.3g} A), allowed are {limit_s:g} s; look for a short, or for an open contact "
+            "where a current is driven"
         )
 
     return predicate

@@ -202,11 +202,18 @@ def _read(run: Run) -> dict[str, Any]:
         "max_indentation_m": float(recipe.get("needle", {}).get("max_indentation_m", math.inf)),
         "limit_e_per_a2": float(run.dose.limit_e_per_a2),
         "in_file": in_file,
+        "drives_current": _drives_current(recipe),
         "bias_paused": f"{_OFF}pause" in said,
         "bias_back_after": back_after(said),
         "bias_told_on": sum(one.startswith(_ON) for one in said),
         "in_table": frozenset(int(number) for number in run.exposures.exposure),
     }
+
+
+def _drives_current(recipe: Mapping[str, Any]) -> bool:
+    """As the needle's and the wired specimen's recipes have it."""
+    waveform = recipe.get("bias", {}).get("waveform", {})
+    return any(waveform.get(name) is not None for name in ("current_a", "currents_a"))
 
 
 def _said(event: object, message: object) -> str:

@@ -85,6 +85,8 @@ class Evidence:
     """How often the source's output truly came on."""
     bias_told_on: int = 0
     """The same as the file's events tell it."""
+    drives_current: bool = False
+    """The recipe's waveform sets a current."""
     probe_v: float = math.inf
     """The recipe's: no more before a contact."""
     biased_untouched_v: float = 0.0
@@ -235,6 +237,8 @@ def ending_fits(of: Evidence) -> str:
     if of.kills and not of.faults and not of.commands and of.exit_code not in (0, 4):
         return f"killed and resumed it ended with exit {of.exit_code} ({of.end_reason}): {of.message}"
     allowed = allowed_endings(of.faults, of.commands) | ({"operator"} if of.bias_paused else set[str]())
+    if of.drives_current and "interlock compliance" in of.message:  # more than the specimen passes
+        allowed |= {"interlock"}
     if of.end_reason not in allowed and not (of.kills and of.end_reason == "target-lost"):
         wanted = ", ".join(sorted(allowed))
         return f"it ended by {of.end_reason} ({of.message}), these faults and commands allow {wanted}"

@@ -30,6 +30,8 @@ FINAL: dict[str, Any] = {
     "light_w_per_m2": 0.0,
 }
 SHAS = ("0a", "1b")
+HELD = "interlock compliance: the source is held by its limit for 5.3 s"
+
 WELL = Evidence(
     exit_code=0,
     end_reason="completed",
@@ -162,6 +164,7 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
         {"exit_code": 5, "end_reason": "", "exposed": False, "run_file": "", "acknowledged": (), "opened": (),
          "final": {}, "faults": (STALL,)},
         {"exit_code": 3, "end_reason": "operator", "commands": ("abort",)},
+        {"exit_code": 4, "end_reason": "interlock", "message": HELD, "drives_current": True},
         {"kills": 1, "opened": (replace(WELL.opened[0], exposure=3), *WELL.opened), "in_table": frozenset({3, 4, 5})},
         {"kills": 1, "opened": (*WELL.opened, replace(WELL.opened[0], exposure=6)), "in_table": frozenset({4, 5, 6}),
          "each_tilt_once": False},
@@ -176,6 +179,7 @@ def test_exit_codes_are_those_of_the_engine() -> None:
 
 
 def test_without_faults_nothing_but_the_recipe_ends_a_run() -> None:
+    assert judge(replace(WELL, exit_code=4, end_reason="interlock", message=HELD)) != ()
     assert {EXIT_CODES[reason] for reason in allowed_endings((), ())} == {0, 4}
     assert "interlock" not in allowed_endings((), ("pause", "go"))
     assert "device" in allowed_endings(({"device": "laser", "fault": "of a later day"},), ())
