@@ -17,7 +17,7 @@ from cryoctl_protocols.needle_hold import NeedleHold
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 VIEW = "analysis.needle_view:needle_view"
-HEIGHTS = "analysis.needle_view:heights"
+HEIGHTS = "analysis.needle_heights:heights"
 HELD = "analysis.needle_drift:held"
 """(first, picture; side) -> where specimen and needle went, each by itself."""
 
@@ -102,7 +102,7 @@ class NeedlePictures:
             back: the wider, fine wobble, whose first tilt is taken again: then drift does not count as height.
 
         Returns:
-            `analysis.needle_view:Heights` by name, and `time_s`, the middle of the pictures.
+            `analysis.needle_heights:Heights` by name, and `time_s`, the middle of the pictures.
         """
         looks, needle = self._recipe.looks, self._recipe.needle
         tilt = needle.fine_wobble_deg if back else needle.wobble_deg

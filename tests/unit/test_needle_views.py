@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cryoctl.analysis.contact import Contact, compared, decide
-from cryoctl.analysis.needle_view import Heights, NeedleView, heights, needle_view
+from cryoctl.analysis.needle_heights import Heights, heights
+from cryoctl.analysis.needle_view import NeedleView, needle_view
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.interfaces.beam import Optics, Scan
 from tests.needle_bench import NeedleBench

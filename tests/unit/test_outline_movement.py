@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, special
 
-from cryoctl.analysis.needle_view import Heights, Side, heights
+from cryoctl.analysis.needle_heights import Heights, heights
+from cryoctl.analysis.needle_view import Side
 
 PIXEL_M, TILT_DEG = 120e-9, 8.0
 SHAPE = (128, 256)
