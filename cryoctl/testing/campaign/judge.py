@@ -131,10 +131,18 @@ def beams_off(of: Evidence) -> str:
     return ""
 
 
+def _forgot(of: Evidence, device: str) -> bool:
+    """It was restarted behind a link that was lost."""
+    return any(one["device"] == device and one["fault"] == "lost-link" and one.get("forgets") for one in of.faults)
+
+
 def bias_at_rest(of: Evidence) -> str:
     final = of.final
     resting = not final["output_on"] and final["bias_v"] == 0.0 and final["output_mode"] in ("high-impedance", "absent")
     if resting or _unconfirmed(of, "bias"):
+        return ""
+    off = not final["output_on"] and final["bias_v"] == 0.0
+    if off and of.exit_code == 5 and _forgot(of, "bias"):  # switched on anew where nobody reaches it
         return ""
     return f"the source rests at {final['bias_v']:g} V with its output {final['output_mode']}"
 

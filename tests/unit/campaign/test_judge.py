@@ -62,6 +62,7 @@ def final(**changed: Any) -> dict[str, Any]:
 
 UNCONFIRMED = {"exit_code": 6, "end_reason": "safe-state-unconfirmed", "faults": (READS_OPEN, VALVE_STUCK)}
 LOST_SOURCE = {"device": "bias", "fault": "lost-link", "at": {"time_s": 1}}
+FORGOT_SOURCE = {**LOST_SOURCE, "forgets": 1.0}
 LAMP_STAYS_ON = {"device": "light", "fault": "stays-on", "at": {"time_s": 1}}
 
 WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
@@ -80,6 +81,8 @@ WRONG: list[tuple[rules.Rule, dict[str, Any]]] = [
     (rules.bias_at_rest, final(bias_v=0.5)),
     (rules.bias_at_rest, final(output_mode="normal")),
     (rules.bias_at_rest, final(output_on=True) | {"exit_code": 5, "faults": (LOST_SOURCE,)}),
+    (rules.bias_at_rest, final(output_mode="zero-volts") | {"exit_code": 5, "faults": (LOST_SOURCE,)}),
+    (rules.bias_at_rest, final(output_mode="zero-volts") | {"faults": (FORGOT_SOURCE,)}),
     (rules.needle_clear_or_held, final(needle_gap_m=1.9e-6)),
     (rules.needle_clear_or_held, final(needle_gap_m=math.nan)),
     (rules.needle_clear_or_held, final(needle_state="contact")),
@@ -164,6 +167,7 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
         {"exit_code": 5, "end_reason": "", "exposed": False, "run_file": "", "acknowledged": (), "opened": (),
          "final": {}, "faults": (STALL,)},
         {"exit_code": 3, "end_reason": "operator", "commands": ("abort",)},
+        final(output_mode="zero-volts") | {"exit_code": 5, "end_reason": "device", "faults": (FORGOT_SOURCE,)},
         {"exit_code": 4, "end_reason": "interlock", "message": HELD, "drives_current": True},
         {"kills": 1, "opened": (replace(WELL.opened[0], exposure=3), *WELL.opened), "in_table": frozenset({3, 4, 5})},
         {"kills": 1, "opened": (*WELL.opened, replace(WELL.opened[0], exposure=6)), "in_table": frozenset({4, 5, 6}),
