@@ -162,7 +162,7 @@ def test_hyperspy_opens_a_run_as_shown(tutorial, monkeypatch, capsys):
     monkeypatch.chdir(tutorial)
     names: dict[str, Any] = {}
     for page in (TUTORIAL, ROOT / "docs/how-to/read-a-run-file.md"):
-        (text,) = [one for one in blocks(page, "python") if "hyperspy" in one]
+        text, *_ = [one for one in blocks(page, "python") if "hyperspy" in one]
         names = {}
         exec(compile(text, page.name, "exec"), names)
         assert type(names["spectra"]).__name__ == "LazyEDSTEMSpectrum"
