@@ -207,7 +207,7 @@ class BiasDesk:
         await self._check_contact(limits.voltage_limit_v if by_current else abs(peak_v), limits.compliance_a)
 
     def _probes(self, peak_v: float, compliance_a: float) -> bool:
-        return peak_v <= self._probe_v * (1 + _SLACK) and compliance_a <= self._probe_a * (1 + _SLACK)
+        return peak_v <= self._probe_v and compliance_a <= self._probe_a * (1 + _SLACK)
 
     def _check_probe(self, peak_v: float, *, by_current: bool) -> None:
         limits = self._watch.limits

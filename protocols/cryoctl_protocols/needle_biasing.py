@@ -65,7 +65,7 @@ class NeedleBiasing(Protocol):
             parameters.needle.side, (-math.inf, math.inf) if facts.needle is None else facts.needle.fine_range_m
         )
         self.pictures = NeedlePictures(parameters, facts, self.drive)
-        self.probe = ContactProbe(parameters)
+        self.probe = ContactProbe(parameters, self.drive)
         self.current_a = math.nan
         self.near = False
         self.ended = "done"

@@ -13,10 +13,10 @@ from cryoctl.steps import (
     RestBias,
     SetBiasLimits,
     StartWaveform,
-    Wait,
 )
 from cryoctl.steps.waveform import constant_voltage
 from cryoctl_protocols.blocks import Block
+from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
 PROBED = "analysis.probe_current:probed"
@@ -34,8 +34,9 @@ class ContactProbe:
     The source then keeps the limits of the probe until the contact is made, and gets those of the bias after it.
     """
 
-    def __init__(self, recipe: NeedleBiasingParameters) -> None:
+    def __init__(self, recipe: NeedleBiasingParameters, drive: NeedleDrive) -> None:
         self._recipe = recipe
+        self._drive = drive
         self._apart: Mapping[str, Any] | None = None
 
     def limits(self) -> Block[None]:
@@ -76,7 +77,7 @@ class ContactProbe:
         began = yield from StartWaveform(
             waveform=waveform, sample_interval_s=self._recipe.bias.sample_interval_s, probing=True
         )
-        yield from Wait(duration_s=_PROBE_S + _MARGIN_S, reason="the contact is probed")
+        yield from self._drive.wait(_PROBE_S + _MARGIN_S, "the contact is probed")
         yield from ReadBias()
         found = yield from ComputeTrace(
             function=PROBED,

@@ -19,6 +19,7 @@ from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.steps import (
     Compute,
     ComputeTrace,
+    PlaceNeedle,
     ReadBias,
     RestBias,
     SetBiasLimits,
@@ -29,6 +30,7 @@ from cryoctl.steps import (
 from cryoctl.steps.bias import WaveformStarted
 from cryoctl.steps.compute import Computed
 from cryoctl.steps.waveform import constant_voltage
+from cryoctl_protocols.needle_drive import NeedleDrive
 from cryoctl_protocols.needle_probe import ContactProbe
 from cryoctl_protocols.needle_recipe import NeedleBiasingParameters
 
@@ -76,7 +78,8 @@ def test_a_short_is_held_by_the_limit_and_no_sample_tells_nothing() -> None:
 
 def test_the_source_has_the_limits_of_the_probe_until_the_contact_is_made() -> None:
     recipe = NeedleBiasingParameters.model_validate({"needle": {"conducts": True}})
-    probe, rng = ContactProbe(recipe), np.random.default_rng(3)
+    drive, rng = NeedleDrive("right"), np.random.default_rng(3)
+    probe = ContactProbe(recipe, drive)
     asked: list[Any] = []
 
     def answered(block: Any, current_a: float) -> Any:
@@ -101,7 +104,10 @@ def test_the_source_has_the_limits_of_the_probe_until_the_contact_is_made() -> N
 
     answered(probe.limits(), 0.0)
     answered(probe.apart(), 0.0)
+    assert not [one for one in asked if isinstance(one, PlaceNeedle)], "free, nothing is known of its drift"
+    drive.make_up_for(onward=-1e-9)
     told_by_current = answered(probe.touching(), 4e-11)
+    assert [one for one in asked if isinstance(one, PlaceNeedle)], "in contact it is held meanwhile"
     limits = [(one.voltage_limit_v, one.compliance_a) for one in asked if isinstance(one, SetBiasLimits)]
     assert limits == [(0.05, 1e-9), (recipe.bias.limit_v, recipe.bias.compliance_a)]
     assert isinstance(asked[-1], SetBiasLimits), "after everything else"
@@ -109,7 +115,7 @@ def test_the_source_has_the_limits_of_the_probe_until_the_contact_is_made() -> N
     assert sum(isinstance(one, RestBias) for one in asked) == sum(isinstance(one, ReadBias) for one in asked) == 2
     assert told_by_current["conducts"]
     assert abs(told_by_current["current_a"] - 4e-11) < 2e-12
-    assert not answered(ContactProbe(NeedleBiasingParameters()).touching(), 0.0), "not asked for"
+    assert not answered(ContactProbe(NeedleBiasingParameters(), drive).touching(), 0.0), "not asked for"
 
 
 @pytest.mark.parametrize(("volts", "compliance_a"), [(0.06, 1e-9), (-0.06, 1e-9), (0.05, 2e-9)])
