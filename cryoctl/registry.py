@@ -18,6 +18,7 @@ from cryoctl.units import quoted
 
 Group = Literal[
     "cryoctl.devices",
+    "cryoctl.emulators",
     "cryoctl.protocols",
     "cryoctl.recipes",
     "cryoctl.instruments",
@@ -28,6 +29,7 @@ Group = Literal[
 
 _ONE: Mapping[str, tuple[str, type[BadInput]]] = {
     "cryoctl.devices": ("device driver", InstrumentError),
+    "cryoctl.emulators": ("emulator of an instrument", InstrumentError),
     "cryoctl.protocols": ("protocol", RecipeError),
     "cryoctl.recipes": ("bundled recipe", RecipeError),
     "cryoctl.instruments": ("bundled instrument", InstrumentError),

@@ -35,9 +35,9 @@ class Holder(Device, Protocol):
         ...
 
     async def nitrogen(self) -> float:
-        """Filling of the dewar, 0 to 1."""
+        """Filling of the dewar, 0 to 1; NaN where it has no level sensor."""
         ...
 
     async def pressure(self) -> float:
-        """Pressure of the column at the specimen in Pa."""
+        """Pressure of the column at the specimen in Pa; NaN where it has no gauge."""
         ...

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from cryoctl.errors import InstrumentError
+from cryoctl.interfaces.device_settings import Settings
 from cryoctl.units import (
     Amperes,
     Degrees,
@@ -28,7 +25,6 @@ from cryoctl.units import (
     Radians,
     Seconds,
     Steradians,
-    StrictModel,
     Volts,
 )
 
@@ -43,10 +39,6 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
 Above0 = Field(gt=0)
 From0 = Field(ge=0)
 InOrder = AfterValidator(_in_order)
-
-
-class Settings(StrictModel):
-    """Numbers in the unit of the field's name, or quantities with a unit."""
 
 
 class StageSettings(Settings):
@@ -203,25 +195,3 @@ class NeedleSettings(Settings):
     clear_m: Annotated[Metres, Above0] = 2e-6
     step_s: Annotated[Seconds, Above0] = 2e-3
     vacuum_limit_pa: Annotated[Pascals, Above0] = 1e-3
-
-
-S = TypeVar("S", bound=Settings)
-
-
-def read_settings(model: type[S], device: str, settings: Mapping[str, Any]) -> S:
-    """Validate a device's settings; those of an instrument file were held against the model before, with their lines.
-
-    Raises:
-        InstrumentError: one sentence that names the device and field, and the nearest name of an unknown one.
-    """
-    try:
-        return model.model_validate_json(json.dumps(dict(settings)), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(field, model.model_fields, n=1, cutoff=0.3)
-            hint = f"nearest is {near[0]}" if near else "known are " + ", ".join(model.model_fields)
-            raise InstrumentError(f"devices.{device}.settings.{field}: there is no such setting; {hint}") from None
-        found = repr(first["input"])[:60]
-        raise InstrumentError(f"devices.{device}.settings.{field}: found {found}; {first['msg']}") from None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost
-from cryoctl.interfaces.context import DeviceContext
-from cryoctl.interfaces.device import Device, Identity
-from cryoctl_simulators.settings import Settings, read_settings
+from cryoctl.interfaces.device import Identity
+from cryoctl.interfaces.device_settings import Settings, SettingsFactory
 from cryoctl_simulators.world import World
 
 S = TypeVar("S", bound=Settings)
@@ -78,20 +76,8 @@ class SimulatedDevice(Generic[S]):
         return now_s()
 
 
-class SimulatedFactory(Generic[S]):
-    """The entry point of a simulated device: checks settings first, builds later."""
+class SimulatedFactory(SettingsFactory[S]):
+    """The entry point of a simulated device: all of an instrument share one world."""
 
     def __init__(self, kind: str, model: type[S], device: type[Any]) -> None:
-        self.kind = kind
-        self.settings_model = model
-        self._device = device
-
-    def check(self, settings: Mapping[str, Any]) -> None:
-        """
-        Raises:
-            InstrumentError: a setting that there is not, or a value out of its range.
-        """
-        read_settings(self.settings_model, self.kind, settings)
-
-    def __call__(self, name: str, settings: Mapping[str, Any], context: DeviceContext) -> Device:
-        return self._device(name, read_settings(self.settings_model, name, settings), World.of(context))
+        super().__init__(kind, model, lambda name, settings, context: device(name, settings, World.of(context)))

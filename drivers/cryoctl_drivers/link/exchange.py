@@ -1,0 +1,31 @@
+"""One question and its answer, or one command that has none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ANYTHING = re.compile(r"[\x20-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """`shape` is what the whole answer has to look like, None where there is none.
+
+    `again` says that asking twice does no more than asking once: after a garbled or lost answer it is asked again, and
+    on a wire without checksums it is asked until two answers are the same (with `confirm_by`, where the next answer to
+    the same question would be another number). What moves, steps or exposes is never `again`.
+    """
+
+    send: str
+    shape: re.Pattern[str] | None = ANYTHING
+    again: bool = False
+    confirm: bool = True
+    confirm_by: str | None = None
+    deadline_s: float | None = None
+    secret: bool = False
+    """Not told in messages or transcripts: a password."""
+
+    @property
+    def told(self) -> str:
+        return "***" if self.secret else self.send[:60]
