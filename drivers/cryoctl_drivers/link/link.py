@@ -101,7 +101,9 @@ class Link:
         """
         await self._in_thread(self._open)
 
-    async def ask(self, send: str, shape: re.Pattern[str] = ANYTHING, *, again: bool = True, confirm: bool = True) -> str:
+    async def ask(
+        self, send: str, shape: re.Pattern[str] = ANYTHING, *, again: bool = True, confirm: bool = True
+    ) -> str:
         """The answer to a question that changes nothing (else say `again=False`)."""
         return (await self.talk(Exchange(send=send, shape=shape, again=again, confirm=confirm)))[0]
 

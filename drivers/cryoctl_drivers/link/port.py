@@ -152,7 +152,9 @@ def _not_opened(owner: str, url: str, error: Exception, networked: bool) -> Conn
     if "permission" in text:
         return InstrumentError(f"{owner}: no permission for the port {url}; add this user to the port's group")
     if isinstance(error, ValueError):
-        return InstrumentError(f"{owner}: the port {url} takes no such settings ({str(error)[:80]}); change settings.baud")
+        return InstrumentError(
+            f"{owner}: the port {url} takes no such settings ({str(error)[:80]}); change settings.baud"
+        )
     return ConnectionLost(f"{owner}: there is no port {quoted(url)}; the ports here are {_there()}")
 
 

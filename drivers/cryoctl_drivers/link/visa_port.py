@@ -26,7 +26,9 @@ class VisaPort:
                 resource, access_mode=pyvisa.constants.AccessModes.exclusive_lock
             )
         except (pyvisa.errors.Error, OSError, ValueError) as error:
-            raise ConnectionLost(f"{owner}: VISA opens no {resource} ({str(error)[:120]}); check the resource") from error
+            raise ConnectionLost(
+                f"{owner}: VISA opens no {resource} ({str(error)[:120]}); check the resource"
+            ) from error
         if resource.upper().startswith("ASRL"):
             self._port.baud_rate = form.baud
             self._port.data_bits = form.data_bits
@@ -37,7 +39,9 @@ class VisaPort:
         try:
             self._port.write_raw(data)
         except (self._error, OSError) as error:
-            raise ConnectionLost(f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})") from error
+            raise ConnectionLost(
+                f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})"
+            ) from error
 
     def read(self, within_s: float) -> bytes:
         self._port.timeout = max(1.0, 1000 * within_s)
@@ -46,7 +50,9 @@ class VisaPort:
         except self._error as error:
             if getattr(error, "error_code", None) == self._timed_out:
                 return b""
-            raise ConnectionLost(f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})") from error
+            raise ConnectionLost(
+                f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})"
+            ) from error
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
