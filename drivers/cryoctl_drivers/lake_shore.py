@@ -84,8 +84,8 @@ class LakeShore(PortDevice[LakeShoreSettings]):
         )
         if abs(float(set_k) - temperature_k) > _SLACK_K or int(on) != heater:
             raise ReadBackMismatch(
-                f"{self.name}: was set to {temperature_k:g} K with heater range {heater}, reads back {float(set_k):g} K "
-                f"and range {on}; see its front panel"
+                f"{self.name}: was set to {temperature_k:g} K with heater range {heater}, reads back {float(set_k):g} "
+                f"K and range {on}; see its front panel"
             )
 
     async def nitrogen(self) -> float:

@@ -1,4 +1,4 @@
-"""Drivers against emulated instruments in one process: the emulator answers on the loop, the driver asks in its thread."""
+"""Drivers against emulated instruments in one process: the emulator on the loop, the driver in a thread beside it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class EmulatedInstrument:
 
     driver = ""
     model = ""
-    settings: Mapping[str, Any] = {}  # noqa: RUF012
-    emulated: Mapping[str, Any] = {}  # noqa: RUF012
+    settings: Mapping[str, Any] = {}
+    emulated: Mapping[str, Any] = {}
 
     def build(self) -> Any:
         device, self.emulator = plugged_in(self.driver, self.model, self.settings, self.emulated)

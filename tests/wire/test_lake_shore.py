@@ -27,7 +27,7 @@ class TestLakeShoreOverSerial(EmulatedInstrument, HolderContract):
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
-@pytest.mark.parametrize("cases", [15, pytest.param(500, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("cases", [8, pytest.param(500, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_nothing_wrong_is_believed(wire: str, cases: int) -> None:
     async def play() -> BadLine:
         holder, emulator = plugged_in("lake-shore-33x", "lake-shore-335", _FAST, {"wire": wire, **_EXACT})

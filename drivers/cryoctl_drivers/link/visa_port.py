@@ -54,6 +54,9 @@ class VisaPort:
                 f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})"
             ) from error
 
+    def _lost(self, error: Exception) -> ConnectionLost:
+        return ConnectionLost(f"{self._owner}: the link over {self._resource} is lost ({str(error)[:120]})")
+
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self._port.close()
