@@ -66,7 +66,7 @@ class InstrumentFacts:
     """What a protocol may know of the instrument before it starts; frozen into the journal's head."""
 
     kinds: tuple[str, ...]
-    """Device kinds that are there: stage, beam, image_detector, edx, holder, bias, needle, light."""
+    """Device kinds that are there: stage, beam, image_detector, edx, holder, bias, needle, light, vacuum."""
     stage: StageLimits
     tilt_speed_deg_per_s: float
     timing: ScanTiming

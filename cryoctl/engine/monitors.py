@@ -121,6 +121,13 @@ class Monitors:
                     pressure = await holder.pressure()
             except _SILENT:
                 lost.append(holder.name)
+        if self.devices.vacuum is not None:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    pressure = await self.devices.vacuum.pressure()
+            except _SILENT:
+                pressure = math.nan
+                lost.append(self.devices.vacuum.name)
         voltage, current = math.nan, math.nan
         if self.devices.bias is not None:
             try:

@@ -109,3 +109,22 @@ def _check_driver(name: str, entry: DeviceEntry, place_of_value: Callable[[Path]
         factory.check(entry.settings)
     except BadInput as problem:
         raise sentence(f"devices.{name} ({place}): {problem}", InstrumentError) from None
+    if entry.emulator is not None:
+        _check_emulator(name, entry, place_of_value)
+
+
+def _check_emulator(name: str, entry: DeviceEntry, place_of_value: Callable[[Path], str]) -> None:
+    assert entry.emulator is not None
+    path: Path = ("devices", name, "emulator")
+    place, model = place_of_value(path), entry.emulator.model
+    known = registry.names("cryoctl.emulators")
+    if model not in known:
+        text = f"devices.{name}.emulator ({place}): {quoted(model)} is no emulated instrument"
+        raise sentence(f"{text}: {nearest(model, known)}", InstrumentError)
+    factory: Any = registry.find("cryoctl.emulators", model)
+    if factory.kind != entry.kind:
+        text = f"devices.{name}.emulator ({place}): {quoted(model)} is a {factory.kind}, the device a {entry.kind}"
+        raise sentence(f"{text}: change one of them", InstrumentError)
+    settings = entry.emulator.settings
+    validate_data(factory.settings_model, settings, place_of_value, InstrumentError, prefix=(*path, "settings"))
+    factory.check(settings)

@@ -22,7 +22,7 @@ from cryoctl.units import (
     suffix_dimension,
 )
 
-DeviceKind = Literal["stage", "beam", "image_detector", "edx", "holder", "bias", "needle", "light"]
+DeviceKind = Literal["stage", "beam", "image_detector", "edx", "holder", "bias", "needle", "light", "vacuum"]
 SEVERAL: frozenset[str] = frozenset({"image_detector"})
 """Kinds of which an instrument may have more than one."""
 
@@ -32,6 +32,15 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$"
 Positive = Field(gt=0)
 
 
+class EmulatorEntry(StrictModel):
+    """What answers at the wire instead of the instrument, moved by the simulated world."""
+
+    model: str
+    """Name of an entry point of the group cryoctl.emulators (`cryoctl devices`)."""
+    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Of the emulated instrument and of what it is connected to, as of the simulated device of its kind."""
+
+
 class DeviceEntry(StrictModel):
     kind: DeviceKind
     """What the device is."""
@@ -39,6 +48,8 @@ class DeviceEntry(StrictModel):
     """Name of an entry point of the group cryoctl.devices (`cryoctl devices`)."""
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]
     """The driver's own settings; the driver checks them."""
+    emulator: EmulatorEntry | None = None
+    """Only to rehearse the driver without its instrument; leave its port out."""
 
 
 class OpticsPreset(StrictModel):

@@ -23,6 +23,7 @@ async def connect_all(devices: DeviceSet) -> dict[str, Identity]:
         BadInput: a device can't be used as it was asked for.
         DeviceError: one does not answer.
     """
+    attach_emulators(devices)
     every = list(devices)
     answers = await asyncio.gather(*(device.connect() for device in every), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -34,6 +35,12 @@ async def connect_all(devices: DeviceSet) -> dict[str, Identity]:
             raise failure
     told = list(dict.fromkeys(str(failure) for failure in failures))
     raise failures[0] if len(told) == 1 else DeviceError("; ".join(told))
+
+
+def attach_emulators(devices: DeviceSet) -> None:
+    """Let what stands for instruments answer, on the running loop, before they are connected to."""
+    for emulator in devices.emulators:
+        emulator.attach()
 
 
 async def connect_unless_aborted(devices: DeviceSet, operator: OperatorDesk) -> dict[str, Identity]:
@@ -62,3 +69,5 @@ async def close_all(devices: DeviceSet) -> None:
     for device in devices:
         with contextlib.suppress(Exception):
             await device.close()
+    for emulator in devices.emulators:
+        emulator.close()

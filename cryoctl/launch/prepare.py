@@ -19,6 +19,7 @@ from cryoctl.interfaces.bias import BiasCapabilities
 from cryoctl.interfaces.context import DeviceContext, DeviceFactory
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.emulator import Emulator
 from cryoctl.interfaces.stage import StageLimits
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
@@ -233,9 +234,15 @@ def build_devices(
     """One device an entry of the instrument file; `InstrumentError` where a kind that the protocol needs is missing."""
     instrument.require_kinds(("stage", "beam", *requires), protocol)
     by_kind: dict[str, dict[str, Device]] = {}
+    emulators: list[Emulator] = []
     for name, entry in instrument.file.devices.items():
         factory = cast(DeviceFactory, find("cryoctl.devices", entry.driver))
-        by_kind.setdefault(entry.kind, {})[name] = factory(name, entry.settings, context)
+        settings = entry.settings
+        if entry.emulator is not None:
+            emulator = find("cryoctl.emulators", entry.emulator.model)(name, entry.emulator.settings, context)
+            emulators.append(emulator)
+            settings = {**settings, **emulator.open()}
+        by_kind.setdefault(entry.kind, {})[name] = factory(name, settings, context)
 
     def only(kind: str) -> Any:
         return next(iter(by_kind.get(kind, {}).values()), None)
@@ -250,6 +257,8 @@ def build_devices(
         bias=only("bias"),
         needle=only("needle"),
         light=only("light"),
+        vacuum=only("vacuum"),
+        emulators=tuple(emulators),
         truth=world,
         durable="process" if instrument.file.clock == "virtual" else "power",
     )
@@ -270,7 +279,7 @@ def gather_facts(instrument: Instrument, devices: DeviceSet, at: datetime | None
     if devices.holder is not None:
         tilts["holder"] = devices.holder.capabilities.tilt_limits_deg
         kinds.append("holder")
-    kinds += [kind for kind in ("bias", "needle", "light") if getattr(devices, kind) is not None]
+    kinds += [kind for kind in ("bias", "needle", "light", "vacuum") if getattr(devices, kind) is not None]
     edx = devices.edx.capabilities if devices.edx is not None else None
     limits = instrument.file.limits
     least_a, most_a = beam.current_range_a

@@ -20,7 +20,7 @@ from cryoctl.interfaces.bias import BiasReading
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.launch.connecting import close_all
+from cryoctl.launch.connecting import attach_emulators, close_all
 from cryoctl.launch.control_client import ask
 from cryoctl.launch.instrument_lock import InstrumentInUse, InstrumentLock
 from cryoctl.launch.prepare import build_devices
@@ -109,6 +109,7 @@ def _take(lock: InstrumentLock, patience_s: float) -> Path | None:
 
 
 async def _secured(devices: DeviceSet) -> tuple[SafeAction, ...]:
+    attach_emulators(devices)
     wanted = [devices.beam, devices.stage, devices.bias, devices.needle, devices.holder, devices.light]
     present: list[Device] = [device for device in wanted if device is not None]
     silent = [problem for problem in await asyncio.gather(*map(_connected, present)) if problem is not None]

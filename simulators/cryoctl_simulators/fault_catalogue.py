@@ -20,6 +20,17 @@ _RETURNS = {"forgets": 0.0, "swapped": 0.0}
 """Parameters of every lost link: 1 where the device has been restarted and forgot its settings, or another one of its
 kind (with another serial number) answers when the link comes back."""
 
+WIRE = "wire"
+"""Stands for every emulated instrument, in the catalogue and in a file of faults."""
+_LINES = {
+    "line-garbage": "bytes that nobody sent come in the midst of a reply",
+    "line-damaged": "a byte of a reply is another one, or missing",
+    "line-split": "a reply comes in two pieces",
+    "line-late": "a reply comes too late",
+    "line-lost": "a reply never comes, though the command was carried out",
+    "line-reset": "the link is cut for a moment",
+}
+
 FAULTS: tuple[FaultKind, ...] = (
     FaultKind(device="stage", fault="not-at-angle", happens="a tilt ends short of where it was sent, and says so",
               parameters={"error_deg": 1.0}),
@@ -63,6 +74,10 @@ FAULTS: tuple[FaultKind, ...] = (
               parameters={"drift_m_per_s": 1e-9}),
     FaultKind(device="holder", fault="pressure-high", happens="the vacuum of the column is bad",
               parameters={"pressure_pa": 0.1}),
+    FaultKind(device="vacuum", fault="pressure-high", happens="the vacuum of the column is bad",
+              parameters={"pressure_pa": 0.1}),
+    FaultKind(device="vacuum", fault="no-answer", happens="the gauge never answers what it is asked"),
+    FaultKind(device="vacuum", fault="lost-link", happens="no answer from the gauge", parameters=_RETURNS),
     FaultKind(device="holder", fault="no-answer", happens="the holder never answers what it is asked"),
     FaultKind(device="holder", fault="lost-link", happens="no answer from the holder", parameters=_RETURNS),
     FaultKind(device="light", fault="no-answer", happens="the light never answers what it is asked"),
@@ -118,4 +133,9 @@ FAULTS: tuple[FaultKind, ...] = (
               parameters={"after_s": 0.0}),
     FaultKind(device="clock", fault="step", happens="the computer's clock (UTC) is set to another time",
               parameters={"step_s": 3600.0}),
+    *(
+        FaultKind(device=WIRE, fault=fault, happens=f"{happens} (of an emulated instrument)",
+                  parameters={"late_s": 5.0} if fault == "line-late" else {})
+        for fault, happens in _LINES.items()
+    ),
 )  # fmt: skip

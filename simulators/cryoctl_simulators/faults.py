@@ -10,7 +10,7 @@ from typing import Any
 
 from cryoctl.errors import InstrumentError
 from cryoctl.units import quoted
-from cryoctl_simulators.fault_catalogue import FAULTS
+from cryoctl_simulators.fault_catalogue import FAULTS, WIRE
 
 _KEYS = ("device", "fault", "at", "for_s")
 _ONCE = (
@@ -67,14 +67,17 @@ class FaultSchedule:
     def __init__(self, entries: Sequence[Mapping[str, Any]], clock: Callable[[], float]) -> None:
         self._clock = clock
         self._kinds: dict[str, str] = {}
+        self._wired: set[str] = set()
         self._scheduled = [_read(index, entry) for index, entry in enumerate(entries)]
         self._visits: dict[str, int] = {}
         self.on_begin: Callable[[Scheduled], None] = lambda one: None
         """Told each fault that a state or an exposure sets off."""
 
-    def register(self, device: str, kind: str) -> None:
-        """A device of the instrument and its kind, so that faults can name either."""
+    def register(self, device: str, kind: str, *, wired: bool = False) -> None:
+        """A device of the instrument and its kind, so that faults can name either; `wired` where it is emulated."""
         self._kinds[device] = kind
+        if wired:
+            self._wired.add(device)
 
     def check(self) -> None:
         """Every fault names a device of this instrument, and one that its kind knows.
@@ -85,6 +88,9 @@ class FaultSchedule:
         known = {*self._kinds, *self._kinds.values()}
         for index, one in enumerate(self._scheduled):
             kind = self._kinds.get(one.device, one.device)
+            wired = one.device == WIRE or any(one.device in (name, self._kinds[name]) for name in self._wired)
+            if self._wired and wired and any((entry.device, entry.fault) == (WIRE, one.fault) for entry in FAULTS):
+                continue
             if one.device not in known:
                 near = _near(one.device, known)
                 raise InstrumentError(f"faults[{index}].device: {quoted(one.device)} is not in this instrument; {near}")
@@ -136,7 +142,12 @@ class FaultSchedule:
             return None
         now, kind = self._clock(), self._kinds.get(device, device)
         for one in self._scheduled:
-            if one.fault == fault and one.device in (device, kind) and one.active(now):
+            named = (
+                one.device in (device, kind)
+                or (one.device == WIRE and device in self._wired)
+                or self._kinds.get(one.device) == device
+            )
+            if one.fault == fault and named and one.active(now):
                 return one
         return None
 

@@ -134,6 +134,10 @@ class HolderSettings(Settings):
     sensor_sigma_k: Annotated[KelvinDifference, From0] = 0.02
 
 
+class VacuumSettings(Settings):
+    """The pressure itself is the holder's."""
+
+
 class BiasSettings(Settings):
     voltage_range_v: Annotated[tuple[Volts, Volts], InOrder] = (-20.0, 20.0)
     current_range_a: Annotated[tuple[Amperes, Amperes], InOrder] = (-1.0, 1.0)

@@ -12,7 +12,8 @@ from cryoctl.testing.image_detector import ImageDetectorContract
 from cryoctl.testing.light import LightContract
 from cryoctl.testing.needle import NeedleContract
 from cryoctl.testing.stage import StageContract
-from cryoctl_simulators.devices import beam, bias, edx, holder, image_detector, light, needle, stage
+from cryoctl.testing.vacuum import VacuumContract
+from cryoctl_simulators.devices import beam, bias, edx, holder, image_detector, light, needle, stage, vacuum
 
 
 def fresh() -> DeviceContext:
@@ -81,6 +82,11 @@ class TestSourceOnABattery(BiasContract):
 class TestSimulatedNeedle(NeedleContract):
     def build(self):
         return needle.FACTORY("needle", {}, fresh())
+
+
+class TestSimulatedVacuum(VacuumContract):
+    def build(self):
+        return vacuum.FACTORY("vacuum", {}, fresh())
 
 
 class TestSimulatedLight(LightContract):

@@ -49,11 +49,7 @@ class SimulatedHolder(SimulatedDevice[HolderSettings]):
 
     async def pressure(self) -> float:
         await self._link()
-        # What froze on a cold holder comes off as it warms; one that was put in warm has nothing on it.
-        warm = max(0.0, self.world.cold.temperature_k(self.world.time_s) - max(110.0, self.settings.temperature_k))
-        usual_pa = self.settings.pressure_pa * math.exp(min(warm / 25.0, 6.0))
-        bad = self.world.faults.find(self.name, "pressure-high")
-        return usual_pa if bad is None else max(usual_pa, bad["pressure_pa"])
+        return self.world.pressure_pa()
 
     def forget_settings(self) -> None:
         self.world.cold.set_point(self.settings.temperature_k, self.world.time_s)

@@ -26,6 +26,8 @@ class Emulator(Generic[S]):
     """
 
     kind: ClassVar[str]
+    wired: ClassVar[bool] = True
+    has_own_clock: ClassVar[bool] = False
     command_ends: ClassVar[bytes] = b"\n"
     reply_end: ClassVar[bytes] = b"\r\n"
 
@@ -35,6 +37,7 @@ class Emulator(Generic[S]):
         self.world = world
         self._wire = wire
         self._socket: Socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.line_faults: LineFaults = ScheduledLineFaults(self.fault, generator(world.seed, name, "line"))
         world.add(name, self.kind, settings, self)
 
@@ -56,6 +59,10 @@ class Emulator(Generic[S]):
         return {"port": self._socket.url}
 
     def attach(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and self._socket is not None:
+            return
+        self._loop = loop
         self.world.open()
         self.open()
         assert self._socket is not None

@@ -93,6 +93,9 @@ class PtySocket:
 
     def attach(self, opened: Opened, on_bytes: Callable[[Line], None]) -> None:
         self._opened, self._on_bytes = opened, on_bytes
+        if self._line is not None:  # of a loop that has ended
+            self._unplug()
+            self._master = self._plug_in()
         self._line = Line(self._master, on_bytes, lambda line: None)
         opened(self._line)
 

@@ -37,6 +37,13 @@ class ColdHolder:
         reached = _approach(record["temperature_k"], record["set_k"], cold_until - since, self.settings.approach_s)
         return _approach(reached, _ROOM_K, time_s - cold_until, _WARMING_S)
 
+    def pressure_pa(self, time_s: float) -> float:
+        """Of the column: what froze on a cold holder comes off as it warms; one that was put in warm has nothing on
+        it."""
+        settings = self.settings
+        warm = max(0.0, self.temperature_k(time_s) - max(110.0, settings.temperature_k))
+        return settings.pressure_pa * math.exp(min(warm / 25.0, 6.0))
+
     def set_point(self, temperature_k: float, time_s: float) -> None:
         self.record["temperature_k"] = self.temperature_k(time_s)
         self.record |= {"set_k": temperature_k, "since_s": time_s}

@@ -96,7 +96,7 @@ class World:
         """A device of this instrument; its settings hold the sigmas that hidden errors are drawn from."""
         self.settings[kind] = settings
         self.devices[name] = device
-        self.faults.register(name, kind)
+        self.faults.register(name, kind, wired=bool(getattr(device, "wired", False)))
 
     def note_state(self, state: str, visit: int = 0) -> None:
         self.faults.note_state(state, visit)
@@ -133,7 +133,9 @@ class World:
         """
         self.faults.check()
         self._check_rehearsable()
-        check_clocks(self.given, {name: bool(device.has_own_clock) for name, device in self.devices.items()})
+        check_clocks(
+            self.given, {name: bool(getattr(device, "has_own_clock", False)) for name, device in self.devices.items()}
+        )
         check_specimen(self._specimen_fields())
         path = self.context.world_file
         if path is None:
@@ -291,6 +293,12 @@ class World:
         true_k = self.cold.temperature_k(self.time_s)
         warmer = self.faults.find("holder", "temperature-high")
         return true_k if warmer is None else max(true_k, warmer["temperature_k"])
+
+    def pressure_pa(self) -> float:
+        """True pressure at the specimen (Pa), a leak by a fault included."""
+        usual_pa = self.cold.pressure_pa(self.time_s)
+        bad = self.faults.find("vacuum", "pressure-high") or self.faults.find("holder", "pressure-high")
+        return usual_pa if bad is None else max(usual_pa, bad["pressure_pa"])
 
     def seen(self, frame: ScanFrame) -> None:
         """A finished scan frame goes to every armed detector."""
