@@ -46,15 +46,24 @@ def _limits(device: Any) -> dict[str, Any]:
 
 def drivers() -> list[dict[str, Any]]:
     """Installed device drivers; one that can't be loaded carries its sentence as `problem`."""
+    return _installed("cryoctl.devices", "driver")
+
+
+def _installed(group: registry.Group, called: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for name in registry.names("cryoctl.devices"):
+    for name in registry.names(group):
         try:
-            factory = registry.find("cryoctl.devices", name)
+            factory = registry.find(group, name)
         except BadInput as problem:
-            found.append({"driver": name, "kind": None, "problem": problem.message})
+            found.append({called: name, "kind": None, "problem": problem.message})
             continue
-        found.append({"driver": name, "kind": getattr(factory, "kind", None), "problem": None})
+        found.append({called: name, "kind": getattr(factory, "kind", None), "problem": None})
     return found
+
+
+def emulators() -> list[dict[str, Any]]:
+    """Instruments that can be emulated at their wire; one that can't be loaded carries its sentence as `problem`."""
+    return _installed("cryoctl.emulators", "model")
 
 
 def faults() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from cryoctl.clock import now_s
 from cryoctl.errors import CryoctlError, OutOfRange, Refused
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.permit import Permit
-from cryoctl.testing.device import DeviceContract, begun, refused
+from cryoctl.testing.device import DeviceContract, acts, begun, refused
 
 _serials = itertools.count(1)
 
@@ -62,6 +62,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_exposes_within_a_permit_and_is_blanked_afterwards(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self.scan()
@@ -84,6 +85,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     @pytest.mark.parametrize("without", ["used", "expired", "narrow", "low", "elsewhere", "short", "weak"])
     def test_refuses_a_permit_that_does_not_cover_the_scan(self, without: str) -> None:
         async def check(beam: Beam) -> None:
@@ -112,6 +114,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_stop_ends_an_exposure_within_its_bound(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self._long()
@@ -136,6 +139,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_blank_during_an_exposure_ends_it(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self._long()
@@ -148,6 +152,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     @pytest.mark.parametrize("times", [1, 2])
     def test_cancelled_exposure_is_blanked(self, times: int) -> None:
         async def check(beam: Beam) -> None:
@@ -163,6 +168,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_a_failing_callback_leaves_it_blanked(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self.scan()
@@ -177,6 +183,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("changes the optics")
     def test_changes_of_optics_are_blanked_and_read_back(self) -> None:
         async def check(beam: Beam) -> None:
             wanted = replace(self.optics(), name="other", beam_current_a=self.optics().beam_current_a * 2)
@@ -187,6 +194,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("shifts image and focus, beam blanked")
     def test_out_of_range_changes_nothing(self) -> None:
         async def check(beam: Beam) -> None:
             can = beam.capabilities
@@ -214,6 +222,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("shifts image and focus, beam blanked")
     def test_shift_and_focus_are_read_back(self) -> None:
         async def check(beam: Beam) -> None:
             can = beam.capabilities
@@ -223,6 +232,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_a_correction_that_leads_away_ends_the_exposure(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self.scan()
@@ -238,6 +248,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     def test_one_exposure_at_a_time(self) -> None:
         async def check(beam: Beam) -> None:
             scan = self._long()
@@ -250,6 +261,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("opens the beam on whatever is under it")
     @pytest.mark.parametrize("verb", ["make_safe", "close"])
     def test_made_safe_or_closed_it_ends_an_exposure(self, verb: str) -> None:
         async def check(beam: Beam) -> None:
@@ -265,6 +277,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("deflects the beam into the Faraday cup")
     def test_faraday_cup_reads_within_two_sigma_of_itself(self) -> None:
         async def check(beam: Beam) -> None:
             first, second = await beam.measure_current(), await beam.measure_current()
@@ -276,6 +289,7 @@ class BeamContract(DeviceContract[Beam]):
 
         self.checked(check)
 
+    @acts("closes the column valves")
     def test_valves_close_and_say_so(self) -> None:
         async def check(beam: Beam) -> None:
             assert await beam.valves_open()

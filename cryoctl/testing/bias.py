@@ -13,7 +13,7 @@ import numpy as np
 from cryoctl.errors import CryoctlError, OutOfRange
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import BiasLimits, BiasRest, BiasSource, OffMode
-from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.device import DeviceContract, acts, refused
 
 
 class BiasContract(DeviceContract[BiasSource]):
@@ -33,6 +33,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 1 V")
     def test_set_voltage_is_read_back(self) -> None:
         async def check(source: BiasSource) -> None:
             assert await source.set_voltage(self.test_voltage_v) == self.test_voltage_v
@@ -48,6 +49,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 5 V and at most 0.1 nA")
     def test_compliance_holds_the_current(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.set_limits(BiasLimits(voltage_limit_v=5.0, compliance_a=1e-10))
@@ -59,6 +61,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 1 V")
     def test_beyond_its_limits_nothing_changes(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.set_voltage(self.test_voltage_v)
@@ -77,6 +80,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 0 V")
     def test_limits_change_with_the_output_off_only(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.output(True)
@@ -84,6 +88,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 1 V")
     def test_safe_is_off(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.set_voltage(self.test_voltage_v)
@@ -117,6 +122,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 0 V")
     def test_a_rest_that_it_has_not_is_refused(self) -> None:
         async def check(source: BiasSource) -> None:
             if not source.capabilities.has_high_impedance_off:
@@ -126,6 +132,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("drives 0.5 nA, with up to 0.5 V")
     def test_current_control_is_held_by_the_voltage_limit(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.set_limits(BiasLimits(voltage_limit_v=0.5, compliance_a=1e-9))
@@ -138,6 +145,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("plays 0.4 V and -0.4 V, a second each")
     def test_a_waveform_plays_and_ends_by_itself(self) -> None:
         async def check(source: BiasSource) -> None:
             interval_s = await source.start_waveform(forms.steps([0.4, -0.4], 1.0))
@@ -157,6 +165,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("plays 0.2 V for two seconds")
     def test_samples_are_numbered_and_stay_until_they_are_overwritten(self) -> None:
         async def check(source: BiasSource) -> None:
             interval_s = await source.start_waveform(forms.constant_voltage(0.2, 5.0))
@@ -177,6 +186,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("plays 0.2 V for a moment")
     def test_a_stopped_waveform_is_off_and_does_not_go_on(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.start_waveform(forms.constant_voltage(0.2, 5.0))
@@ -208,6 +218,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("switches the output on with 0 V")
     def test_open_circuit_voltage_needs_the_output_off(self) -> None:
         async def check(source: BiasSource) -> None:
             assert math.isfinite(await source.open_circuit_voltage())
@@ -216,6 +227,7 @@ class BiasContract(DeviceContract[BiasSource]):
 
         self.checked(check)
 
+    @acts("plays 1 V for a moment")
     def test_safe_ends_a_waveform_in_high_impedance(self) -> None:
         async def check(source: BiasSource) -> None:
             await source.start_waveform(forms.constant_voltage(1.0, 100.0))

@@ -15,7 +15,19 @@ from cryoctl.interfaces.device import Device
 D = TypeVar("D", bound=Device)
 T = TypeVar("T")
 
+M = TypeVar("M", bound=Callable[..., None])
+
 LONGEST_MESSAGE = 300
+
+
+def acts(what: str) -> Callable[[M], M]:
+    """Says of a check what it does to a real device ("moves the stage ..."), so that a person can be asked before."""
+
+    def said(check: M) -> M:
+        check.acts = what  # type: ignore[attr-defined]
+        return check
+
+    return said
 
 
 class DeviceContract(Generic[D]):
@@ -64,6 +76,7 @@ class DeviceContract(Generic[D]):
 
         self.run(check())
 
+    @acts("brings the device to its safe state")
     def test_make_safe_is_idempotent(self) -> None:
         async def check(device: D) -> None:
             await device.make_safe()

@@ -10,7 +10,7 @@ from cryoctl.errors import DeviceError
 from cryoctl.interfaces.beam import Beam, Scan
 from cryoctl.interfaces.edx import EdxDetector, EdxEvents
 from cryoctl.testing.beam import permit_for
-from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.device import DeviceContract, acts, refused
 from cryoctl.testing.image_detector import BeamOn
 
 
@@ -22,6 +22,7 @@ class EdxContract(DeviceContract[EdxDetector]):
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)
 
+    @acts("puts the detector in and opens the beam on whatever is under it")
     def test_events_are_whole_and_in_pixel_order(self) -> None:
         async def check(detector: EdxDetector) -> None:
             scan = self.scan()
@@ -54,6 +55,7 @@ class EdxContract(DeviceContract[EdxDetector]):
 
         self.checked(check)
 
+    @acts("puts the detector in")
     def test_events_that_were_not_taken_are_not_invented(self) -> None:
         async def check(detector: EdxDetector) -> None:
             await detector.insert()
@@ -62,6 +64,7 @@ class EdxContract(DeviceContract[EdxDetector]):
 
         self.checked(check)
 
+    @acts("takes the detector out")
     def test_retracted_it_can_not_be_armed(self) -> None:
         async def check(detector: EdxDetector) -> None:
             await detector.retract()
@@ -69,6 +72,7 @@ class EdxContract(DeviceContract[EdxDetector]):
 
         self.checked(check)
 
+    @acts("puts the detector in and takes it out")
     def test_inserts_and_retracts(self) -> None:
         async def check(detector: EdxDetector) -> None:
             await detector.insert()

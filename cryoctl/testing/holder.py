@@ -7,7 +7,7 @@ import math
 
 from cryoctl.errors import OutOfRange
 from cryoctl.interfaces.holder import Holder
-from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.device import DeviceContract, acts, refused
 
 
 class HolderContract(DeviceContract[Holder]):
@@ -28,6 +28,7 @@ class HolderContract(DeviceContract[Holder]):
 
         self.checked(check)
 
+    @acts("warms the holder by 5 K and waits until it is there")
     def test_goes_to_its_set_point(self) -> None:
         async def check(holder: Holder) -> None:
             start = await holder.temperature()
@@ -38,6 +39,7 @@ class HolderContract(DeviceContract[Holder]):
 
         self.checked(check)
 
+    @acts("gives set points that have to be refused, and waits a minute")
     def test_out_of_range_changes_nothing(self) -> None:
         async def check(holder: Holder) -> None:
             low, high = holder.capabilities.temperature_range_k
@@ -49,6 +51,7 @@ class HolderContract(DeviceContract[Holder]):
 
         self.checked(check)
 
+    @acts("waits for a tenth of what a dewar lasts")
     def test_nitrogen_is_used_up(self) -> None:
         async def check(holder: Holder) -> None:
             before = await holder.nitrogen()
@@ -57,6 +60,7 @@ class HolderContract(DeviceContract[Holder]):
 
         self.checked(check)
 
+    @acts("waits a minute")
     def test_safe_stays_cold(self) -> None:
         async def check(holder: Holder) -> None:
             before = await holder.temperature()

@@ -11,7 +11,7 @@ from cryoctl.errors import DeviceError, OutOfRange
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.image_detector import ImageDetector
 from cryoctl.testing.beam import permit_for
-from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.device import DeviceContract, acts, refused
 
 
 class ImageDetectorContract(DeviceContract[ImageDetector]):
@@ -22,6 +22,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-5, scans=2)
 
+    @acts("puts the detector in and opens the beam on whatever is under it")
     def test_pictures_have_the_shape_of_the_scan(self) -> None:
         async def check(detector: ImageDetector) -> None:
             scan = self.scan()
@@ -46,6 +47,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 
         self.checked(check)
 
+    @acts("puts the detector in")
     def test_a_picture_that_was_not_taken_is_not_invented(self) -> None:
         async def check(detector: ImageDetector) -> None:
             scan = self.scan()
@@ -55,6 +57,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 
         self.checked(check)
 
+    @acts("takes the detector out")
     def test_retracted_it_can_not_be_armed(self) -> None:
         async def check(detector: ImageDetector) -> None:
             await detector.retract()
@@ -62,6 +65,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 
         self.checked(check)
 
+    @acts("puts the detector in")
     def test_refuses_to_arm_beyond_its_shape(self) -> None:
         async def check(detector: ImageDetector) -> None:
             await detector.insert()
@@ -70,6 +74,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 
         self.checked(check)
 
+    @acts("puts the detector in and takes it out")
     def test_inserts_and_retracts(self) -> None:
         async def check(detector: ImageDetector) -> None:
             await detector.insert()

@@ -6,7 +6,7 @@ import math
 
 from cryoctl.errors import OutOfRange
 from cryoctl.interfaces.light import Light
-from cryoctl.testing.device import DeviceContract, refused
+from cryoctl.testing.device import DeviceContract, acts, refused
 
 
 class LightContract(DeviceContract[Light]):
@@ -30,6 +30,7 @@ class LightContract(DeviceContract[Light]):
 
         self.checked(check)
 
+    @acts("shines on the specimen")
     def test_set_again_and_again_it_reads_back_the_same(self) -> None:
         async def check(light: Light) -> None:
             low, high = light.capabilities.irradiance_w_per_m2
@@ -40,6 +41,7 @@ class LightContract(DeviceContract[Light]):
 
         self.checked(check)
 
+    @acts("shines on the specimen")
     def test_set_to_nothing_it_is_off(self) -> None:
         async def check(light: Light) -> None:
             await light.set_irradiance(light.capabilities.irradiance_w_per_m2[1])
@@ -47,6 +49,7 @@ class LightContract(DeviceContract[Light]):
 
         self.checked(check)
 
+    @acts("shines on the specimen")
     def test_out_of_range_changes_nothing(self) -> None:
         async def check(light: Light) -> None:
             _, high = light.capabilities.irradiance_w_per_m2
@@ -57,6 +60,7 @@ class LightContract(DeviceContract[Light]):
 
         self.checked(check)
 
+    @acts("shines on the specimen")
     def test_safe_is_off(self) -> None:
         async def check(light: Light) -> None:
             await light.set_irradiance(light.capabilities.irradiance_w_per_m2[1])

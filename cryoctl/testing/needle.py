@@ -6,7 +6,7 @@ import math
 
 from cryoctl.errors import CryoctlError, OutOfRange
 from cryoctl.interfaces.needle import Needle
-from cryoctl.testing.device import DeviceContract, begun, refused
+from cryoctl.testing.device import DeviceContract, acts, begun, refused
 
 
 class NeedleContract(DeviceContract[Needle]):
@@ -16,6 +16,7 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    @acts("steps the needle, 5 steps along x and 3 along z")
     def test_counts_its_steps(self) -> None:
         async def check(needle: Needle) -> None:
             before = (await needle.state()).coarse_steps
@@ -25,6 +26,7 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    @acts("switches the high voltage on and moves the tube by half its range")
     def test_fine_within_its_range_only(self) -> None:
         async def check(needle: Needle) -> None:
             await needle.high_voltage(True)
@@ -51,6 +53,7 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    @acts("steps the needle along y, by up to 500 steps")
     def test_stop_ends_a_burst(self) -> None:
         async def check(needle: Needle) -> None:
             before = (await needle.state()).coarse_steps[1]
@@ -61,6 +64,7 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    @acts("steps the needle along y, by up to 500 steps, and withdraws it")
     def test_made_safe_it_ends_a_burst(self) -> None:
         async def check(needle: Needle) -> None:
             before = (await needle.state()).coarse_steps[1]
@@ -70,6 +74,7 @@ class NeedleContract(DeviceContract[Needle]):
 
         self.checked(check)
 
+    @acts("switches the high voltage on, and withdraws the needle")
     def test_safe_is_without_high_voltage(self) -> None:
         async def check(needle: Needle) -> None:
             await needle.high_voltage(True)

@@ -10,7 +10,7 @@ import pytest
 from cryoctl.clock import now_s
 from cryoctl.errors import NotReached, OutOfRange
 from cryoctl.interfaces.stage import Stage
-from cryoctl.testing.device import DeviceContract, begun, refused
+from cryoctl.testing.device import DeviceContract, acts, begun, refused
 
 AXES = ("x_m", "y_m", "z_m", "tilt_deg")
 
@@ -34,6 +34,7 @@ class StageContract(DeviceContract[Stage]):
 
         self.checked(check)
 
+    @acts("moves the stage by up to 1 um and tilts it by 3 deg, and back")
     @pytest.mark.parametrize(("axis", "by"), [("x_m", 1e-6), ("y_m", -1e-6), ("z_m", 5e-7), ("tilt_deg", 3.0)])
     def test_moves_the_named_axis_only(self, axis: str, by: float) -> None:
         async def check(stage: Stage) -> None:
@@ -64,6 +65,7 @@ class StageContract(DeviceContract[Stage]):
 
         self.checked(check)
 
+    @acts("moves the stage and stops it on its way")
     def test_stop_ends_a_move_within_its_bound(self) -> None:
         async def check(stage: Stage) -> None:
             low, high = stage.limits.tilt_deg
@@ -93,6 +95,7 @@ class StageContract(DeviceContract[Stage]):
 
         self.checked(check)
 
+    @acts("moves the stage and stops it on its way")
     def test_made_safe_it_ends_a_move(self) -> None:
         async def check(stage: Stage) -> None:
             low, high = stage.limits.tilt_deg
@@ -103,6 +106,7 @@ class StageContract(DeviceContract[Stage]):
 
         self.checked(check)
 
+    @acts("moves the stage and stops it on its way")
     def test_cancelled_move_leaves_it_at_rest(self) -> None:
         async def check(stage: Stage) -> None:
             low, high = stage.limits.tilt_deg
