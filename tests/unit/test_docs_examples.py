@@ -223,15 +223,7 @@ def test_the_protocol_shown_answers_its_own_test_and_runs(tmp_path, monkeypatch,
     from cryoctl.cli.main import call
 
     page = ROOT / "docs/how-to/add-a-protocol.md"
-    for text in blocks(page, "python"):
-        name = re.match(r"# runnable: (\S+)\n", text)
-        assert name
-        (tmp_path / name[1]).write_text(text, encoding="utf-8")
-    points = "\n".join(blocks(page, "toml")).replace("[project.entry-points.", "[").replace('"', "")
-    installed = tmp_path / "drift_watch-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: drift-watch\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text(points.replace("]]", "]"))
+    _install(page, tmp_path, "drift-watch")
     (tmp_path / "mine.yaml").write_text(blocks(page, "yaml")[0])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -245,6 +237,47 @@ def test_the_protocol_shown_answers_its_own_test_and_runs(tmp_path, monkeypatch,
     told = json.loads(capsys.readouterr().out)
     assert told["results"]["drift"]["rate_m_per_s"] >= 0
     assert told["message"] == "drift measured"
+
+
+def test_the_instrument_of_the_how_to_keeps_its_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from typer.testing import CliRunner
+
+    from cryoctl import registry
+    from cryoctl.cli.devices import app
+    from cryoctl.instrument import load_instrument
+
+    page = ROOT / "docs/how-to/add-your-instrument.md"
+    _install(page, tmp_path, "lab-gauge")
+    devices = yaml.safe_load(load_instrument("simulated").text)
+    devices["devices"] |= yaml.safe_load(blocks(page, "yaml")[1])["devices"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(devices, sort_keys=False))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    registry.refresh()
+    try:
+        answer = CliRunner().invoke(
+            app, ["devices", "--check", "--json", "--yes", "--instrument", "mine.yaml", "--only", "gauge"]
+        )
+    finally:
+        monkeypatch.undo()
+        registry.refresh()
+    told = json.loads(answer.stdout)
+    assert answer.exit_code == 0, told
+    assert {one["outcome"] for one in told["checks"]} == {"passed"}
+    assert any(one["check"] == "reads plausibly" for one in told["checks"])
+
+
+def _install(page: Path, folder: Path, name: str) -> None:
+    """What a page shows as a package of somebody's own: its runnable files and its entry points."""
+    for text in blocks(page, "python"):
+        found = re.match(r"# runnable: (\S+)\n", text)
+        assert found
+        (folder / found[1]).write_text(text, encoding="utf-8")
+    points = "\n".join(blocks(page, "toml")).replace("[project.entry-points.", "[").replace('"', "")
+    installed = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(points.replace("]]", "]"))
 
 
 # Generated pages
