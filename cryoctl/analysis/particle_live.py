@@ -40,6 +40,11 @@ _DIGITS = 5
 """Of a particle's profiles in what is handed on from picture to picture; the series is made of all digits."""
 GAP_PX = 3.0
 """How much further than before the bias needle and particle are apart where a gap is told."""
+SHRUNK = 0.9
+"""A touched particle that all at once has less than this of its area of late was not seen whole: what lithiates grows,
+what broke or lost its contact stays as it is, and a faint one is lost to the contrast of the needle beside it."""
+_LATELY = 3
+"""Pictures that its area of late is the largest of: no more than that are doubted one after the other."""
 ADJOINS_PX = 5.0
 """Outlines of a needle and a particle in contact are no further apart, however they are blurred and parted."""
 
@@ -47,10 +52,11 @@ ADJOINS_PX = 5.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
     """What the next call needs: `followed` without what was measured, `touched` the number of the particle that the
-    needle touches (0: not found yet)."""
+    needle touches (0: not found yet), and its areas of late."""
 
     followed: Followed
     touched: int
+    lately_px2: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,7 @@ class LiveArea:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveParticles:
     """One picture's: `particles` as they were measured, `areas` of those that lie whole in it, `target` the touched
-    one for `progress` (None: not found), `gap_px` between the needle's outline and its own, `labels` packed."""
+    one for `progress` (None: not found, or not seen whole), `gap_px` between the needle's outline and its own, `labels` packed."""
 
     state: LiveState
     particles: tuple[Seen, ...]
@@ -112,8 +118,14 @@ def follow_live(
     followed, labels = follow(None if earlier is None else earlier.followed, picture, previous, settings)
     touched, gap_px = _beside_the_needle(picture, labels, followed, 0 if earlier is None else earlier.touched, side)
     target = next((one for one in followed.particles if one.number == touched and one.whole), None)
+    lately = () if earlier is None else earlier.lately_px2
+    if target is not None and target.fits:
+        area_px2 = target.fits[0].area_px
+        if lately and area_px2 < SHRUNK * max(lately):
+            target, gap_px = None, math.nan
+        lately = (*lately, area_px2)[-_LATELY:]
     return LiveParticles(
-        state=LiveState(followed=_bare(followed), touched=touched),
+        state=LiveState(followed=_bare(followed), touched=touched, lately_px2=lately),
         particles=followed.particles,
         areas=tuple(
             LiveArea(number=one.number, area_px2=float(one.area_px2[0]), sigma_px2=float(one.total_sigma_px2()[0]))

@@ -83,6 +83,21 @@ def test_a_gap_is_told_by_two_pictures() -> None:
     assert twice.gap_px == pytest.approx(7, abs=1.5)
 
 
+def test_a_particle_that_is_suddenly_seen_in_part_tells_of_no_gap() -> None:
+    """A faint one beside a bright needle: the half that adjoins it is lost to the contrast, in two pictures."""
+    series = pictures([1.0, 1.0, 1.0, 1.3, 1.35, 1.4])
+    background = float(np.median(series[0]))
+    for picture in series[-2:]:
+        y, x = np.indices(SHAPE)
+        picture[(x > 66) & (x < 77) & (np.abs(y - 50) < 22)] = background
+    told = live(series)
+    assert [one["target"] is None for one in told] == [False] * 4 + [True] * 2
+    found = progress_of(told)
+    assert not found.gap_suspected
+    assert not found.gap_open
+    assert math.isnan(found.ratio)
+
+
 def test_a_needle_that_never_touched_is_told_before_the_bias() -> None:
     told = live(pictures([1.0, 1.0], [9, 9]))
     assert told[-1]["state"]["touched"] == 0
