@@ -12,15 +12,20 @@ import pytest
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import CryoctlError, DeviceError, InstrumentError, OutOfRange, ReadBackMismatch
 from cryoctl.interfaces.beam import Beam, Scan
+from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.edx import EdxEvents
 from cryoctl.testing.beam import permit_for
 from cryoctl.testing.device import refused
 from cryoctl.testing.edx import EdxContract
 from cryoctl.testing.image_detector import BeamOn
+from cryoctl_drivers.amptek.packets import decode
 from cryoctl_simulators.devices import beam
+from cryoctl_simulators.wire.amptek_dp5 import FACTORY as AMPTEK
 from cryoctl_simulators.wire.datagram_faults import RandomDatagramFaults
 from tests.wire.emulated import EmulatedInstrument, plugged_in
 
+SHARE = 0.3
+"""Of all exchanges on the bad network."""
 POINT = Scan(shape=(1, 1), pixel_size_m=20e-9, dwell_s=0.1, scans=2)
 CLOCKED: dict[str, Any] = {"pixel_buffers": 100, "channels": 512}
 WIRED: dict[str, Any] = {"pixel_clock_wired": True, "buffers": 100}
@@ -95,7 +100,9 @@ def test_events_are_those_that_the_unit_counted(scan: Scan):
             assert len(first.pixel) + len(second.pixel) == counter.condition.slow
         else:
             stored = np.array([counter.stored[index][0] for index in range(20)])
-            assert np.array_equal(np.bincount(second.pixel.astype(int) * 512 + second.channel, minlength=20 * 512), stored.ravel())
+            assert np.array_equal(
+                np.bincount(second.pixel.astype(int) * 512 + second.channel, minlength=20 * 512), stored.ravel()
+            )
         assert first.real_time_s == pytest.approx(scan.dwell_s * scan.shape[0] * scan.shape[1])
         assert first.live_time_s <= first.real_time_s
         assert not np.array_equal(first.channel, second.channel)
@@ -148,7 +155,7 @@ def test_a_restart_between_two_scan_frames_is_noticed_and_mended_by_the_next_arm
         emulator.record_scan = restarts
         await refused(DeviceError, taken(detector, emulator))
         emulator.record_scan = kept
-        assert emulator.configuration["PRER"] == "10.000" or emulator.configuration["PRER"] == "10.00"
+        assert emulator.configuration["PRER"] == "10.00"  # as it was switched on
         assert len(await taken(detector, emulator)) == 2
         assert emulator.configuration["PRER"] == "OFF"
 
@@ -182,8 +189,6 @@ def test_bad_input_is_one_sentence(settings: Any, emulated: Any, kind: type[Cryo
 
 def test_a_value_that_the_unit_rounds_is_told():
     async def act(detector: Any, emulator: Any) -> None:
-        answer = emulator.answer
-        emulator.answer = lambda request: answer(request.replace(b"GAIN=45", b"GAIN=45") if True else request)
         await detector.connect()
         assert emulator.configuration["GAIN"] == "45.000"
         emulator.configuration["GAIN"] = "44.000"
@@ -202,14 +207,32 @@ def test_nobody_there():
     played(act)
 
 
-@pytest.mark.parametrize("cases", [50, pytest.param(500, marks=pytest.mark.campaign)])
-@pytest.mark.parametrize("scan", [POINT, Scan(shape=(2, 3), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)], ids=["point", "clocked"])
+@pytest.mark.parametrize(
+    ("name", "request_", "answer"),
+    [
+        ("4.1.19 Autoset Input Offset", "F5 FA F0 05 00 00 FD 1C", "F5 FA FF 00 00 00 FD 12"),
+        ("4.1.8 Request Netfinder Packet, unknown here", "F5 FA 03 07 00 00 FE 07", "F5 FA FF 02 00 00 FD 10"),
+    ],
+)
+def test_bytes_of_the_published_manual(name: str, request_: str, answer: str):
+    """Requests as printed in the DP5 Programmer's Guide, Rev A4; the acknowledgements follow from its rule."""
+    emulator = AMPTEK("edx", {}, DeviceContext(seed=1))
+    assert emulator.answer(bytes.fromhex(request_)) == bytes.fromhex(answer), name
+    sent = decode(bytes.fromhex(request_))
+    assert sent.encode() == bytes.fromhex(request_)
+    assert decode(bytes.fromhex(answer)).identity[0] == 0xFF
+
+
+@pytest.mark.parametrize("cases", [25, pytest.param(500, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    "scan", [POINT, Scan(shape=(2, 3), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)], ids=["point", "clocked"]
+)
 def test_on_a_bad_network_nothing_wrong_is_believed(scan: Scan, cases: int):
     """Every spectrum that the driver gives is the one that the unit counted, to the event."""
 
     async def act(detector: Any, emulator: Any) -> None:
         good, succeeded, slowest_s = emulator.faults, 0, 0.0
-        bad = RandomDatagramFaults(np.random.default_rng(cases), share=0.05)
+        bad = RandomDatagramFaults(np.random.default_rng(cases), share=SHARE)
         truth: list[np.ndarray[Any, Any]] = []
         record = emulator.record_scan
 
@@ -256,6 +279,6 @@ def test_on_a_bad_network_nothing_wrong_is_believed(scan: Scan, cases: int):
                 emulator.faults = good
         print(f"{cases} cases: {succeeded} succeeded, slowest {slowest_s:.2f} s, {dict(bad.happened)}")
         assert succeeded > 0.5 * cases
-        assert slowest_s < 60.0
+        assert slowest_s < 40.0, "after which the engine gives a scan frame up"
 
     played(act, CLOCKED, WIRED)

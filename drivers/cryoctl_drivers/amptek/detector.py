@@ -72,7 +72,9 @@ class AmptekEdx:
             InstrumentError: another unit answers.
             DeviceError: nobody answers, or it does not take its configuration.
         """
-        await self._link.open()
+        if not self.settings.host:
+            raise InstrumentError(f"{self._name}: settings.host is missing; give the unit's address or host name")
+        self._link.open()
         try:
             status = await self._unit.status()
             serial = f"{status.serial}"
@@ -134,8 +136,8 @@ class AmptekEdx:
         status = await self._unit.disable()
         if status.detector_k > self.settings.warmest_k:
             raise DeviceError(
-                f"{self._name}: the detector has {status.detector_k:.1f} K, at most {self.settings.warmest_k:.1f} K are "
-                "allowed; wait for its cooler"
+                f"{self._name}: the detector has {status.detector_k:.1f} K, allowed {self.settings.warmest_k:.1f} K; "
+                "wait for its cooler"
             )
         if status.buffering:  # it tells no spectrum then
             await self._unit.cancel_buffering()

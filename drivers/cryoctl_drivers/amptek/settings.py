@@ -32,7 +32,8 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 class AmptekSettings(Settings):
-    host: Annotated[str, Field(min_length=1)]
+    host: str = ""
+    """Address of the unit; left out only where an emulator stands for it."""
     udp_port: Annotated[int, Field(ge=1, le=65535)] = 10001
     serial: str = ""
     """Serial number of the unit; another one is refused. Empty: any."""

@@ -132,7 +132,9 @@ class Unit:
         answer = await self._link.ask(request, {packets.is_spectrum(self._channels)})
         whole = 3 * self._channels
         if len(answer.data) != whole + STATUS_BYTES:
-            raise NoAnswer(f"{self._owner}: a spectrum of {len(answer.data)} bytes is not one of {self._channels} channels")
+            raise NoAnswer(
+                f"{self._owner}: a spectrum of {len(answer.data)} bytes is not one of {self._channels} channels"
+            )
         bytes_ = np.frombuffer(answer.data, np.uint8, whole).reshape(-1, 3).astype(np.int64)
         status = read_status_of(self._owner, Packet(packets.IS_STATUS, answer.data[whole:]))
         return Reading(bytes_[:, 0] | bytes_[:, 1] << 8 | bytes_[:, 2] << 16, status)

@@ -18,7 +18,9 @@ Spectrum = npt.NDArray[np.int64]
 class Counter:
     """`gated`: a wire stops it while the beam is blanked; `clocked`: another tells it the end of each pixel."""
 
-    def __init__(self, name: str, settings: EdxSettings, world: World, *, gated: bool, clocked: bool, most: int) -> None:
+    def __init__(
+        self, name: str, settings: EdxSettings, world: World, *, gated: bool, clocked: bool, most: int
+    ) -> None:
         self._name = name
         self._settings = settings
         self._world = world

@@ -35,8 +35,22 @@ _CHOICES = {
     "GPMC": ("ON", "OFF"),
     "GPME": ("ON", "OFF"),
 }
-_AT_START = {"MCAC": "1024", "MCAS": "NORM", "PRET": "OFF", "PRER": "10.00", "PREC": "OFF", "GATE": "OFF", "GAIN": "30.000",
-             "TPEA": "2.400", "THSL": "0.391", "GPED": "RISING", "GPGA": "ON", "GPIN": "AUX1", "GPMC": "ON", "GPME": "ON"}  # fmt: skip
+_AT_START = {
+    "MCAC": "1024",
+    "MCAS": "NORM",
+    "PRET": "OFF",
+    "PRER": "10.00",
+    "PREC": "OFF",
+    "GATE": "OFF",
+    "GAIN": "30.000",
+    "TPEA": "2.400",
+    "THSL": "0.391",
+    "GPED": "RISING",
+    "GPGA": "ON",
+    "GPIN": "AUX1",
+    "GPMC": "ON",
+    "GPME": "ON",
+}
 
 
 class AmptekDp5Settings(EdxSettings):
@@ -124,7 +138,7 @@ class AmptekDp5:
         with contextlib.suppress(OSError):
             request, asker = self._socket.recvfrom(65535)
             arrived = self.faults.arrives(request)
-            if arrived is None or self.world.faults.find(self.name, "lost-link") is not None:
+            if arrived is None or self._is_away():
                 return
             answer = self.answer(arrived)
             size = self.settings.datagram_bytes
@@ -134,6 +148,13 @@ class AmptekDp5:
                     asyncio.get_running_loop().call_later(delay_s, self._send, data, asker)
                 else:
                     self._send(data, asker)
+
+    def _is_away(self) -> bool:
+        """By a scheduled fault, in which it may have been restarted."""
+        lost = self.world.faults.take(self.name, "lost-link")
+        if lost is not None and lost["forgets"]:
+            self.start()
+        return lost is not None or self.world.faults.find(self.name, "no-answer") is not None
 
     def _send(self, data: bytes, asker: Any) -> None:
         if self._socket is not None:
@@ -162,6 +183,8 @@ class AmptekDp5:
                 return self._read_back(data.decode("ascii", "replace"))
             case (0xF1, 0x7F):
                 return wire.sealed(0x8F, 0x7F, data)
+            case (0xF0, 0x05):  # its input offset is searched for, and was found
+                return wire.acknowledged(wire.OK)
             case (0xF0, _) if pid2 in self._commands:
                 self._commands[pid2]()
                 return wire.acknowledged(wire.OK)

@@ -23,6 +23,14 @@ LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, REQUEST_LOST, REQUEST_DAMAGED = (
     "request-damaged",
 )
 KINDS = (LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, REQUEST_LOST, REQUEST_DAMAGED)
+_OF_A_LINE = {
+    "line-lost": LOST,
+    "line-late": LATE,
+    "line-damaged": DAMAGED,
+    "line-split": SWAPPED,
+    "line-garbage": CUT,
+}
+"""What the faults of a serial line are on a network; there is no connection that could be reset."""
 Delayed = tuple[float, bytes]
 """Seconds until it is sent, and what."""
 
@@ -79,12 +87,11 @@ class ScheduledDatagramFaults:
     rng: np.random.Generator
 
     def arrives(self, request: bytes) -> bytes | None:
-        due = next((kind for kind in (REQUEST_LOST, REQUEST_DAMAGED) if self.take(kind) is not None), None)
-        return request_bent(due, request, self.rng)
+        return request
 
     def leaves(self, datagrams: Sequence[bytes]) -> list[Delayed]:
-        for kind in KINDS:
-            due = self.take(kind)
+        for of_a_line, kind in _OF_A_LINE.items():
+            due = self.take(of_a_line)
             if due is not None:
                 return answer_bent(kind, datagrams, self.rng, due.get("late_s", 1.0))
         return [(0.0, datagram) for datagram in datagrams]
