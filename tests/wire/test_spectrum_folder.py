@@ -265,21 +265,15 @@ def test_bad_input_is_one_sentence(
 
 @pytest.mark.peers
 @pytest.mark.parametrize("ending", ["rpl", "hspy"])
-def test_files_that_rosettasciio_writes(tmp_path: Path, ending: str):
+def test_files_that_hyperspy_writes(tmp_path: Path, ending: str):
     """An independent writer for our Lispix reader, and the way of all formats that rosettasciio reads."""
-    api = pytest.importorskip(f"rsciio.{'ripple' if ending == 'rpl' else 'hspy'}")
+    exspy = pytest.importorskip("exspy")
 
     async def act(detector: Any) -> None:
-        names = (("height", 20e-3, "um"), ("width", 20e-3, "um"), ("Energy", 0.01, "keV"))
-        axes = [
-            {"name": name, "scale": scale, "offset": 0.0, "units": units, "size": size, "navigate": name != "Energy"}
-            for (name, scale, units), size in zip(names, (4, 5, 64), strict=True)
-        ]
-        eds = {"Acquisition_instrument": {"TEM": {"Detector": {"EDS": {"live_time": 0.9}}}}}
-        metadata = {"General": {"title": "map"}, "Signal": {"signal_type": "EDS_TEM"}, **eds}
-        signal = {"data": cube(), "axes": axes, "metadata": metadata, "original_metadata": {}}
-        signal |= {"package": "", "package_version": "", "learning_results": {}, "models": {}, "attributes": {}}
-        api.file_writer(str(tmp_path / f"a.{ending}"), signal)
+        signal = exspy.signals.EDSTEMSpectrum(cube())
+        signal.axes_manager[-1].scale, signal.axes_manager[-1].units = 0.01, "keV"
+        signal.set_microscope_parameters(live_time=0.9)
+        signal.save(tmp_path / f"a.{ending}")
         events = await detector.read_scan(0)
         assert np.array_equal(counted(events), cube().ravel())
         assert events.live_time_s == pytest.approx(0.9)

@@ -42,11 +42,13 @@ def read_ripple(path: Path) -> Cube:
         data = numbers.reshape(height, width, depth)
     else:
         data = np.moveaxis(numbers.reshape(depth, height, width), 0, 2)
-    scale_ev = _number(words, "ev-per-chan")
+    unit = _ev_per(words.get("depth-units", ""))
+    scale_ev = _number(words, "depth-scale") * unit
     return Cube(
         counts_of(data),
-        energy_offset_ev=_number(words, "depth-origin") * _ev_per(words.get("depth-units", "")),
-        energy_scale_ev=scale_ev,
+        energy_offset_ev=_number(words, "depth-origin") * unit,
+        # rosettasciio rounds the scale to a whole number of its own unit for this word: 0 where that is keV.
+        energy_scale_ev=_number(words, "ev-per-chan") if math.isnan(scale_ev) else scale_ev,
         live_time_s=_number(words, "live-time"),
     )
 
