@@ -71,6 +71,7 @@ class AmptekDp5:
     """
 
     kind = "edx"
+    wired = True
     has_own_clock = False
 
     def __init__(self, name: str, settings: AmptekDp5Settings, world: World, wire: str = "udp") -> None:

@@ -1,0 +1,54 @@
+"""A whole recipe with an EDX driver on its emulator finds what the simulated detector finds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cryoctl import open_run
+from cryoctl_simulators.instruments import SIMULATED
+from tests.runs.small_runs import SMALL, play, run_file
+
+SHAPE = ("tilts={scheme: list, list_deg: [0, 20]}", "image.shape=[8, 12]", "image.pixel_size_m=40e-9")
+CHANNELS = {"energy_scale_ev": 20.0}
+EMULATED = {"n_channels": 512, "energy_scale_ev": 20.0}
+ENTRIES: Mapping[str, Mapping[str, Any]] = {
+    "amptek-dp5": {
+        "settings": {**CHANNELS, "channels": 512, "pixel_buffers": 256},
+        "emulator": {"model": "amptek-dp5", "settings": {**EMULATED, "pixel_clock_wired": True, "buffers": 256}},
+    },
+    "spectrum-folder": {
+        "settings": {**CHANNELS, "n_channels": 512},
+        "emulator": {"model": "spectrum-vendor", "settings": EMULATED},
+    },
+}
+
+
+def counts(out: Path, driver: str, **options: Any) -> tuple[str, float]:
+    """Status, and the counts at the Si line of all frames."""
+    data = yaml.safe_load(SIMULATED.read_text(encoding="utf-8"))
+    if driver != "simulated-edx":
+        data["devices"]["edx"] = {"kind": "edx", "driver": driver, **ENTRIES[driver]}
+    instrument = out / f"{driver}.yaml"
+    instrument.write_text(yaml.safe_dump(data), encoding="utf-8")
+    result = play(out, *SHAPE, base=SMALL, instrument=str(instrument), **options)
+    with open_run(run_file(result)) as run:
+        return result.summary["status"], float(np.sum(run.edx.window_counts["Si"]))
+
+
+@pytest.mark.parametrize("driver", sorted(ENTRIES))
+def test_a_recipe_finds_the_same_counts_within_noise(tmp_path: Path, driver: str):
+    faults = tmp_path / "faults.yaml"
+    bent = ("line-lost", "line-damaged", "line-split", "line-late")
+    bad = [{"device": "edx", "fault": fault, "at": {"exposure": k}} for k, fault in enumerate(bent)]
+    faults.write_text(yaml.safe_dump(bad if driver == "amptek-dp5" else []), encoding="utf-8")
+    wanted, found = counts(tmp_path, "simulated-edx"), counts(tmp_path, driver, faults=faults)
+    assert wanted[0] == found[0] == "completed"
+    assert wanted[1] > 1000
+    assert abs(found[1] - wanted[1]) < 5 * math.sqrt(wanted[1] + found[1])
