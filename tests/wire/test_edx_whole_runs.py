@@ -42,13 +42,18 @@ def counts(out: Path, driver: str, **options: Any) -> tuple[str, float]:
         return result.summary["status"], float(np.sum(run.edx.window_counts["Si"]))
 
 
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
+    return counts(tmp_path_factory.mktemp("simulated"), "simulated-edx")
+
+
 @pytest.mark.parametrize("driver", sorted(ENTRIES))
-def test_a_recipe_finds_the_same_counts_within_noise(tmp_path: Path, driver: str):
+def test_a_recipe_finds_the_same_counts_within_noise(tmp_path: Path, driver: str, wanted: tuple[str, float]):
     faults = tmp_path / "faults.yaml"
     bent = ("line-lost", "line-damaged", "line-split", "line-late")
     bad = [{"device": "edx", "fault": fault, "at": {"exposure": k}} for k, fault in enumerate(bent)]
     faults.write_text(yaml.safe_dump(bad if driver == "amptek-dp5" else []), encoding="utf-8")
-    wanted, found = counts(tmp_path, "simulated-edx"), counts(tmp_path, driver, faults=faults)
+    found = counts(tmp_path, driver, faults=faults)
     assert wanted[0] == found[0] == "completed"
     assert wanted[1] > 1000
     assert abs(found[1] - wanted[1]) < 5 * math.sqrt(wanted[1] + found[1])

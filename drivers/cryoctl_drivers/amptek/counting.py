@@ -46,30 +46,31 @@ def between(owner: str, former: Reading, latter: Reading) -> Counted:
     return Counted(counts, fast, slow, now.accumulation_s - then.accumulation_s, now.real_s - then.real_s)
 
 
-def check_whole(owner: str, counted: Counted, scan: Scan, window_s: float) -> None:
-    """The unit counted during the whole scan frame, and no longer than it was let.
+def check_whole(owner: str, pixels: Sequence[Counted], scan: Scan, window_s: float) -> None:
+    """The unit counted during the whole scan frame, pixel by pixel, and no longer than it was let.
 
     Raises:
         DeviceError: it did not, by its clock or ours.
     """
-    frame_s = scan.shape[0] * scan.shape[1] * scan.dwell_s
-    if counted.real_s < frame_s * (1 - _CLOCK_REL) - _TICK_S:
+    shortest_s = min(pixel.real_s for pixel in pixels)
+    if shortest_s < scan.dwell_s * (1 - _CLOCK_REL) - _TICK_S:
         raise DeviceError(
-            f"{owner}: it counted for {counted.real_s:.3f} s and a scan frame takes {frame_s:.3f} s: "
-            "the frame never came, or the unit was stopped"
+            f"{owner}: it counted for {shortest_s:.3f} s where the beam dwells for {scan.dwell_s:.3f} s: "
+            "the scan frame never came, or the unit was stopped"
         )
-    if counted.real_s > window_s * (1 + _CLOCK_REL) + _TICK_S:
+    real_s = sum(pixel.real_s for pixel in pixels)
+    if real_s > window_s * (1 + _CLOCK_REL) + _TICK_S * len(pixels):
         raise DeviceError(
-            f"{owner}: it says {counted.real_s:.3f} s of counting and was let for {window_s:.3f} s: not this spectrum"
+            f"{owner}: it says {real_s:.3f} s of counting and was let for {window_s:.3f} s: not this spectrum"
         )
 
 
 def frame_events(owner: str, pixels: Sequence[Counted], dwell_s: float, gated: bool) -> EdxEvents:
     """Events in pixel order.
 
-    Real time is the scan's own, or with a gate wire what the unit counted. Live is the share of fast counts that became
-    slow ones, as the maker defines dead time. The fast channel sees no X-rays below its threshold (the light elements):
-    the input rate is never told below what was counted, nor live beyond real time.
+    Real time is the scan's own, or for one pixel with a gate wire what the unit counted. Live is the share of fast
+    counts that became slow ones, as the maker defines dead time. The fast channel sees no X-rays below its threshold
+    (the light elements): the input rate is never told below what was counted, nor live beyond real time.
 
     Raises:
         DeviceError: the gate was open for another time than the scan takes.
@@ -77,12 +78,13 @@ def frame_events(owner: str, pixels: Sequence[Counted], dwell_s: float, gated: b
     frame_s = len(pixels) * dwell_s
     real_s = frame_s
     if gated:
-        real_s = sum(pixel.accumulation_s for pixel in pixels)
-        if abs(real_s - frame_s) > _OPEN_REL * frame_s + _TICK_S * len(pixels):
+        open_s = sum(pixel.accumulation_s for pixel in pixels)
+        if abs(open_s - frame_s) > _OPEN_REL * frame_s + _TICK_S * len(pixels):
             raise DeviceError(
-                f"{owner}: its gate was open for {real_s:.3f} s and the scan frame takes {frame_s:.3f} s; "
+                f"{owner}: its gate was open for {open_s:.3f} s and the scan frame takes {frame_s:.3f} s; "
                 "look at the gate's wire and polarity"
             )
+        real_s = open_s if len(pixels) == 1 else frame_s  # many roundings to ms say less than the scan
     fast, slow = sum(pixel.fast for pixel in pixels), sum(pixel.slow for pixel in pixels)
     share = min(1.0, slow / fast) if fast else 1.0
     per_pixel = [int(pixel.counts.sum()) for pixel in pixels]

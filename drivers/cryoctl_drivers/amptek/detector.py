@@ -26,7 +26,7 @@ class AmptekEdx:
 
     - A scan of 1 x 1 needs no wire. What is counted between `arm` and `read_scan` belongs to it: nothing does while the
       beam is blanked, but noise; real time is the scan's own. With the beam's blanking signal at the unit's gate, the
-      time told is what the unit counted.
+      time of one pixel is what the unit counted.
     - Larger ones need a pulse at the end of each pixel's dwell at its AUX input 2 and none during flyback
       (`pixel_buffers`): hardware-controlled sequential buffering stores a spectrum with its clocks at each. From two
       open programs that use it (X-123, PX5); it was never tried here on a unit.
@@ -186,7 +186,7 @@ class AmptekEdx:
         window_s = now_s() - self._began_s
         reading = await self._unit.spectrum()
         counted = between(self._name, self._former, reading)
-        check_whole(self._name, counted, scan, window_s)
+        check_whole(self._name, [counted], scan, window_s)
         self._former = reading
         return [counted]
 
@@ -206,8 +206,7 @@ class AmptekEdx:
             pixels.append(
                 Counted(reading.counts, one.fast_count, one.slow_count, one.accumulation_s, one.real_s)
             )  # cleared at each pulse
-        whole = Counted(pixels[0].counts, 0, 0, 0.0, sum(pixel.real_s for pixel in pixels))
-        check_whole(self._name, whole, scan, window_s + 1e-3 * wanted)
+        check_whole(self._name, pixels, scan, window_s)
         return pixels
 
     def _check_scan(self, scan: Scan) -> None:
