@@ -51,7 +51,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
 def test_a_recipe_finds_the_same_counts_within_noise(tmp_path: Path, driver: str, wanted: tuple[str, float]):
     faults = tmp_path / "faults.yaml"
     bent = ("line-lost", "line-damaged", "line-split", "line-late")
-    bad = [{"device": "edx", "fault": fault, "at": {"exposure": k}} for k, fault in enumerate(bent)]
+    bad = [{"device": "edx", "fault": fault, "at": {"time_s": at_s}} for at_s in (0.0, 100.0) for fault in bent]
     faults.write_text(yaml.safe_dump(bad if driver == "amptek-dp5" else []), encoding="utf-8")
     found = counts(tmp_path, driver, faults=faults)
     assert wanted[0] == found[0] == "completed"
