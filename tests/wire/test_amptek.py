@@ -37,9 +37,6 @@ class OnePoint(EmulatedInstrument, EdxContract):
     def build_beam(self) -> Beam:
         return beam.FACTORY("beam", {}, self.emulator.world.context)
 
-    def scan(self) -> Scan:
-        return POINT
-
 
 class TestAmptek(OnePoint):
     pass

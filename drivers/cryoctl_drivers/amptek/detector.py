@@ -63,6 +63,7 @@ class AmptekEdx:
             tilt_limits_deg=one.tilt_limits_deg,
             max_input_rate_per_s=one.max_input_rate_per_s,
             insert_s=0.0,
+            max_pixels=max(1, one.pixel_buffers - 1),
         )
 
     async def connect(self) -> Identity:
@@ -211,12 +212,12 @@ class AmptekEdx:
 
     def _check_scan(self, scan: Scan) -> None:
         rows, columns = scan.shape
-        wanted, most = rows * columns, self.settings.pixel_buffers
-        if wanted != 1 and wanted >= most:
-            way = f"its pixel buffers take fewer than {most}" if most else "it counts one spectrum at a time"
+        wanted, most = rows * columns, self.capabilities.max_pixels
+        if most is not None and wanted > most:
+            way = f"its buffers take {most}" if most > 1 else "it counts one spectrum at a time"
+            mend = "" if most > 1 else ", or wire a pixel clock and set pixel_buffers"
             raise OutOfRange(
-                f"{self._name}: {rows} x {columns} pixels can't be taken, {way}; scan 1 x 1 point by point"
-                + ("" if most else ", or wire a pixel clock and set pixel_buffers")
+                f"{self._name}: {rows} x {columns} pixels can't be taken, {way}; scan 1 x 1 point by point{mend}"
             )
         frame_s = wanted * scan.dwell_s
         if wanted < 1 or frame_s < SHORTEST_FRAME_S:
