@@ -1,4 +1,4 @@
-"""What a network does to datagrams: one lost, late, twice, damaged, cut, in a wrong order, or the request lost.
+"""What a network does to datagrams: one lost, late, twice, damaged, cut, in a wrong order, or one that nobody sent.
 
 Either as scheduled by a `--faults` file or drawn at random for tests of a link.
 """
@@ -12,23 +12,24 @@ from typing import Protocol
 
 import numpy as np
 
-LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, REQUEST_LOST, REQUEST_DAMAGED = (
+LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, GARBAGE, REQUEST_LOST, REQUEST_DAMAGED = (
     "datagram-lost",
     "datagram-late",
     "datagram-doubled",
     "datagram-damaged",
     "datagram-cut",
     "datagram-swapped",
+    "datagram-garbage",
     "request-lost",
     "request-damaged",
 )
-KINDS = (LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, REQUEST_LOST, REQUEST_DAMAGED)
+KINDS = (LOST, LATE, DOUBLED, DAMAGED, CUT, SWAPPED, GARBAGE, REQUEST_LOST, REQUEST_DAMAGED)
 _OF_A_LINE = {
     "line-lost": LOST,
     "line-late": LATE,
     "line-damaged": DAMAGED,
     "line-split": SWAPPED,
-    "line-garbage": CUT,
+    "line-garbage": GARBAGE,
 }
 """What the faults of a serial line are on a network; there is no connection that could be reset."""
 Delayed = tuple[float, bytes]
@@ -66,6 +67,9 @@ def answer_bent(kind: str | None, datagrams: Sequence[bytes], rng: np.random.Gen
             sent[at] = (0.0, _damaged(sent[at][1], rng))
         case "datagram-cut":
             sent[at] = (0.0, sent[at][1][: int(rng.integers(0, len(sent[at][1])))])
+        case "datagram-garbage":
+            noise = rng.integers(0, 256, int(rng.integers(1, 600)), dtype=np.uint8).tobytes()
+            sent.insert(at, (0.0, b"\xf5\xfa" + noise if whole else noise))
         case "datagram-swapped":
             order = rng.permutation(len(sent))
             sent = [sent[int(index)] for index in order]
