@@ -14,6 +14,7 @@ from cryoctl_drivers.amptek.link import UdpLink
 from cryoctl_drivers.amptek.settings import AmptekSettings
 from cryoctl_drivers.amptek.status import MODELS, Status
 from cryoctl_drivers.amptek.unit import Reading, Unit
+from cryoctl_drivers.mounted_edx import MountedEdx
 
 _NORMAL = {"MCAS": "NORM", "PRET": "OFF", "PRER": "OFF", "PREC": "OFF"}
 """Counts into a spectrum and never stops by itself."""
@@ -21,7 +22,7 @@ _PIXEL_CLOCK = {"GPED": "RISING", "GPGA": "OFF", "GPIN": "AUX2", "GPMC": "OFF", 
 """Its counter counts the pulses that store the pixels' spectra, whatever else the unit does."""
 
 
-class AmptekEdx:
+class AmptekEdx(MountedEdx[AmptekSettings]):
     """A unit counts one spectrum at a time, so an image is scanned point by point.
 
     - A scan of 1 x 1 needs no wire. What is counted between `arm` and `read_scan` belongs to it: nothing does while the
@@ -32,39 +33,21 @@ class AmptekEdx:
       open programs that use it (X-123, PX5); it was never tried here on a unit.
     - List mode is not used: reading it empties it, so a lost datagram would lose events without a trace.
 
-    There is no drive: `insert` and `retract` say whether it may be armed, it stands where it was mounted. High voltage
-    and cooler stay as `configuration` or Amptek's own program left them; a detector that is too warm is not armed.
+    High voltage and cooler stay as `configuration` or Amptek's own program left them; a detector that is too warm is
+    not armed.
     """
 
     def __init__(self, name: str, settings: AmptekSettings) -> None:
-        self._name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self._link = UdpLink(name, settings.host, settings.udp_port, settings.deadline_s)
         self._unit = Unit(name, self._link, settings.channels)
         self._connected = False
-        self._inserted = False
-        self._armed: Scan | None = None
-        self._next = 0
         self._former: Reading | None = None
         self._began_s = 0.0
 
     @property
-    def name(self) -> str:
-        return self._name
-
-    @property
     def capabilities(self) -> EdxCapabilities:
-        one = self.settings
-        return EdxCapabilities(
-            n_channels=one.channels,
-            energy_offset_ev=one.energy_offset_ev,
-            energy_scale_ev=one.energy_scale_ev,
-            solid_angle_sr=one.solid_angle_sr,
-            tilt_limits_deg=one.tilt_limits_deg,
-            max_input_rate_per_s=one.max_input_rate_per_s,
-            insert_s=0.0,
-            max_pixels=max(1, one.pixel_buffers - 1),
-        )
+        return self.capabilities_with(self.settings.channels, max(1, self.settings.pixel_buffers - 1))
 
     async def connect(self) -> Identity:
         """Counting is stopped only where the configuration has to be changed.
@@ -105,23 +88,13 @@ class AmptekEdx:
         self._link.close()
 
     async def make_safe(self) -> None:
-        self._need_link()
+        self.need_link()
         self._armed = None
         await self._unit.disable()
-
-    async def insert(self) -> None:
-        self._need_link()
-        self._inserted = True
 
     async def retract(self) -> None:
-        self._need_link()
-        self._armed = None
-        self._inserted = False
+        await super().retract()
         await self._unit.disable()
-
-    async def is_inserted(self) -> bool:
-        self._need_link()
-        return self._inserted
 
     async def arm(self, scan: Scan) -> None:
         """
@@ -129,7 +102,7 @@ class AmptekEdx:
             OutOfRange: a scan that the unit has no way to take.
             DeviceError: retracted, too warm, or it does not do what it is told.
         """
-        self._need_link()
+        self.need_link()
         self._armed = None
         self._check_scan(scan)
         if not self._inserted:
@@ -156,10 +129,8 @@ class AmptekEdx:
         Raises:
             DeviceError: it never came, or what came is not certainly this scan frame's.
         """
-        self._need_link()
-        scan = self._armed
-        if scan is None or index != self._next or index >= scan.scans:
-            raise DeviceError(f"{self._name}: events of scan frame {index} never came; scan frames come in their order")
+        self.need_link()
+        scan = self.armed_for(index)
         self._armed = None
         rows, columns = scan.shape
         pixels = await (self._one_pixel(scan) if rows * columns == 1 else self._many_pixels(scan))
@@ -235,7 +206,7 @@ class AmptekEdx:
             wanted |= _PIXEL_CLOCK
         return wanted
 
-    def _need_link(self) -> None:
+    def need_link(self) -> None:
         if not self._connected:
             raise ConnectionLost(f"{self._name}: not connected; call connect first")
 

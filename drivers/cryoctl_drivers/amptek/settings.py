@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from cryoctl.interfaces.device_settings import Settings
-from cryoctl.units import Degrees, ElectronVolts, Kelvin, PerSecond, Seconds, Steradians
+from cryoctl.units import Kelvin, PerSecond, Seconds, Steradians
+from cryoctl_drivers.mounted_edx import MountedEdxSettings
 
 Above0 = Field(gt=0)
 RESERVED = ("MCAC", "MCAS", "MCAE", "PRET", "PRER", "PREC", "GATE", "GPED", "GPGA", "GPIN", "GPMC", "GPME", "RESC")
@@ -25,13 +25,9 @@ def _commands(given: dict[str, str]) -> dict[str, str]:
     return given
 
 
-def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
-    if interval[0] >= interval[1]:
-        raise ValueError(f"found {interval[0]:g} to {interval[1]:g}: the lower end stands first")
-    return interval
+class AmptekSettings(MountedEdxSettings):
+    """The width of a channel is that of the gain in `configuration`."""
 
-
-class AmptekSettings(Settings):
     host: str = ""
     """Address of the unit; left out only where an emulator stands for it."""
     udp_port: Annotated[int, Field(ge=1, le=65535)] = 10001
@@ -40,11 +36,7 @@ class AmptekSettings(Settings):
     deadline_s: Annotated[Seconds, Field(gt=0, le=5)] = 0.5
     """For one answer; what went unanswered is asked again three times."""
     channels: Literal[256, 512, 1024, 2048, 4096, 8192] = 1024
-    energy_offset_ev: ElectronVolts = 0.0
-    energy_scale_ev: Annotated[ElectronVolts, Above0] = 10.0
-    """Width of a channel, as calibrated for the gain in `configuration`."""
     solid_angle_sr: Annotated[Steradians, Field(gt=0, le=4)] = 0.02
-    tilt_limits_deg: Annotated[tuple[Degrees, Degrees], AfterValidator(_in_order)] = (-80.0, 80.0)
     max_input_rate_per_s: Annotated[PerSecond, Above0] = 1e5
     warmest_k: Annotated[Kelvin, Above0] = 250.0
     """A detector that is warmer is not armed."""

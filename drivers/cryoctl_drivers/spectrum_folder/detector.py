@@ -16,6 +16,7 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.edx import EdxCapabilities, EdxEvents
+from cryoctl_drivers.mounted_edx import MountedEdx
 from cryoctl_drivers.spectrum_folder.cube import Cube, Incomplete, Unfit, events_of
 from cryoctl_drivers.spectrum_folder.nexus import read_nexus
 from cryoctl_drivers.spectrum_folder.ripple import read_ripple
@@ -29,40 +30,23 @@ Reader = Callable[[Path], Cube]
 T = TypeVar("T")
 
 
-class SpectrumFolder:
+class SpectrumFolder(MountedEdx[SpectrumFolderSettings]):
     """The vendor's program has to write one spectrum image for each scan frame, by itself or by its own trigger.
 
-    Nothing is sent to it and nothing of it is moved: `insert` and `retract` say whether the detector may be armed. What
+    Nothing is sent to it and nothing of it is moved. What
     lies in the folder when it is armed is never read; a file is read once it stopped growing and its format finds it
     whole, and never again. Real time is the scan's own unless the file tells a longer one.
     """
 
     def __init__(self, name: str, settings: SpectrumFolderSettings) -> None:
-        self._name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self._watch = Watch(name, Path(settings.folder), settings.pattern, settings.clock_slack_s)
         self._read: Reader | None = None
-        self._inserted = False
-        self._armed: Scan | None = None
-        self._next = 0
         self._last_digest = ""
 
     @property
-    def name(self) -> str:
-        return self._name
-
-    @property
     def capabilities(self) -> EdxCapabilities:
-        one = self.settings
-        return EdxCapabilities(
-            n_channels=one.n_channels,
-            energy_offset_ev=one.energy_offset_ev,
-            energy_scale_ev=one.energy_scale_ev,
-            solid_angle_sr=one.solid_angle_sr,
-            tilt_limits_deg=one.tilt_limits_deg,
-            max_input_rate_per_s=one.max_input_rate_per_s,
-            insert_s=0.0,
-        )
+        return self.capabilities_with(self.settings.n_channels, None)
 
     async def connect(self) -> Identity:
         """
@@ -78,24 +62,11 @@ class SpectrumFolder:
         self._read = self._armed = None
 
     async def make_safe(self) -> None:
-        self._need_folder()
+        self.need_link()
         self._armed = None
-
-    async def insert(self) -> None:
-        self._need_folder()
-        self._inserted = True
-
-    async def retract(self) -> None:
-        self._need_folder()
-        self._inserted = False
-        self._armed = None
-
-    async def is_inserted(self) -> bool:
-        self._need_folder()
-        return self._inserted
 
     async def arm(self, scan: Scan) -> None:
-        self._need_folder()
+        self.need_link()
         self._armed = None
         if min(scan.shape) < 1:
             raise OutOfRange(f"{self._name}: a scan of {scan.shape} holds no pixel; not armed")
@@ -110,10 +81,8 @@ class SpectrumFolder:
         Raises:
             DeviceError: no whole file within `wait_s`, or one that is not of this scan frame.
         """
-        read = self._need_folder()
-        scan = self._armed
-        if scan is None or index != self._next or index >= scan.scans:
-            raise DeviceError(f"{self._name}: events of scan frame {index} never came; scan frames come in their order")
+        read = self._reads()
+        scan = self.armed_for(index)
         self._armed = None
         path, cube = await self._awaited(read)
         events = await self._beside(partial(self._events, path.name[:60], cube, scan))
@@ -203,7 +172,10 @@ class SpectrumFolder:
             return partial(read_nexus, dataset=self.settings.dataset, live_time=self.settings.live_time)
         return partial(read_rosetta, plugin_for(self._name, ending))
 
-    def _need_folder(self) -> Reader:
+    def need_link(self) -> None:
+        self._reads()
+
+    def _reads(self) -> Reader:
         if self._read is None:
             raise ConnectionLost(f"{self._name}: not connected; call connect first")
         return self._read

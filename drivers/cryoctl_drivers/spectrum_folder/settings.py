@@ -6,10 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from cryoctl.interfaces.device_settings import Settings
-from cryoctl.units import Degrees, ElectronVolts, PerSecond, Seconds, Steradians
-
-Above0 = Field(gt=0)
+from cryoctl.units import Seconds
+from cryoctl_drivers.mounted_edx import MountedEdxSettings
 
 
 def _pattern(text: str) -> str:
@@ -18,13 +16,9 @@ def _pattern(text: str) -> str:
     return text
 
 
-def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
-    if interval[0] >= interval[1]:
-        raise ValueError(f"found {interval[0]:g} to {interval[1]:g}: the lower end stands first")
-    return interval
+class SpectrumFolderSettings(MountedEdxSettings):
+    """A file of another number or width of channels is refused."""
 
-
-class SpectrumFolderSettings(Settings):
     folder: str = ""
     """Where the vendor's program writes; left out only where an emulator stands for it."""
     pattern: Annotated[str, AfterValidator(_pattern)] = "*.rpl"
@@ -43,9 +37,3 @@ class SpectrumFolderSettings(Settings):
     clock_slack_s: Annotated[Seconds, Field(ge=0)] = 2.0
     """By how much the clock that dates the files may be behind this computer's."""
     n_channels: Annotated[int, Field(ge=16, le=65535)] = 2048
-    energy_offset_ev: ElectronVolts = 0.0
-    energy_scale_ev: Annotated[ElectronVolts, Above0] = 10.0
-    """Width of a channel; a file of another one is refused."""
-    solid_angle_sr: Annotated[Steradians, Field(gt=0, le=4)] = 0.7
-    tilt_limits_deg: Annotated[tuple[Degrees, Degrees], AfterValidator(_in_order)] = (-80.0, 80.0)
-    max_input_rate_per_s: Annotated[PerSecond, Above0] = 2e5
