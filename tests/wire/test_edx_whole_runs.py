@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from cryoctl import open_run
+from cryoctl.errors import RecipeError
 from cryoctl_simulators.instruments import SIMULATED
 from tests.runs.small_runs import SMALL, play, run_file
 
@@ -30,14 +31,14 @@ ENTRIES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def counts(out: Path, driver: str, **options: Any) -> tuple[str, float]:
+def counts(out: Path, driver: str, *overrides: str, **options: Any) -> tuple[str, float]:
     """Status, and the counts at the Si line of all frames."""
     data = yaml.safe_load(SIMULATED.read_text(encoding="utf-8"))
     if driver != "simulated-edx":
         data["devices"]["edx"] = {"kind": "edx", "driver": driver, **ENTRIES[driver]}
     instrument = out / f"{driver}.yaml"
     instrument.write_text(yaml.safe_dump(data), encoding="utf-8")
-    result = play(out, *SHAPE, base=SMALL, instrument=str(instrument), **options)
+    result = play(out, *SHAPE, *overrides, base=SMALL, instrument=str(instrument), **options)
     with open_run(run_file(result)) as run:
         return result.summary["status"], float(np.sum(run.edx.window_counts["Si"]))
 
@@ -57,3 +58,9 @@ def test_a_recipe_finds_the_same_counts_within_noise(tmp_path: Path, driver: str
     assert wanted[0] == found[0] == "completed"
     assert wanted[1] > 1000
     assert abs(found[1] - wanted[1]) < 5 * math.sqrt(wanted[1] + found[1])
+
+
+def test_an_image_that_the_detector_can_not_follow_is_refused_before_anything_starts(tmp_path: Path):
+    with pytest.raises(RecipeError, match=r"image\.shape: found 24 x 32 pixels.* at most 255"):
+        counts(tmp_path, "amptek-dp5", "image.shape=[24, 32]")
+    assert not list(tmp_path.glob("*.nxs"))
