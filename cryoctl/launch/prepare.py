@@ -232,8 +232,8 @@ def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
         return
     if math.prod(shape) > most:
         raise RecipeError(
-            f"image.shape: found {shape[0]} x {shape[1]} pixels, the EDX detector follows scans of at most {most}: scan "
-            "fewer, or wire it as its how-to says"
+            f"image.shape: found {shape[0]} x {shape[1]} pixels, the EDX detector follows scans of at most {most}: "
+            "scan fewer, or wire it as its how-to says"
         )
 
 
