@@ -21,6 +21,7 @@ from cryoctl.testing.image_detector import BeamOn
 from cryoctl_drivers.amptek.packets import decode
 from cryoctl_simulators.devices import beam
 from cryoctl_simulators.wire.amptek_dp5 import FACTORY as AMPTEK
+from cryoctl_simulators.wire.amptek_packets import BUSY, acknowledged
 from cryoctl_simulators.wire.datagram_faults import RandomDatagramFaults
 from tests.wire.emulated import EmulatedInstrument, plugged_in
 
@@ -193,6 +194,33 @@ def test_a_value_that_the_unit_rounds_is_told():
         assert "44.000" in str(await refused(ReadBackMismatch, detector.connect()))
 
     played(act, {"configuration": {"GAIN": "45"}})
+
+
+@pytest.mark.parametrize("times", [2, 10**6])
+def test_a_unit_that_another_interface_uses_is_awaited_for_a_while(times: int):
+    async def act(detector: Any, emulator: Any) -> None:
+        answer, asked = emulator.answer, []
+
+        def busy(request: bytes) -> bytes:
+            asked.append(request)
+            return acknowledged(BUSY) if len(asked) <= times else answer(request)
+
+        emulator.answer = busy
+        if times == 2:
+            await detector.connect()
+        else:
+            assert "in use by another interface" in str(await refused(DeviceError, detector.connect()))
+            assert len(asked) == 4
+
+    played(act)
+
+
+def test_a_px5_has_its_gate_elsewhere():
+    async def act(detector: Any, emulator: Any) -> None:
+        assert (await detector.connect()).model == "PX5"
+        assert len(await taken(detector, emulator)) == 2
+
+    played(act, {}, {"model": "PX5"})
 
 
 def test_nobody_there():
