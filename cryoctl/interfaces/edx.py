@@ -21,6 +21,8 @@ class EdxCapabilities:
     tilt_limits_deg: tuple[float, float]
     max_input_rate_per_s: float
     insert_s: float
+    max_pixels: int | None = None
+    """A scan of more is refused by `arm`; None where it follows whatever the beam scans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,12 @@ class EdxDetector(Device, Protocol):
     async def is_inserted(self) -> bool: ...
 
     async def arm(self, scan: Scan) -> None:
-        """Get ready for the next exposure; what was taken before is forgotten. Raises `DeviceError` if retracted."""
+        """Get ready for the next exposure; what was taken before is forgotten.
+
+        Raises:
+            OutOfRange: a scan that it can't follow.
+            DeviceError: it is retracted.
+        """
         ...
 
     async def read_scan(self, index: int) -> EdxEvents:

@@ -226,6 +226,15 @@ def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
             raise RecipeError(
                 f"{group}.detector: found {quoted(wanted)}, the instrument file has {known}: name one of them"
             )
+    shape = getattr(getattr(parameters, "image", None), "shape", None)
+    most = None if devices.edx is None else devices.edx.capabilities.max_pixels
+    if shape is None or most is None or getattr(parameters, "edx", None) is None:
+        return
+    if math.prod(shape) > most:
+        raise RecipeError(
+            f"image.shape: found {shape[0]} x {shape[1]} pixels, the EDX detector follows scans of at most {most}: "
+            "scan fewer, or wire it as its how-to says"
+        )
 
 
 def build_devices(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from cryoctl.errors import DeviceError
+from cryoctl.errors import DeviceError, OutOfRange
 from cryoctl.interfaces.beam import Beam, Scan
 from cryoctl.interfaces.edx import EdxDetector, EdxEvents
 from cryoctl.testing.beam import permit_for
@@ -22,10 +23,17 @@ class EdxContract(DeviceContract[EdxDetector]):
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)
 
+    def fitting(self, detector: EdxDetector) -> Scan:
+        """The scan, or a single point where the detector can't follow it."""
+        scan, most = self.scan(), detector.capabilities.max_pixels
+        if most is None or math.prod(scan.shape) <= most:
+            return scan
+        return replace(scan, shape=(1, 1), dwell_s=0.1)
+
     @acts("puts the detector in and opens the beam on whatever is under it")
     def test_events_are_whole_and_in_pixel_order(self) -> None:
         async def check(detector: EdxDetector) -> None:
-            scan = self.scan()
+            scan = self.fitting(detector)
             async with BeamOn(self.build_beam(), scan) as beam:
                 await detector.insert()
                 await detector.arm(scan)
@@ -59,8 +67,18 @@ class EdxContract(DeviceContract[EdxDetector]):
     def test_events_that_were_not_taken_are_not_invented(self) -> None:
         async def check(detector: EdxDetector) -> None:
             await detector.insert()
-            await detector.arm(self.scan())
+            await detector.arm(self.fitting(detector))
             await refused(DeviceError, detector.read_scan(0))
+
+        self.checked(check)
+
+    @acts("puts the detector in")
+    def test_a_scan_that_it_can_not_follow_is_refused(self) -> None:
+        async def check(detector: EdxDetector) -> None:
+            most = detector.capabilities.max_pixels
+            if most is not None:
+                await detector.insert()
+                await refused(OutOfRange, detector.arm(replace(self.scan(), shape=(1, most + 1))))
 
         self.checked(check)
 
