@@ -72,7 +72,8 @@ class LiveArea:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveParticles:
     """One picture's: `particles` as they were measured, `areas` of those that lie whole in it, `target` the touched
-    one for `progress` (None: not found, or not seen whole), `gap_px` between the needle's outline and its own, `labels` packed."""
+    one for `progress` (None: not found, or not seen whole), `gap_px` between the needle's outline and its own, `labels`
+    packed."""
 
     state: LiveState
     particles: tuple[Seen, ...]

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from cryoctl_simulators.wire.line import Line
+from cryoctl.errors import InstrumentError
+from cryoctl_simulators.wire.line import Line, Terminal
 
 Opened = Callable[[Line], None]
 
@@ -50,7 +52,8 @@ class TcpSocket:
         with contextlib.suppress(OSError):
             client, _ = self._server.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line = Line(client.detach(), on_bytes, self._lines.remove)
+            client.setblocking(False)
+            line = Line(client, on_bytes, self._lines.remove)
             self._lines.append(line)
             opened(line)
 
@@ -82,11 +85,14 @@ class PtySocket:
         return str(self._name)
 
     def _plug_in(self) -> int:
-        import pty
-        import tty
+        if sys.platform == "win32":
+            raise InstrumentError("emulator.settings.wire: Windows has no pseudo-terminals; use tcp")
+        else:  # noqa: RET506 - what a type checker for Windows never sees
+            import pty
+            import tty
 
-        master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
+            master, self._slave = pty.openpty()
+            tty.setraw(self._slave)
         self._name.unlink(missing_ok=True)
         self._name.symlink_to(os.ttyname(self._slave))
         return master
@@ -96,7 +102,7 @@ class PtySocket:
         if self._line is not None:  # of a loop that has ended
             self._unplug()
             self._master = self._plug_in()
-        self._line = Line(self._master, on_bytes, lambda line: None)
+        self._line = Line(Terminal(self._master), on_bytes, lambda line: None)
         opened(self._line)
 
     def reset(self) -> None:
