@@ -11,7 +11,6 @@ past and is discarded.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cryoctl.errors import ConnectionLost, CryoctlError, NoAnswer
-from cryoctl_drivers.link.exchange import ANYTHING, Exchange
+from cryoctl_drivers.link.exchange import ANYTHING, Exchange, Shape
 from cryoctl_drivers.link.framing import Framing
 from cryoctl_drivers.link.port import Port, SerialForm, let_go, open_port
 from cryoctl_drivers.link.settings import SOCKET, VISA, LinkSettings
@@ -38,7 +37,7 @@ class Sync:
     """A question that changes nothing and whose answer is like no other: who are you."""
 
     send: str
-    shape: re.Pattern[str]
+    shape: Shape
 
 
 class _OutOfStep(Exception):
@@ -51,6 +50,8 @@ class Link:
     Args:
         owner: name of the device, with which every message begins.
         greet: exchanges right after the port was opened (a login); none of them is repeated.
+        unasked: of bytes that nobody asked for, those that may not be there, and the rest, which is kept; null where
+            the instrument never speaks by itself.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Link:
         sync: Sync,
         form: SerialForm | None = None,
         greet: Sequence[Exchange] = (),
+        unasked: Callable[[bytes], tuple[bytes, bytes]] | None = None,
     ) -> None:
         form = form or SerialForm()
         self._owner = owner
@@ -69,6 +71,7 @@ class Link:
         self._sync = sync
         self._form = form if settings.baud is None else replace(form, baud=settings.baud)
         self._greet = tuple(greet)
+        self._unasked = unasked or (lambda received: (received, b""))
         self._port: Port | None = None
         self._received = b""
         self._in_step = False
@@ -101,9 +104,7 @@ class Link:
         """
         await self._in_thread(self._open)
 
-    async def ask(
-        self, send: str, shape: re.Pattern[str] = ANYTHING, *, again: bool = True, confirm: bool = True
-    ) -> str:
+    async def ask(self, send: str, shape: Shape = ANYTHING, *, again: bool = True, confirm: bool = True) -> str:
         """The answer to a question that changes nothing (else say `again=False`)."""
         return (await self.talk(Exchange(send=send, shape=shape, again=again, confirm=confirm)))[0]
 
@@ -174,7 +175,7 @@ class Link:
                 if answer is None or not (exchange.again and exchange.confirm and self._confirm):
                     return answer
                 same = self._once(replace(exchange, send=exchange.confirm_by or exchange.send))
-                if same == answer:
+                if same is not None and exchange.alike(same, answer):
                     return answer
                 odd = f"answered {answer[:40]!r}, then {(same or '')[:40]!r}"
             except _OutOfStep as found:
@@ -183,9 +184,9 @@ class Link:
         raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
 
     def _once(self, exchange: Exchange) -> str | None:
-        stray = self._received + self._read(0.0)
-        self._received = b""
+        stray, self._received = self._unasked(self._received + self._read(0.0))
         if stray:
+            self._received = b""
             raise _OutOfStep(f"unasked for {stray[:40]!r}")
         self._write(exchange)
         if exchange.shape is None:
@@ -224,7 +225,8 @@ class Link:
             if self._sync.shape.fullmatch(answer):
                 break
             odd = answer
-        if self._received or self._read(QUIET_S):
+        stray, self._received = self._unasked(self._received + self._read(QUIET_S))
+        if stray:
             self._received = b""
             raise _OutOfStep("goes on talking after it said who it is")
         self._in_step = True
