@@ -26,6 +26,12 @@ class TestLakeShoreOverSerial(EmulatedInstrument, HolderContract):
     emulated = {"wire": "pty"}  # noqa: RUF012
 
 
+class TestLakeShore336(EmulatedInstrument, HolderContract):
+    driver, model = "lake-shore-33x", "lake-shore-336"
+    settings = {"sensor": "C", "ramp_k_per_min": 10.0}  # noqa: RUF012
+    emulated = {"sensor": "C"}  # noqa: RUF012
+
+
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
 @pytest.mark.parametrize("cases", [8, pytest.param(500, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_nothing_wrong_is_believed(wire: str, cases: int) -> None:

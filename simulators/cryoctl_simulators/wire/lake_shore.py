@@ -2,7 +2,7 @@
 
 Quirks of the instrument that a driver has to live with: while it ramps the set point reads where it is; a ramp begins
 at the set point; a heater's fault is cleared by asking for it; inputs without a sensor read open. The world has one
-temperature, behind `sensor` and output 1; the other output is set and read, and heats nothing.
+temperature, behind `sensor` and output 1; the other outputs are set and read, and heat nothing.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class EmulatedLakeShore(Emulator[EmulatedLakeShoreSettings]):
         settings = self.settings
         at_rest = {"set_k": settings.temperature_k, "from_k": settings.temperature_k, "since_s": 0.0, "moves": 0.0}
         at_rest |= {"ramp": 0, "rate": 0.0, "range": 0}
-        fresh = {"outputs": {"1": dict(at_rest), "2": dict(at_rest)}, "limits": {}}
+        outputs = "12" if settings.model == "335" else "1234"
+        fresh = {"outputs": {number: dict(at_rest) for number in outputs}, "limits": {}}
         return self.world.file.record.setdefault("lake_shore", fresh)
 
     def _ramp_left_s(self, loop: dict[str, Any]) -> float:
