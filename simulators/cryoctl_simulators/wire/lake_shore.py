@@ -59,7 +59,7 @@ class EmulatedLakeShore(Emulator[EmulatedLakeShoreSettings]):
         found = _COMMAND.fullmatch(command)
         name, rest = (found[1], found[2]) if found else (command, "")
         arguments = [part.strip() for part in rest.split(",")] if rest else []
-        for kind in (self._common, self._sensor, self._loop):
+        for kind in (self._common, self._sensor, self._output):
             known, reply = kind(name, arguments)
             if known:
                 return reply
@@ -99,7 +99,7 @@ class EmulatedLakeShore(Emulator[EmulatedLakeShoreSettings]):
                 return True, None
         return False, None
 
-    def _loop(self, name: str, arguments: list[str]) -> tuple[bool, str | None]:
+    def _output(self, name: str, arguments: list[str]) -> tuple[bool, str | None]:
         number, *values = arguments or [""]
         if number not in self._record["outputs"]:
             return False, None
