@@ -51,6 +51,8 @@ class LakeShoreSettings(WiredHolderSettings):
     """Heater output that its set point belongs to."""
     heater_range: Annotated[int, Field(ge=1, le=3)] = 2
     """1 low, 2 medium, 3 high; switched on with the first set point."""
+    ramp_k_per_min: Annotated[float, Field(ge=0.1, le=100)] | None = None
+    """How fast the controller moves its set point; null lets it jump."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

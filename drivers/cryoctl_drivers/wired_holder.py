@@ -17,8 +17,6 @@ class WiredHolderSettings(LinkSettings):
     tilt_limits_deg: tuple[Degrees, Degrees] = (-70.0, 70.0)
     hold_time_s: Annotated[Seconds, Field(gt=0)] = 4 * 3600.0
     """How long the holder's dewar lasts; it can't be measured."""
-    ramp_k_per_min: Annotated[float, Field(ge=0.1, le=100)] | None = None
-    """How fast the controller moves its set point; null lets it jump."""
 
     def as_capabilities(self) -> HolderCapabilities:
         return HolderCapabilities(

@@ -224,7 +224,7 @@ class Link:
                 raise _OutOfStep(f"asked who is there answered {odd[:60]!r}" if odd else str(late)) from None
             if self._sync.shape.fullmatch(answer):
                 break
-            odd = answer
+            odd = odd or answer
         stray, self._received = self._unasked(self._received + self._read(QUIET_S))
         if stray:
             self._received = b""

@@ -29,6 +29,10 @@ class Line:
         os.set_blocking(handle, False)
         self._loop.add_reader(handle, self._readable)
 
+    @property
+    def is_open(self) -> bool:
+        return self._handle >= 0
+
     def send(self, data: bytes) -> None:
         if self._handle < 0:
             return
