@@ -34,7 +34,8 @@ def _played(model: str, emulated: dict[str, Any], play: Callable[[str, Any], Non
 
 def _by_lake_shore(monkeypatch: pytest.MonkeyPatch, name: str, port: str) -> Any:
     """Its serial driver only opens ports whose USB identity is the instrument's own."""
-    lakeshore = pytest.importorskip("lakeshore")
+    import lakeshore
+
     kind = getattr(lakeshore, f"Model{name}")
     if port.startswith("socket://"):
         host, _, number = port.removeprefix("socket://").rpartition(":")
@@ -84,13 +85,11 @@ def test_lake_shores_own_driver(monkeypatch: pytest.MonkeyPatch, name: str, wire
 
 @pytest.mark.parametrize("model", ["335", "336"])
 def test_pymeasures_driver(model: str) -> None:
-    adapters = pytest.importorskip("pymeasure.adapters")
+    from pymeasure.adapters import SerialAdapter
     from pymeasure.instruments.lakeshore.lakeshore3xx import LakeShore3xx
 
     def play(port: str, emulator: Any) -> None:
-        adapter = adapters.SerialAdapter(
-            port, baudrate=57600, timeout=1, read_termination="\r\n", write_termination="\n"
-        )
+        adapter = SerialAdapter(port, baudrate=57600, timeout=1, read_termination="\r\n", write_termination="\n")
         peer = LakeShore3xx(adapter)
         assert peer.id.startswith(f"LSCI,MODEL{model},")
         assert peer.input_A.kelvin == 95.0
