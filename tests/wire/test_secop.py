@@ -373,3 +373,13 @@ def test_a_port_where_nobody_listens_is_told() -> None:
         await holder.close()
 
     run_virtual(play())
+
+
+def test_a_cut_that_nobody_noticed_is_mended_by_connecting() -> None:
+    async def check(holder: Any, emulator: Any) -> None:
+        first = await holder.connect()
+        emulator.reset()
+        assert await holder.connect() == first
+        assert (await holder.temperature()).valid
+
+    _checked(check)
