@@ -152,7 +152,8 @@ def test_on_a_bad_line_nothing_wrong_is_believed(cases: int) -> None:
 
     line = asyncio.run(play())
     print(f"{cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
-    assert line.succeeded > 0.4 * cases
+    not_cut = cases - line.kinds.get("line-reset", 0)
+    assert line.succeeded > 0.7 * not_cut, "what the link can't mend by itself is a cut"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ class SecopHolder(PortDevice[SecopHolderSettings]):
             await self._change(used.ramp, self.settings.ramp_k_per_min, "K/min")
         await self._change(used.target, temperature_k, "K")
         if used.target.status is not None:
-            problem = _problem((await self._node.read(used.target.status))[0])
+            problem = _problem(await self._node.read(used.target.status, confirm=False))
+            if problem:
+                problem = _problem(await self._node.read(used.target.status))
             if problem:
                 was = f"was set to {temperature_k:g} K, and {used.target.status} of the node is {problem}"
                 raise DeviceError(f"{self.name}: {was}"[:300])
@@ -223,12 +225,17 @@ class SecopHolder(PortDevice[SecopHolderSettings]):
         if isinstance(told, Refusal):
             error = OutOfRange if told.kind == "RangeError" else DeviceError
             raise error(f"{self.name}: the node refuses {used.accessible} {wanted:g} {unit} ({told})"[:300])
-        back = (await self._node.read(used.accessible))[0]
-        found = used.number(back.value) if isinstance(back, Report) else math.nan
-        if not used.is_near(found, wanted):
-            reads = str(back) if isinstance(back, Refusal) else f"{found:g} {unit}"
+        if self._is(used, await self._node.read(used.accessible, confirm=False), wanted):
+            return
+        back = await self._node.read(used.accessible)
+        if not self._is(used, back, wanted):
+            reads = str(back) if isinstance(back, Refusal) else f"{used.number(back.value):g} {unit}"
             was = f"{used.accessible} of the node was set to {wanted:g} {unit}, reads back {reads}"
             raise ReadBackMismatch(f"{self.name}: {was[:200]}; see the node")
+
+    @staticmethod
+    def _is(used: Parameter, told: Report | Refusal, wanted: float) -> bool:
+        return isinstance(told, Report) and used.is_near(used.number(told.value), wanted)
 
 
 def _problem(status: Report | Refusal) -> str:

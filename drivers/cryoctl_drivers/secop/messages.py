@@ -68,11 +68,11 @@ class Asked:
     specifier: str = ""
     data: Any = field(default=None)
 
-    def exchange(self, *, again: bool) -> Exchange:
+    def exchange(self, *, again: bool, confirm: bool = True) -> Exchange:
         words = [self.action, self.specifier] if self.specifier else [self.action]
         if self.data is not None:
             words.append(json.dumps(self.data, allow_nan=False))
-        return Exchange(send=" ".join(words), shape=self, again=again, alike=self.alike)
+        return Exchange(send=" ".join(words), shape=self, again=again, confirm=confirm, alike=self.alike)
 
     def fullmatch(self, answer: str, /) -> Report | Refusal | None:
         action, _, rest = answer.partition(" ")

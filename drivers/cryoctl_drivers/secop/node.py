@@ -55,21 +55,22 @@ class Node:
             raise InstrumentError(f"{self._owner}: the node does not describe itself ({found}); see its log")
         return told.value
 
-    async def read(self, *accessibles: str) -> list[Report | Refusal]:
-        """`MODULE:PARAMETER` each."""
-        return await self._ask(*(Asked("read", "reply", one) for one in accessibles), again=True)
+    async def read(self, accessible: str, *, confirm: bool = True) -> Report | Refusal:
+        """`MODULE:PARAMETER`."""
+        return (await self._ask(Asked("read", "reply", accessible), again=True, confirm=confirm))[0]
 
     async def read_and_clock(self, *accessibles: str) -> list[Report | Refusal]:
         """The last is the answer to a ping, whose time stamp is the node's clock."""
         asked = [Asked("read", "reply", one) for one in accessibles]
-        return await self._ask(*asked, Asked("ping", "pong", f"{next(self._nonces)}"), again=True)
+        ping = Asked("ping", "pong", f"{next(self._nonces)}")
+        return [*await self._ask(*asked, again=True), *await self._ask(ping, again=True, confirm=False)]
 
     async def change(self, accessible: str, value: float) -> Report | Refusal:
         """Said once; where its reply got lost it is for the asker to read what became of it."""
         return (await self._ask(Asked("change", "changed", accessible, value), again=False))[0]
 
-    async def _ask(self, *asked: Asked, again: bool) -> list[Report | Refusal]:
-        answers = await self._link.talk(*(one.exchange(again=again) for one in asked))
+    async def _ask(self, *asked: Asked, again: bool, confirm: bool = True) -> list[Report | Refusal]:
+        answers = await self._link.talk(*(one.exchange(again=again, confirm=confirm) for one in asked))
         return [_whole(one, answer) for one, answer in zip(asked, answers, strict=True)]
 
 
