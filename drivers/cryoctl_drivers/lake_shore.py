@@ -30,7 +30,8 @@ from cryoctl_drivers.link.port import SerialForm
 from cryoctl_drivers.port_device import PortDevice
 from cryoctl_drivers.wired_holder import WiredHolderSettings
 
-_IDENTITY = re.compile(r"[^,]{2,20},[^,]{2,20},[^,]{1,40},[^,]{1,20}")
+_WORD = r"[\x20-\x2b\x2d-\x7e]"  # all of ASCII that is printed, but a comma
+_IDENTITY = re.compile(rf"{_WORD}{{2,30}},{_WORD}{{2,30}},{_WORD}{{1,40}},{_WORD}{{1,20}}")
 _PERCENT = re.compile(r"[+-]?\d{1,3}\.\d{1,3}")
 _DIGIT = re.compile(r"\d")
 _RAMP = re.compile(r"([01]),([+-]?\d{1,3}(?:\.\d{1,4})?)")

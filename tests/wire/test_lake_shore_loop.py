@@ -180,3 +180,17 @@ def test_an_input_that_the_model_lacks_is_refused() -> None:
         emulator.close()
 
     run_virtual(play())
+
+
+def test_an_identity_with_bytes_that_no_name_has_is_asked_again() -> None:
+    async def check(holder: Any, emulator: Any) -> None:
+        own, garbled = emulator.answer, ["LSCI,MODEL335,LSA\xea\x17\x9e0011,1.6"]
+
+        def answer(command: str, session: dict[str, Any]) -> str | None:
+            return garbled.pop() if command == "*IDN?" and garbled else own(command, session)
+
+        emulator.answer = answer
+        assert (await holder.connect()).serial == "LSA0011"
+        assert not garbled
+
+    _checked(check)
