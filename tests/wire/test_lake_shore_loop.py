@@ -12,7 +12,7 @@ import pytest
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import DeviceError, InstrumentError, OutOfRange, ReadBackMismatch
 from cryoctl.testing.device import refused
-from tests.wire.emulated import plugged_in
+from tests.wire.emulated import on_a_wire, plugged_in
 
 _RAMP = {"ramp_k_per_min": 6.0}
 _EXACT = {"wire": "tcp", "sensor_sigma_k": 0.0}
@@ -21,16 +21,7 @@ _EXACT = {"wire": "tcp", "sensor_sigma_k": 0.0}
 def _checked(
     check: Callable[[Any, Any], Awaitable[None]], settings: dict[str, Any] | None = None, **emulated: Any
 ) -> None:
-    async def whole() -> None:
-        holder, emulator = plugged_in("lake-shore-33x", "lake-shore-335", settings, {**_EXACT, **emulated})
-        await holder.connect()
-        try:
-            await check(holder, emulator)
-        finally:
-            await holder.close()
-            emulator.close()
-
-    run_virtual(whole())
+    on_a_wire("lake-shore-33x", "lake-shore-335", settings or {}, {**_EXACT, **emulated}, check)
 
 
 def _panel(emulator: Any, *commands: str) -> None:

@@ -16,7 +16,7 @@ from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError, InstrumentError, OutOfRange, ReadBackMismatch
 from cryoctl.testing.device import refused
 from cryoctl.testing.holder import HolderContract
-from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
+from tests.wire.emulated import EmulatedInstrument, holder_on_a_bad_line, on_a_wire, plugged_in
 
 _NAMED = {"temperature": "T", "nitrogen": "N2", "pressure": "P", "temperature_range_k": [90.0, 350.0]}
 _EXACT = {"sensor_sigma_k": 0.0}
@@ -37,18 +37,7 @@ class TestSecopAmongUpdates(EmulatedInstrument, HolderContract):
 def _checked(
     check: Callable[[Any, Any], Awaitable[None]], settings: dict[str, Any] | None = None, **emulated: Any
 ) -> None:
-    async def whole() -> None:
-        holder, emulator = plugged_in(
-            "secop-holder", "secop-node", {**_NAMED, **(settings or {})}, {**_EXACT, **emulated}
-        )
-        await holder.connect()
-        try:
-            await check(holder, emulator)
-        finally:
-            await holder.close()
-            emulator.close()
-
-    run_virtual(whole())
+    on_a_wire("secop-holder", "secop-node", {**_NAMED, **(settings or {})}, {**_EXACT, **emulated}, check)
 
 
 def _answers(emulator: Any, question: str, reply: Callable[[], str]) -> None:
@@ -129,29 +118,7 @@ def test_updates_in_between_are_never_taken_for_replies() -> None:
 
 @pytest.mark.parametrize("cases", [12, pytest.param(1000, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_nothing_wrong_is_believed(cases: int) -> None:
-    async def play() -> BadLine:
-        holder, emulator = plugged_in(
-            "secop-holder", "secop-node", {**_NAMED, **_FAST}, {**_EXACT, "approach_s": 1e9, "talkative": True}
-        )
-        await holder.connect()
-        draw = random.Random(3)
-
-        async def act() -> None:
-            reading = await holder.temperature()
-            assert reading.valid
-            assert reading.temperature_k == pytest.approx(95.0, abs=1e-6)
-            wanted_k = round(draw.uniform(90.0, 300.0), 3)
-            await holder.set_temperature(wanted_k)
-            assert emulator.world.cold.record["set_k"] == wanted_k
-
-        line = BadLine(holder, emulator, act, patience_s=8 * holder.link.longest_s)
-        await line.play(cases, seed=cases)
-        await holder.close()
-        emulator.close()
-        return line
-
-    line = asyncio.run(play())
-    print(f"{cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
+    line = holder_on_a_bad_line("secop-holder", "secop-node", {**_NAMED, **_FAST}, {"talkative": True}, cases)
     not_cut = cases - line.kinds.get("line-reset", 0)
     assert line.succeeded > 0.7 * not_cut, "what the link can't mend by itself is a cut"
 
