@@ -1,10 +1,11 @@
 """Lake Shore 335 and 336 temperature controllers as a cryo-holder: serial over USB, or TCP port 7777 (336).
 
 From the manuals: commands and the formats of their answers; setters are silent; queries may be chained by `;` and are
-answered on one line; a ramp takes 0.1 to 100 K/min and begins at the set point, not at the temperature; a limit of 0
-(`TLIMIT`) is none, above any other all heaters are switched off; asking `HTRST?` clears the fault that it tells.
-Not to be found in them: what `SETP?` says while it ramps. It is taken for the moving set point, and a target that is
-said at once is accepted as well. Nor whether an open heater is switched off: both its fault and its range are read.
+answered on one line; a ramp takes 0.1 to 100 K/min and moves the set point from where it is, not from the temperature.
+From what Lake Shore's own Python driver says: a limit of 0 (`TLIMIT`) is none, above any other all outputs are switched
+off; asking `HTRST?` clears the fault that it tells.
+Not to be found: what `SETP?` says while it ramps. It is taken for the moving set point, and a target that is said at
+once is accepted as well. Nor whether an open heater is switched off: both its fault and its range are read.
 
 There is no nitrogen level and no pressure behind these wires: both read NaN, and interlocks on them need a device of
 their own.
