@@ -167,10 +167,16 @@ class Link:
 
     def _answered(self, exchange: Exchange) -> str | None:
         odd = ""
-        for _ in range(TRIES if exchange.again else 1):
+        for _ in range(TRIES):
             try:
                 if not self._in_step:
                     self._resynchronise()
+                self._nothing_unasked()
+            except _OutOfStep as found:  # nothing of it was sent yet, so what is said once may wait for the line
+                self._in_step = False
+                odd = str(found)
+                continue
+            try:
                 answer = self._once(exchange)
                 if answer is None or not (exchange.again and exchange.confirm and self._confirm):
                     return answer
@@ -181,13 +187,12 @@ class Link:
             except _OutOfStep as found:
                 self._in_step = False
                 odd = str(found)
+            if not exchange.again:
+                break
         raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
 
     def _once(self, exchange: Exchange) -> str | None:
-        stray, self._received = self._unasked(self._received + self._read(0.0))
-        if stray:
-            self._received = b""
-            raise _OutOfStep(f"unasked for {stray[:40]!r}")
+        self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             return None
@@ -196,6 +201,12 @@ class Link:
         if exchange.shape.fullmatch(answer) is None:
             raise _OutOfStep(f"answered {answer[:60]!r}")
         return answer
+
+    def _nothing_unasked(self) -> None:
+        stray, self._received = self._unasked(self._received + self._read(0.0))
+        if stray:
+            self._received = b""
+            raise _OutOfStep(f"unasked for {stray[:40]!r}")
 
     def _reply(self, deadline_s: float) -> str:
         while (found := self._framing.split(self._received)) is None:
