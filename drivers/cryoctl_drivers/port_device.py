@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from cryoctl.errors import InstrumentError
+from cryoctl.errors import ConnectionLost, InstrumentError
 from cryoctl.interfaces.device import Identity
 from cryoctl_drivers.link import Link, LinkSettings
 
@@ -28,8 +28,15 @@ class PortDevice(Generic[S]):
     async def connect(self) -> Identity:
         """Open the link if it is not, ask who answers, and make the driver's own settings; moves nothing, and switches
         nothing on or off."""
+        was_open = self.link.is_open
         await self.link.open()
-        identity = await self.identify()
+        try:
+            identity = await self.identify()
+        except ConnectionLost:
+            if not was_open:
+                raise
+            await self.link.open()  # it had been cut since it was last used
+            identity = await self.identify()
         await self.set_up()
         return identity
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 
 from cryoctl import registry
 from cryoctl.clock.virtual import run_virtual
@@ -50,6 +52,27 @@ def plugged_in(
     return registry.find("cryoctl.devices", driver)("device", {**(settings or {}), **told}, context), emulator
 
 
+def on_a_wire(
+    driver: str,
+    model: str,
+    settings: Mapping[str, Any],
+    emulated: Mapping[str, Any],
+    check: Callable[[Any, Any], Awaitable[None]],
+) -> None:
+    """Check a connected driver and its emulator in virtual time."""
+
+    async def whole() -> None:
+        device, emulator = plugged_in(driver, model, settings, emulated)
+        await device.connect()
+        try:
+            await check(device, emulator)
+        finally:
+            await device.close()
+            emulator.close()
+
+    run_virtual(whole())
+
+
 class BadLine:
     """Random faults of a line: how often an act succeeded, and what it may never do.
 
@@ -84,3 +107,33 @@ class BadLine:
             await self.device.connect()
             await self.act()
         assert self.slowest_s <= self.patience_s
+
+
+def holder_on_a_bad_line(
+    driver: str, model: str, settings: Mapping[str, Any], emulated: Mapping[str, Any], cases: int
+) -> BadLine:
+    """A holder that stands still is read and set anew, again and again; its figures are printed."""
+
+    async def play() -> BadLine:
+        still = {"sensor_sigma_k": 0.0, "approach_s": 1e9}
+        holder, emulator = plugged_in(driver, model, settings, {**emulated, **still})
+        await holder.connect()
+        draw = random.Random(3)
+
+        async def act() -> None:
+            reading = await holder.temperature()
+            assert reading.valid
+            assert reading.temperature_k == pytest.approx(95.0, abs=1e-6)
+            wanted_k = round(draw.uniform(90.0, 300.0), 3)
+            await holder.set_temperature(wanted_k)
+            assert emulator.world.cold.record["set_k"] == wanted_k
+
+        line = BadLine(holder, emulator, act, patience_s=6 * holder.link.longest_s)
+        await line.play(cases, seed=cases)
+        await holder.close()
+        emulator.close()
+        return line
+
+    line = asyncio.run(play())
+    print(f"{model}: {cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
+    return line

@@ -43,7 +43,7 @@ def test_the_driver_finds_its_emulator_and_gives_its_port_back() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("lake-shore-335", "lake-shore-353"), "lake-shore-335"),
+        (("lake-shore-335", "lakeshore-335"), "lake-shore-335"),
         (("{wire: tcp}", "{wire: usb}"), "wire"),
         (("{wire: tcp}", "{wires: tcp}"), "wire"),
         (("    emulator:", "    settings: {port: 'udp://1.2.3.4:5'}\n    emulator:"), "socket://"),

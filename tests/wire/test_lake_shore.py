@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 import pytest
 
 from cryoctl.errors import InstrumentError
 from cryoctl.testing.device import refused
 from cryoctl.testing.holder import HolderContract
-from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
+from tests.wire.emulated import EmulatedInstrument, holder_on_a_bad_line, plugged_in
 
 _FAST = {"deadline_s": 0.05, "confirm": True}
-_EXACT = {"sensor_sigma_k": 0.0, "approach_s": 1e9}
 
 
 class TestLakeShoreOverTcp(EmulatedInstrument, HolderContract):
@@ -26,30 +24,16 @@ class TestLakeShoreOverSerial(EmulatedInstrument, HolderContract):
     emulated = {"wire": "pty"}  # noqa: RUF012
 
 
+class TestLakeShore336(EmulatedInstrument, HolderContract):
+    driver, model = "lake-shore-33x", "lake-shore-336"
+    settings = {"sensor": "C", "ramp_k_per_min": 10.0}  # noqa: RUF012
+    emulated = {"sensor": "C"}  # noqa: RUF012
+
+
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
 @pytest.mark.parametrize("cases", [8, pytest.param(500, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_nothing_wrong_is_believed(wire: str, cases: int) -> None:
-    async def play() -> BadLine:
-        holder, emulator = plugged_in("lake-shore-33x", "lake-shore-335", _FAST, {"wire": wire, **_EXACT})
-        await holder.connect()
-        draw = random.Random(3)
-
-        async def act() -> None:
-            reading = await holder.temperature()
-            assert reading.valid
-            assert reading.temperature_k == pytest.approx(95.0, abs=1e-6)
-            wanted_k = round(draw.uniform(90.0, 300.0), 3)
-            await holder.set_temperature(wanted_k)
-            assert emulator.world.cold.record["set_k"] == wanted_k
-
-        line = BadLine(holder, emulator, act, patience_s=6 * holder.link.longest_s)
-        await line.play(cases, seed=cases)
-        await holder.close()
-        emulator.close()
-        return line
-
-    line = asyncio.run(play())
-    print(f"{wire}: {cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
+    line = holder_on_a_bad_line("lake-shore-33x", "lake-shore-335", _FAST, {"wire": wire}, cases)
     assert line.succeeded > 0.4 * cases
 
 

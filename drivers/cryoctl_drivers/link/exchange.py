@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 ANYTHING = re.compile(r"[\x20-\x7e]*")
+
+
+class Shape(Protocol):
+    """What an answer has to look like: a regular expression, or an object that looks deeper."""
+
+    def fullmatch(self, string: str, /) -> object | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +27,12 @@ class Exchange:
     """
 
     send: str
-    shape: re.Pattern[str] | None = ANYTHING
+    shape: Shape | None = ANYTHING
     again: bool = False
     confirm: bool = True
     confirm_by: str | None = None
+    alike: Callable[[str, str], bool] = operator.eq
+    """Whether two answers say the same, where a part of them (a time stamp) differs each time."""
     deadline_s: float | None = None
     secret: bool = False
     """Not told in messages or transcripts: a password."""

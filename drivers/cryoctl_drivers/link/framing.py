@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class Framing(Protocol):
-    send_end: bytes
+    @property
+    def send_end(self) -> bytes: ...
 
     def split(self, received: bytes) -> tuple[bytes, bytes] | None:
         """The first whole reply without its end, and what comes after it; None while it is not whole."""

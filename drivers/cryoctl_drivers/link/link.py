@@ -11,7 +11,6 @@ past and is discarded.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cryoctl.errors import ConnectionLost, CryoctlError, NoAnswer
-from cryoctl_drivers.link.exchange import ANYTHING, Exchange
+from cryoctl_drivers.link.exchange import ANYTHING, Exchange, Shape
 from cryoctl_drivers.link.framing import Framing
 from cryoctl_drivers.link.port import Port, SerialForm, let_go, open_port
 from cryoctl_drivers.link.settings import SOCKET, VISA, LinkSettings
@@ -38,7 +37,7 @@ class Sync:
     """A question that changes nothing and whose answer is like no other: who are you."""
 
     send: str
-    shape: re.Pattern[str]
+    shape: Shape
 
 
 class _OutOfStep(Exception):
@@ -51,6 +50,8 @@ class Link:
     Args:
         owner: name of the device, with which every message begins.
         greet: exchanges right after the port was opened (a login); none of them is repeated.
+        unasked: of bytes that nobody asked for, those that may not be there, and the rest, which is kept; null where
+            the instrument never speaks by itself.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Link:
         sync: Sync,
         form: SerialForm | None = None,
         greet: Sequence[Exchange] = (),
+        unasked: Callable[[bytes], tuple[bytes, bytes]] | None = None,
     ) -> None:
         form = form or SerialForm()
         self._owner = owner
@@ -69,6 +71,7 @@ class Link:
         self._sync = sync
         self._form = form if settings.baud is None else replace(form, baud=settings.baud)
         self._greet = tuple(greet)
+        self._unasked = unasked or (lambda received: (received, b""))
         self._port: Port | None = None
         self._received = b""
         self._in_step = False
@@ -101,9 +104,7 @@ class Link:
         """
         await self._in_thread(self._open)
 
-    async def ask(
-        self, send: str, shape: re.Pattern[str] = ANYTHING, *, again: bool = True, confirm: bool = True
-    ) -> str:
+    async def ask(self, send: str, shape: Shape = ANYTHING, *, again: bool = True, confirm: bool = True) -> str:
         """The answer to a question that changes nothing (else say `again=False`)."""
         return (await self.talk(Exchange(send=send, shape=shape, again=again, confirm=confirm)))[0]
 
@@ -166,27 +167,32 @@ class Link:
 
     def _answered(self, exchange: Exchange) -> str | None:
         odd = ""
-        for _ in range(TRIES if exchange.again else 1):
+        for _ in range(TRIES):
             try:
                 if not self._in_step:
                     self._resynchronise()
+                self._nothing_unasked()
+            except _OutOfStep as found:  # nothing of it was sent yet, so what is said once may wait for the line
+                self._in_step = False
+                odd = str(found)
+                continue
+            try:
                 answer = self._once(exchange)
                 if answer is None or not (exchange.again and exchange.confirm and self._confirm):
                     return answer
                 same = self._once(replace(exchange, send=exchange.confirm_by or exchange.send))
-                if same == answer:
+                if same is not None and exchange.alike(same, answer):
                     return answer
                 odd = f"answered {answer[:40]!r}, then {(same or '')[:40]!r}"
             except _OutOfStep as found:
                 self._in_step = False
                 odd = str(found)
+            if not exchange.again:
+                break
         raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
 
     def _once(self, exchange: Exchange) -> str | None:
-        stray = self._received + self._read(0.0)
-        self._received = b""
-        if stray:
-            raise _OutOfStep(f"unasked for {stray[:40]!r}")
+        self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             return None
@@ -195,6 +201,12 @@ class Link:
         if exchange.shape.fullmatch(answer) is None:
             raise _OutOfStep(f"answered {answer[:60]!r}")
         return answer
+
+    def _nothing_unasked(self) -> None:
+        stray, self._received = self._unasked(self._received + self._read(0.0))
+        if stray:
+            self._received = b""
+            raise _OutOfStep(f"unasked for {stray[:40]!r}")
 
     def _reply(self, deadline_s: float) -> str:
         while (found := self._framing.split(self._received)) is None:
@@ -223,8 +235,9 @@ class Link:
                 raise _OutOfStep(f"asked who is there answered {odd[:60]!r}" if odd else str(late)) from None
             if self._sync.shape.fullmatch(answer):
                 break
-            odd = answer
-        if self._received or self._read(QUIET_S):
+            odd = odd or answer
+        stray, self._received = self._unasked(self._received + self._read(QUIET_S))
+        if stray:
             self._received = b""
             raise _OutOfStep("goes on talking after it said who it is")
         self._in_step = True

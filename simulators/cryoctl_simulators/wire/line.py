@@ -52,6 +52,10 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(channel.fileno(), self._readable)
 
+    @property
+    def is_open(self) -> bool:
+        return self._handle >= 0
+
     def send(self, data: bytes) -> None:
         if self._ended:
             return
