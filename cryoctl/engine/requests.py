@@ -1,0 +1,168 @@
+"""What is asked for from outside, from any thread, taken up in the run's loop one thing after another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import cryoctl.errors
+from cryoctl.clock import hold_time, in_virtual_time
+from cryoctl.errors import CryoctlError, Refused, StepLost
+from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.steps import Expose, NextRequest, Step
+from cryoctl.steps.codec import decode
+
+SLICE_S = 1.0
+"""While nobody asks for anything, monitors and interlocks are looked at this often; in virtual time no time passes."""
+
+Look = Callable[[DeviceSet], Awaitable[Any]]
+"""Reads devices; changes nothing."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    future: Future[Any]
+    step: Step[Any] | None = None
+    look: Look | None = None
+
+
+class Requests:
+    """The desk between whoever asks and the run. `expected` is False where nobody will: then no request is waited for.
+
+    `ask`, `look`, `withdraw`, `end` and `close` may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self.expected = False
+        self.stop_exposure: Callable[[], None] = lambda: None
+        """Asks the exposure under way to end."""
+        self.withdrawn = False
+        """Nobody wants the exposure that is about to begin, or under way, any more."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._came = asyncio.Event()
+        self._lock = Lock()
+        self._waiting: deque[_Asked] = deque()
+        self._underway: _Asked | None = None
+        self._over = False
+        self._closed = ""
+
+    def open(self) -> None:
+        """In the run's loop, may be called twice."""
+        self._loop = asyncio.get_running_loop()
+
+    def ask(self, step: Step[Any]) -> Future[Any]:
+        """Have a step carried out; the future gives its result, or raises what the run threw."""
+        return self._put(_Asked(future=Future(), step=step))
+
+    def look(self, look: Look) -> Future[Any]:
+        """Have devices read between two steps; not journaled."""
+        return self._put(_Asked(future=Future(), look=look))
+
+    def withdraw(self) -> None:
+        """The exposure under way ends, one about to begin does not, and those that wait are dropped."""
+        self._in_loop(self._withdraw)
+
+    def end(self) -> None:
+        """What waits is still carried out, then the run ends in good order."""
+        self._over = True
+        self._wake()
+
+    def close(self, why: str) -> None:
+        """The run is over: whoever still waits is told `why`, and so is who asks from now on."""
+        with self._lock:
+            self._closed = why
+            left = [*([self._underway] if self._underway else []), *self._waiting]
+            self._waiting.clear()
+            self._underway = None
+        for one in left:
+            if not one.future.done():
+                one.future.set_exception(Refused(why))
+
+    async def next(self, between: Callable[[], Awaitable[None]], devices: DeviceSet) -> Step[Any] | None:
+        """The next step that somebody wants, None at the end.
+
+        Args:
+            between: awaited while nobody wants anything (pause, interlocks).
+        """
+        while True:
+            self._came.clear()
+            one = self._take()
+            if one is not None and one.look is not None:
+                await _look(one, one.look, devices)
+            elif one is not None:
+                self._underway, self.withdrawn = one, False
+                return one.step
+            elif self._over or not self.expected:
+                return None
+            elif in_virtual_time():
+                with hold_time(patient=True):
+                    await self._came.wait()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SLICE_S):
+                        await self._came.wait()
+                await between()
+
+    def answer(self, told: NextRequest) -> None:
+        """Give what came of the request under way to whoever asked; nobody may be waiting, after a resume."""
+        one, self._underway = self._underway, None
+        self.withdrawn = False
+        if one is None or one.future.done():
+            return
+        if told.refused:
+            one.future.set_exception(_error(told.refused, told.why))
+        else:
+            one.future.set_result(decode(told.answer))
+
+    def _put(self, one: _Asked) -> Future[Any]:
+        with self._lock:
+            if self._closed or self._over:
+                one.future.set_exception(Refused(self._closed or "the session is ending: nothing more is begun"))
+                return one.future
+            self._waiting.append(one)
+        self._wake()
+        return one.future
+
+    def _take(self) -> _Asked | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _withdraw(self) -> None:
+        with self._lock:
+            dropped = [one for one in self._waiting if isinstance(one.step, Expose)]
+            for one in dropped:
+                self._waiting.remove(one)
+        for one in dropped:
+            one.future.set_exception(StepLost("exposure: withdrawn before it began; nothing was exposed"))
+        if self._underway is not None and isinstance(self._underway.step, Expose):
+            self.withdrawn = True
+            self.stop_exposure()
+
+    def _wake(self) -> None:
+        self._in_loop(self._came.set)
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the run
+                self._loop.call_soon_threadsafe(call)
+
+
+async def _look(one: _Asked, look: Look, devices: DeviceSet) -> None:
+    """What a device says is for who asked, a fault as well: the run's own monitors have their own eyes."""
+    try:
+        found = await look(devices)
+    except Exception as error:
+        one.future.set_exception(error)
+    else:
+        one.future.set_result(found)
+
+
+def _error(name: str, why: str) -> CryoctlError:
+    kind: Any = getattr(cryoctl.errors, name, StepLost)
+    return kind(why)
