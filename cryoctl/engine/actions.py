@@ -245,14 +245,16 @@ class Actions:
         self._allowed.check_move(step)
         await self.needle.check_stage_move()
         while (at := await self._moved(step)) is None:
+            if self._operator.requests.withdrawn:
+                raise StepLost(f"MoveStage: {self._devices.stage.name} was stopped on its way; move it again")
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
 
     async def _moved(self, step: MoveStage) -> StagePosition | None:
-        """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""
+        """None where it was not wanted and the stage was stopped; one that can't be stopped goes to its end."""
         stage = self._devices.stage
         moving = asyncio.create_task(stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg))
-        pausing = asyncio.create_task(self._operator.until_pause())
+        pausing = asyncio.create_task(self._operator.until_not_wanted())
         try:
             await asyncio.wait((moving, pausing), timeout=STEP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if pausing.done() and not moving.done():

@@ -129,6 +129,15 @@ class OperatorDesk:
     async def until_pause(self) -> None:
         await self._pause.wait()
 
+    async def until_not_wanted(self) -> None:
+        """Until a pause, or until whoever asked for the move under way does not want it any more."""
+        waits = [asyncio.create_task(wait()) for wait in (self._pause.wait, self.requests.until_withdrawn)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
     async def until_blank(self) -> None:
         await self._blank.wait()
 

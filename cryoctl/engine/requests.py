@@ -15,7 +15,7 @@ import cryoctl.errors
 from cryoctl.clock import hold_time, in_virtual_time
 from cryoctl.errors import CryoctlError, Refused, StepLost
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.steps import Expose, NextRequest, Step
+from cryoctl.steps import Expose, MoveStage, NextRequest, Step
 from cryoctl.steps.codec import decode
 
 SLICE_S = 1.0
@@ -42,15 +42,22 @@ class Requests:
         self.expected = False
         self.stop_exposure: Callable[[], None] = lambda: None
         """Asks the exposure under way to end."""
-        self.withdrawn = False
-        """Nobody wants the exposure that is about to begin, or under way, any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._came = asyncio.Event()
+        self._withdrawn = asyncio.Event()
         self._lock = Lock()
         self._waiting: deque[_Asked] = deque()
         self._underway: _Asked | None = None
         self._over = False
         self._closed = ""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Nobody wants the exposure or the move under way any more."""
+        return self._withdrawn.is_set()
+
+    async def until_withdrawn(self) -> None:
+        await self._withdrawn.wait()
 
     def open(self) -> None:
         """In the run's loop, may be called twice."""
@@ -65,7 +72,7 @@ class Requests:
         return self._put(_Asked(future=Future(), look=look))
 
     def withdraw(self) -> None:
-        """The exposure under way ends, one about to begin does not, and those that wait are dropped."""
+        """An exposure under way ends, one about to begin does not, a stage stops; steps that wait are dropped."""
         self._in_loop(self._withdraw)
 
     def end(self) -> None:
@@ -96,7 +103,7 @@ class Requests:
             if one is not None and one.look is not None:
                 await _look(one, one.look, devices)
             elif one is not None:
-                self._underway, self.withdrawn = one, False
+                self._underway = one
                 return one.step
             elif self._over or not self.expected:
                 return None
@@ -112,7 +119,7 @@ class Requests:
     def answer(self, told: NextRequest) -> None:
         """Give what came of the request under way to whoever asked; nobody may be waiting, after a resume."""
         one, self._underway = self._underway, None
-        self.withdrawn = False
+        self._withdrawn.clear()
         if one is None or one.future.done():
             return
         if told.refused:
@@ -135,13 +142,13 @@ class Requests:
 
     def _withdraw(self) -> None:
         with self._lock:
-            dropped = [one for one in self._waiting if isinstance(one.step, Expose)]
+            dropped = [one for one in self._waiting if one.step is not None]
             for one in dropped:
                 self._waiting.remove(one)
         for one in dropped:
-            one.future.set_exception(StepLost("exposure: withdrawn before it began; nothing was exposed"))
-        if self._underway is not None and isinstance(self._underway.step, Expose):
-            self.withdrawn = True
+            one.future.set_exception(StepLost(f"{type(one.step).__name__}: withdrawn before it was begun"))
+        if self._underway is not None and isinstance(self._underway.step, Expose | MoveStage):
+            self._withdrawn.set()
             self.stop_exposure()
 
     def _wake(self) -> None:

@@ -13,10 +13,10 @@ from cryoctl.errors import DoseRefused, InterlockRefused, StepLost
 from cryoctl.protocol import Chart, InstrumentFacts, Protocol, Steps, Transition
 from cryoctl.steps import Expose, Insert, MoveStage, NextRequest, Requested, Retract, StageAt, Step, UseOptics
 from cryoctl.steps.codec import decode, encode
-from cryoctl.units import Kelvin, Metres, MetresPerSecond, StrictModel
+from cryoctl.units import ElectronVolts, Kelvin, Metres, MetresPerSecond, StrictModel
 from cryoctl_protocols import blocks
 from cryoctl_protocols.blocks import Block
-from cryoctl_protocols.parameters import Approach, Interlocks, Name, Positive, Specimen
+from cryoctl_protocols.parameters import Approach, Element, Interlocks, Name, Positive, Specimen
 from cryoctl_protocols.request_check import AXES, impossible
 
 
@@ -37,6 +37,14 @@ class RequestPlace(StrictModel):
     """Exposures lie within this of (x, y); beyond it the ledger does not count, and they are refused."""
 
 
+class RequestEdx(StrictModel):
+    elements: tuple[Element, ...] = Field(default=("Si", "O", "F", "C"), min_length=1, max_length=30)
+    """Whose lines are counted in what is recorded with EDX."""
+    window_ev: ElectronVolts = Field(default=160.0, gt=0.0, le=2000.0)
+    dense: bool = False
+    """Also keep the spectrum image as an array at the end."""
+
+
 class OnRequestParameters(StrictModel):
     """Steps from outside, within these bounds."""
 
@@ -46,6 +54,7 @@ class OnRequestParameters(StrictModel):
     y_m: Metres = 0.0
     dose: RequestDose = RequestDose()
     place: RequestPlace = RequestPlace()
+    edx: RequestEdx = RequestEdx()
     optics: Name = "record"
     """Preset of the instrument file."""
     approach: Approach = Approach(settle_s=0.0)
@@ -97,7 +106,14 @@ class OnRequest(Protocol):
         return (x_m - reach_m, x_m + reach_m, y_m - reach_m, y_m + reach_m)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"title": "Steps on request", "specimen": self.recipe.specimen.name, "targets": []}
+        edx = self.recipe.edx
+        told = {"elements": list(edx.elements), "window_ev": edx.window_ev, "dense": edx.dense}
+        return {
+            "title": "Steps on request",
+            "specimen": self.recipe.specimen.name,
+            "targets": [],
+            "edx": told if "edx" in self.facts.kinds else None,
+        }
 
     # States
 
@@ -136,6 +152,7 @@ class OnRequest(Protocol):
         if found := impossible(step, self.facts, self.inside):
             raise StepLost(found)
         if isinstance(step, MoveStage):
+            self.at = None  # until it has arrived
             self.at = yield from self._move(step)
             return self.at
         if isinstance(step, Expose):
