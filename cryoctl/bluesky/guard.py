@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,9 @@ def guarded(session: Session, plan: Any) -> Generator[Any, Any, Any]:
 
 
 def _secure(session: Session, failure: BaseException | None) -> None:
-    """Where the safe state is not confirmed the session ends, and says so itself."""
+    """Where the safe state is not confirmed the session ends, which is the run's own safe state."""
     reason = "a plan was closed" if failure is None else f"a plan ended by {type(failure).__name__} {failure}".strip()
-    with contextlib.suppress(CryoctlError):
+    try:
         session.make_safe(" ".join(reason.split()), LIMIT_S)
+    except CryoctlError as error:
+        logging.getLogger("cryoctl.bluesky").error("after %s: %s", reason, error.message)

@@ -26,8 +26,6 @@ from cryoctl.launch.run import carry_through, undertake
 from cryoctl.steps import CurrentMeasured, MakeSafe, MeasureCurrent, Step
 
 RECIPE = "on-request"
-SECURE_LIMIT_S = 30.0
-"""A plan that failed waits so long for the safe state; then it is reached without it."""
 
 Place = str | os.PathLike[str]
 

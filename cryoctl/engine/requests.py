@@ -73,7 +73,14 @@ class Requests:
 
     def withdraw(self) -> None:
         """An exposure under way ends, one about to begin does not, a stage stops; steps that wait are dropped."""
-        self._in_loop(self._withdraw)
+        with self._lock:
+            underway, dropped = self._underway, [one for one in self._waiting if one.step is not None]
+            for one in dropped:
+                self._waiting.remove(one)
+        for one in dropped:
+            one.future.set_exception(StepLost(f"{type(one.step).__name__}: withdrawn before it was begun"))
+        if underway is not None:
+            self._in_loop(lambda: self._withdraw(underway))
 
     def end(self) -> None:
         """What waits is still carried out, then the run ends in good order."""
@@ -103,7 +110,6 @@ class Requests:
             if one is not None and one.look is not None:
                 await _look(one, one.look, devices)
             elif one is not None:
-                self._underway = one
                 return one.step
             elif self._over or not self.expected:
                 return None
@@ -118,7 +124,8 @@ class Requests:
 
     def answer(self, told: NextRequest) -> None:
         """Give what came of the request under way to whoever asked; nobody may be waiting, after a resume."""
-        one, self._underway = self._underway, None
+        with self._lock:
+            one, self._underway = self._underway, None
         self._withdrawn.clear()
         if one is None or one.future.done():
             return
@@ -138,16 +145,14 @@ class Requests:
 
     def _take(self) -> _Asked | None:
         with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+            one = self._waiting.popleft() if self._waiting else None
+            if one is not None and one.step is not None:
+                self._underway = one
+            return one
 
-    def _withdraw(self) -> None:
-        with self._lock:
-            dropped = [one for one in self._waiting if one.step is not None]
-            for one in dropped:
-                self._waiting.remove(one)
-        for one in dropped:
-            one.future.set_exception(StepLost(f"{type(one.step).__name__}: withdrawn before it was begun"))
-        if self._underway is not None and isinstance(self._underway.step, Expose | MoveStage):
+    def _withdraw(self, underway: _Asked) -> None:
+        """Another one may be under way by now, which is wanted."""
+        if self._underway is underway and isinstance(underway.step, Expose | MoveStage):
             self._withdrawn.set()
             self.stop_exposure()
 
