@@ -37,6 +37,13 @@ class RequestStatus:
     def success(self) -> bool:
         return self.future.done() and self.future.exception() is None
 
+    def __repr__(self) -> str:
+        """bluesky's own error shows only this."""
+        if not self.done:
+            return "<request under way>"
+        error = self.exception()
+        return "<request done>" if error is None else f"<request ended by {type(error).__name__}: {error}>"
+
     def wait(self, timeout: float | None = None) -> Any:
         """The result, for use without a RunEngine; raises what the request ended by."""
         return self.future.result(timeout)

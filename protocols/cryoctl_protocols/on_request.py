@@ -112,6 +112,7 @@ class OnRequest(Protocol):
             "title": "Steps on request",
             "specimen": self.recipe.specimen.name,
             "targets": [],
+            "scattered": True,
             "edx": told if "edx" in self.facts.kinds else None,
         }
 
