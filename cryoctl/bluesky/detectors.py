@@ -226,5 +226,3 @@ class EdxSpectrum(Detector):
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-

@@ -6,6 +6,7 @@ follow as streams of their own. Pictures and spectra are referred to where they 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from os import PathLike
@@ -73,8 +74,8 @@ def start_of(run: Run) -> dict[str, Any]:
         "packed": run.packed,
         "hints": {"dimensions": [[["tilt_deg"], "primary"]]},
     }
-    limit = entry["dose"]["limit_e_per_a2"] if "limit_e_per_a2" in entry["dose"] else None
-    return told | ({"dose_limit_e_per_a2": float(limit)} if limit is not None else {})
+    limit = float(entry["dose"]["limit_e_per_a2"])
+    return told | ({"dose_limit_e_per_a2": limit} if math.isfinite(limit) else {})
 
 
 def export(run: Run, out: Path | None = None) -> tuple[Path, ...]:

@@ -36,7 +36,11 @@ def attach(session: Session, engine: Any) -> None:
             before(state, old)
 
     engine.state_hook = changed
-    engine.preprocessors.append(lambda plan: guarded(session, plan))
+
+    def guard(plan: Any) -> Generator[Any, Any, Any]:
+        return guarded(session, plan)
+
+    engine.preprocessors.append(guard)
 
 
 def guarded(session: Session, plan: Any) -> Generator[Any, Any, Any]:

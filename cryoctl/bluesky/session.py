@@ -21,6 +21,7 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.requests import Look
 from cryoctl.errors import BadInput, CryoctlError, DeviceError, InterlockRefused
 from cryoctl.launch.calls import overrides_of
+from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import carry_through, undertake
 from cryoctl.steps import CurrentMeasured, MakeSafe, MeasureCurrent, Step
@@ -55,6 +56,11 @@ def open_session(
     """
     needed("bluesky.protocols")
     needed("event_model")
+    protocol = read_recipe(os.fspath(recipe), ())[0].protocol
+    if protocol != RECIPE:
+        raise BadInput(
+            f"recipe: its protocol is {protocol}, a session plays {RECIPE}: `cryoctl recipes copy {RECIPE}` gives one"
+        )
     request = RunRequest(
         recipe=os.fspath(recipe),
         instrument=None if instrument is None else Path(instrument),
@@ -80,11 +86,6 @@ class Session:
     def __init__(self, request: RunRequest) -> None:
         began_s = time.perf_counter()
         undertaking = replace(undertake(request), with_live=False)
-        if undertaking.prepared.raw.protocol != RECIPE:
-            raise BadInput(
-                f"recipe: its protocol is {undertaking.prepared.raw.protocol}, a session plays {RECIPE}: "
-                f"`cryoctl recipes copy {RECIPE}` gives one"
-            )
         self.result: RunResult | None = None
         """Once it is closed."""
         self.last = LastPicture()
@@ -117,7 +118,7 @@ class Session:
         return self._requests.ask(step)
 
     def look(self, look: Look) -> Future[Any]:
-        """Have devices read, between two steps."""
+        """Have something read, between two steps: `Views` tells what; it changes nothing."""
         return self._requests.look(look)
 
     def withdraw(self) -> None:
@@ -145,7 +146,8 @@ class Session:
             except InterlockRefused:
                 continue
             except TimeoutError as error:
-                raise DeviceError(f"safe state: not reached within {limit_s:g} s ({reason[:100]}); look at it") from error
+                late = f"safe state: not reached within {limit_s:g} s ({reason[:100]}); look at it"
+                raise DeviceError(late) from error
 
     def pause(self) -> None:
         """The run stands still, blanked, until `go`: a stage stops on its way and goes on then."""

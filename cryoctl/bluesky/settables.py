@@ -1,16 +1,15 @@
-"""What a plan sets and reads back: stage axes, light, holder. Each value is refused beyond its limits, never clipped."""
+"""What a plan sets and reads back: stage axes, light, holder. A value beyond its limits is refused, never clipped."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import asyncio
-
 from cryoctl.bluesky.readings import DataKeys, Reading, number_key, readings
 from cryoctl.bluesky.status import RequestStatus, failed
+from cryoctl.engine.requests import Views
 from cryoctl.errors import BadInput
-from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.steps import MoveStage, SetLight, SetTemperature, Step
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Settable:
         units: str,
         limits: tuple[float, float],
         step: Callable[[float], Step[Any]],
-        read: Callable[[DeviceSet], Awaitable[float]],
+        read: Callable[[Views], Awaitable[float]],
         or_zero: bool = False,
     ) -> None:
         self._session = session
@@ -94,8 +93,8 @@ class Settable:
 def stage_axis(session: Session, name: str, axis: str, limits: tuple[float, float]) -> Settable:
     """`axis` is x_m, y_m, z_m or tilt_deg; moves end upwards, free of backlash."""
 
-    async def read(devices: DeviceSet) -> float:
-        return getattr(await devices.stage.position(), axis)
+    async def read(views: Views) -> float:
+        return getattr(await views.position(), axis)
 
     return Settable(
         session,
@@ -111,9 +110,8 @@ def stage_axis(session: Session, name: str, axis: str, limits: tuple[float, floa
 def light(session: Session, limits_w_per_m2: tuple[float, float]) -> Settable:
     """0 is off."""
 
-    async def read(devices: DeviceSet) -> float:
-        assert devices.light is not None
-        return await devices.light.irradiance()
+    async def read(views: Views) -> float:
+        return await views.irradiance()
 
     return Settable(
         session,
@@ -130,9 +128,8 @@ def light(session: Session, limits_w_per_m2: tuple[float, float]) -> Settable:
 def holder(session: Session, limits_k: tuple[float, float]) -> Settable:
     """Set, it is done once the set point is taken: the approach is watched by reading."""
 
-    async def read(devices: DeviceSet) -> float:
-        assert devices.holder is not None
-        found = await devices.holder.temperature()
+    async def read(views: Views) -> float:
+        found = await views.temperature()
         return found.temperature_k if found.valid else float("nan")
 
     return Settable(

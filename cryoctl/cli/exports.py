@@ -20,7 +20,7 @@ def export(
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="hspy, tilt-stack, mrc, nexus, csv or bluesky.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PATH", help="Folder or, for hspy, nexus and bluesky, a file; default: beside RUN."),
+        typer.Option("--out", metavar="PATH", help="Folder, or a file for hspy, nexus, bluesky; default: beside RUN."),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

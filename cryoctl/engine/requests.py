@@ -13,16 +13,45 @@ from typing import Any
 
 import cryoctl.errors
 from cryoctl.clock import hold_time, in_virtual_time
-from cryoctl.errors import CryoctlError, Refused, StepLost
+from cryoctl.errors import BadInput, CryoctlError, Refused, StepLost
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.holder import TemperatureReading
+from cryoctl.interfaces.stage import StagePosition
 from cryoctl.steps import Expose, MoveStage, NextRequest, Step
 from cryoctl.steps.codec import decode
 
 SLICE_S = 1.0
 """While nobody asks for anything, monitors and interlocks are looked at this often; in virtual time no time passes."""
 
-Look = Callable[[DeviceSet], Awaitable[Any]]
-"""Reads devices; changes nothing."""
+
+class Views:
+    """All that may be seen between two steps without a step: there is no verb here that changes anything."""
+
+    def __init__(self, devices: DeviceSet) -> None:
+        self.__devices = devices
+
+    async def position(self) -> StagePosition:
+        return await self.__devices.stage.position()
+
+    async def is_blanked(self) -> bool:
+        return await self.__devices.beam.is_blanked()
+
+    async def temperature(self) -> TemperatureReading:
+        """Raises `BadInput` where there is no holder."""
+        holder = self.__devices.holder
+        if holder is None:
+            raise BadInput("temperature: the instrument file has no holder")
+        return await holder.temperature()
+
+    async def irradiance(self) -> float:
+        """In W/m2; raises `BadInput` where there is no light."""
+        light = self.__devices.light
+        if light is None:
+            raise BadInput("light: the instrument file has no light")
+        return await light.irradiance()
+
+
+Look = Callable[[Views], Awaitable[Any]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +137,7 @@ class Requests:
             self._came.clear()
             one = self._take()
             if one is not None and one.look is not None:
-                await _look(one, one.look, devices)
+                await _look(one, one.look, Views(devices))
             elif one is not None:
                 return one.step
             elif self._over or not self.expected:
@@ -165,10 +194,10 @@ class Requests:
                 self._loop.call_soon_threadsafe(call)
 
 
-async def _look(one: _Asked, look: Look, devices: DeviceSet) -> None:
+async def _look(one: _Asked, look: Look, views: Views) -> None:
     """What a device says is for who asked, a fault as well: the run's own monitors have their own eyes."""
     try:
-        found = await look(devices)
+        found = await look(views)
     except Exception as error:
         one.future.set_exception(error)
     else:

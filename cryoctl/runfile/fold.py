@@ -191,9 +191,9 @@ class RunFold:
         return maps
 
     def scattered_dose(self) -> DoseMap | None:
-        """Where exposures lie side by side as they come, each misplaced by itself, the dilated map is no bound: two that
-        were put beside each other may truly overlap. This is one [y, x] in e-/A^2, each exposure laid wherever it may
-        lie, as the gate reads it; None for runs that need none. Without what earlier runs left."""
+        """Where exposures lie as they come, each misplaced by itself, the dilated map is no bound: two that were put
+        beside each other may truly overlap. This is one [y, x] in e-/A^2, each exposure laid wherever it may lie, as
+        the gate reads it; None for runs that need none. Without what earlier runs left."""
         if not self.head.get("scattered"):
             return None
         bound, pixel_m = np.zeros(self.grid.shape), self.grid.pixel_size_m

@@ -20,7 +20,6 @@ from cryoctl_protocols.parameters import Approach, Element, Interlocks, Name, Po
 from cryoctl_protocols.request_check import AXES, impossible
 
 
-
 class RequestDose(StrictModel):
     limit_e_per_a2: Positive = 100.0
     """No pixel of the specimen may receive more, everything counted; what would pass it is refused."""
@@ -196,4 +195,3 @@ class OnRequest(Protocol):
             position_sigma_m=max(unsure_m, step.position_sigma_m),
             drift_bound_m_per_s=max(place.unwatched_m_per_s, step.drift_bound_m_per_s),
         )
-

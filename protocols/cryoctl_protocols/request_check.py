@@ -42,7 +42,8 @@ def _move(step: MoveStage, facts: InstrumentFacts, inside: Set[str]) -> str:
             continue
         low, high = getattr(facts.stage, axis)
         if axis == "tilt_deg":
-            held = [facts.tilt_limits_deg[name] for name in ("holder", *sorted(inside)) if name in facts.tilt_limits_deg]
+            limits = facts.tilt_limits_deg
+            held = [limits[name] for name in ("holder", *sorted(inside)) if name in limits]
             low, high = max([low, *(one[0] for one in held)]), min([high, *(one[1] for one in held)])
         if not low <= value <= high:
             return f"stage.{axis}: {value:g} is beyond the {low:g} to {high:g} that are allowed"
