@@ -327,3 +327,18 @@ def test_a_missing_extra_is_told_in_one_sentence(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(__import__("sys").modules, "bluesky.protocols", None)
     with pytest.raises(BadInput, match=r"install the extra, `pip install 'cryoctl\[bluesky\]'`"):
         cryoctl.bluesky.open_session(out=tmp_path)
+
+
+def test_the_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/use-bluesky.md"
+    (example,) = re.findall(
+        r"```python\n# runnable: tilt_scan.py\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "tilt_scan.py", "exec"), {"__name__": "example"})
+    path, peak = capsys.readouterr().out.split()[-2:]
+    assert 0 < float(peak) < 50
+    with open_run(path) as run:
+        assert [round(tilt) for tilt in run.image.tilt_deg] == [-20, 0, 20]
