@@ -50,7 +50,10 @@ class Detector:
         """Expose, through the gate; failed by `DoseRefused` where the dose would pass the limit."""
         if not self._session.is_open:
             return failed(Refused(f"{self.name}: the session has ended, nothing can be exposed: open another"))
-        self._shot = self._shots.take(self.name, self._detector, self.framing)
+        try:
+            self._shot = self._shots.take(self.name, self._detector, self.framing)
+        except BadInput as error:
+            return failed(error)
         return RequestStatus(self._shot.future)
 
     def stage(self) -> list[Any]:

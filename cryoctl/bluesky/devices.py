@@ -52,7 +52,7 @@ class Devices:
 def devices_of(session: Session, devices: DeviceSet, facts: InstrumentFacts) -> Devices:
     """Of whatever instrument: what they may be set to is what its devices and the operator's limits allow."""
     stage, edx = facts.stage, devices.edx
-    shots = Shots(session, "" if edx is None else _EDX)
+    shots = Shots(session, "" if edx is None else _EDX, None if edx is None else edx.capabilities.max_pixels)
     scanning = next(iter(devices.image_detectors), "")
     return Devices(
         x=stage_axis(session, "x", "x_m", stage.x_m),

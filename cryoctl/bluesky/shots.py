@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from cryoctl.bluesky.framing import Framing
-from cryoctl.errors import StepLost
+from cryoctl.errors import BadInput, StepLost
 from cryoctl.steps import Exposed
 from cryoctl.streaming.sink import Picture
 
@@ -32,9 +32,11 @@ class Shots:
 
     Args:
         edx: name of the EDX detector, empty where there is none.
+        edx_pixels: the most that it follows, None for any number.
     """
 
-    def __init__(self, session: Session, edx: str) -> None:
+    def __init__(self, session: Session, edx: str, edx_pixels: int | None = None) -> None:
+        self._edx_pixels = edx_pixels
         self._session = session
         self._edx = edx
         self._lock = Lock()
@@ -58,6 +60,9 @@ class Shots:
 
         Args:
             detector: whose picture is taken.
+
+        Raises:
+            BadInput: more pixels than the EDX detector follows.
         """
         with self._lock:
             last = self._last
@@ -66,6 +71,9 @@ class Shots:
                 return last
             partners = self._partners(name, detector)
             step = framing.exposure(detector=detector, edx=bool(self._edx) and self._edx in partners)
+            rows, columns = framing.shape
+            if step.edx and self._edx_pixels is not None and rows * columns > self._edx_pixels:
+                raise BadInput(f"shape: {rows} x {columns} pixels, {self._edx} follows {self._edx_pixels}; take fewer")
             shot = Shot(future=Future(), framing=framing, partners=partners, taken={name})
             self._session.ask(step).add_done_callback(lambda asked: self._came(shot, asked))
             self._last = shot

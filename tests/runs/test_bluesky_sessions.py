@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -32,7 +32,8 @@ from bluesky.utils import FailedStatus, RunEngineInterrupted
 import cryoctl
 import cryoctl.bluesky
 from cryoctl import open_run
-from cryoctl.bluesky import Session
+from cryoctl.bluesky import Framing, Session
+from cryoctl.bluesky.shots import Shots
 from cryoctl.errors import BadInput, DoseRefused, InterlockRefused, Refused, StepLost
 from cryoctl.runfile.check import check_run
 from cryoctl.runfile.journal import load_journal
@@ -137,6 +138,12 @@ def test_what_can_not_be_exposed_is_refused_and_the_session_goes_on(session: Ses
     with pytest.raises(BadInput, match="pixel_sise_m"):
         haadf.configure({"pixel_sise_m": 1e-9})
     assert haadf.trigger().exception(10) is None
+
+
+def test_more_pixels_than_the_edx_detector_follows_are_refused() -> None:
+    shots = Shots(cast(Session, None), "edx", edx_pixels=100)
+    with pytest.raises(BadInput, match="edx follows 100"):
+        shots.take("edx", "haadf", Framing(shape=(24, 32)))
 
 
 def test_the_dose_limit_refuses_a_trigger_and_a_smaller_one_is_still_made(tmp_path: Path) -> None:
