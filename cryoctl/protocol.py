@@ -171,7 +171,8 @@ class Protocol:
         Keys: title, specimen, areas {NAME: {x_m, y_m, width_m, height_m}}, targets [names], image {shape,
         pixel_size_m}, edx {elements, scans, window_ev, dense} or None, planned {kind: dose},
         planned_peak_e_per_a2, tilts (record frames a target), least_exposure_e_per_a2 (what a
-        target receives at the least), particles {side} where record frames show particles and a needle from that side.
+        target receives at the least), scattered (exposures lie where they come, each misplaced by itself), particles
+        {side} where record frames show particles and a needle from that side.
         """
         return {}
 

@@ -17,10 +17,10 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("export")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file.")],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="hspy, tilt-stack, mrc, nexus or csv.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="hspy, tilt-stack, mrc, nexus, csv or bluesky.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PATH", help="Folder or, for hspy and nexus, a file; default: beside RUN."),
+        typer.Option("--out", metavar="PATH", help="Folder, or a file for hspy, nexus, bluesky; default: beside RUN."),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -29,6 +29,7 @@ def export(
 
     hspy: EDX for HyperSpy. tilt-stack: images and net counts sorted by angle, for ETSpy. mrc: stacks and volumes with
     .mdoc and .rawtlt. nexus: a copy, also of a killed run. csv: exposures, events, monitors, counts.
+    bluesky: documents of event-model, one a line.
     """
     from cryoctl import registry
     from cryoctl.runfile.reader import open_run

@@ -21,6 +21,7 @@ from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.patience import abandon, answered, within
 from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
+from cryoctl.engine.safe_between import make_safe
 from cryoctl.errors import (
     BadInput,
     DeviceError,
@@ -47,12 +48,15 @@ from cryoctl.steps import (
     Expose,
     Insert,
     LightSet,
+    MakeSafe,
     MeasureCurrent,
     MoveStage,
+    NextRequest,
     Note,
     NoteParticles,
     OpticsSet,
     ReadSensors,
+    Requested,
     Retract,
     Sensors,
     SetLight,
@@ -63,6 +67,7 @@ from cryoctl.steps import (
     Wait,
     Waited,
 )
+from cryoctl.steps.codec import encode
 
 WAIT_SLICE_S = 1.0
 """Long waits are divided: a pause or an interlock acts within this."""
@@ -112,6 +117,7 @@ class Actions:
         self._nominal_a = math.nan
         self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
         self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits, lambda: desk.open_s)
+        operator.requests.stop_exposure = desk.stop
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
             Checkpoint: self._checkpoint,
@@ -120,8 +126,10 @@ class Actions:
             EndTarget: self._end_target,
             Expose: self._expose,
             Insert: self._insert,
+            MakeSafe: self._make_safe,
             MeasureCurrent: self._measure_current,
             MoveStage: self._move_stage,
+            NextRequest: self._next_request,
             Note: self._note,
             NoteParticles: self._note_particles,
             ReadSensors: self._read_sensors,
@@ -237,14 +245,16 @@ class Actions:
         self._allowed.check_move(step)
         await self.needle.check_stage_move()
         while (at := await self._moved(step)) is None:
+            if self._operator.requests.withdrawn:
+                raise StepLost(f"MoveStage: {self._devices.stage.name} was stopped on its way; move it again")
             await self._between()
         return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
 
     async def _moved(self, step: MoveStage) -> StagePosition | None:
-        """None where a pause came first and the stage was stopped; one that can't be stopped goes to its end."""
+        """None where it was not wanted and the stage was stopped; one that can't be stopped goes to its end."""
         stage = self._devices.stage
         moving = asyncio.create_task(stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg))
-        pausing = asyncio.create_task(self._operator.until_pause())
+        pausing = asyncio.create_task(self._operator.until_not_wanted())
         try:
             await asyncio.wait((moving, pausing), timeout=STEP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if pausing.done() and not moving.done():
@@ -304,6 +314,16 @@ class Actions:
         await answered(light.make_safe(), light.name)
         self._monitors.keep("light", 0.0, force=True)
         self._recorder.event("note", light.name, f"light off: {why}")
+
+    async def _make_safe(self, step: MakeSafe) -> None:
+        await make_safe(step, self._devices, self._monitors, self._recorder)
+        await self.needle.made_safe()
+
+    async def _next_request(self, step: NextRequest) -> Requested:
+        requests = self._operator.requests
+        requests.answer(step)
+        asked = await requests.next(self._between, self._devices)
+        return Requested(step=None if asked is None else encode(asked), time_s=self._recorder.time_s)
 
     async def _use_optics(self, step: UseOptics) -> OpticsSet:
         self._desk.books.close()  # what was exposed with the optics before is not measured any more

@@ -238,6 +238,17 @@ class NeedleDesk:
         self._watch(needle, state)
         return self._at(state)
 
+    async def made_safe(self) -> None:
+        """The safe state has brought it to rest: withdrawn, unless it holds or is held by something."""
+        needle = self._devices.needle
+        if needle is None:
+            return
+        state = await answered(needle.state(), needle.name)
+        self._gap_low_m = math.nan
+        if state.hold is NeedleHold.FREE and not state.high_voltage_on:
+            self._was_moved = False
+        self._watch(needle, state)
+
     def _tell_hold(self, state: NeedleState) -> None:
         self._recorder.event("note", "needle", f"the needle is {_SAID[state.hold]}")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryoctl.clock import hold_time, in_virtual_time
+from cryoctl.engine.requests import Requests
 
 COMMANDS = ("pause", "blank", "go", "skip", "stop-after", "abort", "ack", "note")
 """What `cryoctl tell` accepts."""
@@ -49,10 +50,13 @@ class OperatorDesk:
         self._answer = asyncio.Event()
         self._for_checkpoint = ""
         self.abort_source = ""
+        self.requests = Requests()
+        """What is asked for from outside, where the run's steps come from there."""
 
     def open(self) -> None:
         """From now on wishes act; in the run's loop, may be called twice."""
         self._loop = asyncio.get_running_loop()
+        self.requests.open()
         self._take_asked()
 
     def tell(self, told: Callable[[Wish], None]) -> None:
@@ -117,13 +121,22 @@ class OperatorDesk:
     @property
     def wants_no_beam(self) -> bool:
         """An exposure under way is to end."""
-        return self._abort.is_set() or self._blank.is_set()
+        return self._abort.is_set() or self._blank.is_set() or self.requests.withdrawn
 
     async def until_abort(self) -> None:
         await self._abort.wait()
 
     async def until_pause(self) -> None:
         await self._pause.wait()
+
+    async def until_not_wanted(self) -> None:
+        """Until a pause, or until whoever asked for the move under way does not want it any more."""
+        waits = [asyncio.create_task(wait()) for wait in (self._pause.wait, self.requests.until_withdrawn)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def until_blank(self) -> None:
         await self._blank.wait()

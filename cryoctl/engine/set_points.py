@@ -11,6 +11,7 @@ from cryoctl.steps import (
     Exposed,
     FrameRef,
     Insert,
+    MakeSafe,
     MeasureCurrent,
     MoveStage,
     Retract,
@@ -69,6 +70,8 @@ class SetPoints:
                 self.bias_limits = step
             case SetLight():
                 self.light = step
+            case MakeSafe():
+                self.light = None
             case Expose() if self._may_be_repeated(step) and isinstance(result, Exposed) and result.frame:
                 self.look = Look(step=step, frame=result.frame)
             case _:

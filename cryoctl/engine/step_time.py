@@ -13,10 +13,10 @@ from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.operator import OperatorDesk
 from cryoctl.engine.patience import abandon
 from cryoctl.errors import DeviceError, DeviceTimeout
-from cryoctl.steps import Compute, ComputeTrace, Expose, MoveStage, Step, Wait
+from cryoctl.steps import Compute, ComputeTrace, Expose, MakeSafe, MoveStage, NextRequest, Step, Wait
 
-_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | ComputeTrace | MoveStage
-"""A wait and a move may hold a pause of any length."""
+_BOUNDED_BY_THEMSELVES = Expose | Wait | Compute | ComputeTrace | MakeSafe | MoveStage | NextRequest
+"""A wait and a move may hold a pause of any length; nobody knows when somebody asks for something."""
 
 
 class StepTime:

@@ -46,7 +46,7 @@ def run(
         instrument=_path(instrument),
         out=Path(out),
         seed=seed,
-        overrides=_overrides(set),
+        overrides=overrides_of(set),
         until=until,
         speed=speed,
         specimen=specimen,
@@ -109,7 +109,7 @@ def rehearse(
         instrument=_path(instrument),
         out=Path(out),
         seed=seed,
-        overrides=_overrides(set),
+        overrides=overrides_of(set),
         until=until,
         specimen=specimen,
         faults=_path(faults),
@@ -121,7 +121,7 @@ def _path(place: Place | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def _overrides(values: Mapping[str, Any] | None) -> tuple[str, ...]:
+def overrides_of(values: Mapping[str, Any] | None) -> tuple[str, ...]:
     """As `--set` takes them: a text as it would be typed there, anything else as YAML in one line."""
     import yaml
 

@@ -77,6 +77,7 @@ def journal_head(
         "edx": edx,
         "live": described.get("live"),
         "particles": described.get("particles"),
+        **({"scattered": True} if described.get("scattered") else {}),
         "image": {**described.get("image", {}), "tilt_axis_deg": furnished.tilt_axis_deg},
         "voltage_v": record_voltage_v(prepared.parameters, furnished.facts),
         "durable": furnished.devices.durable,

@@ -141,6 +141,8 @@ def _collect(runs: Sequence[Run], *, whole: bool) -> EarlierDose:
                 "use a whole copy of that run"
             )
         dose = np.asarray(run.dose.map, dtype=np.float64)
+        if "scattered_e_per_a2" in run.dose:  # its dilated map is no bound
+            dose = np.asarray(run.dose.prior, dtype=np.float64) + np.asarray(run.dose.scattered_e_per_a2)
         if not whole:
             dose = dose - np.asarray(run.dose.prior, dtype=np.float64)
         maps.append((run.dose.grid, dose))

@@ -69,12 +69,17 @@ def undertake(request: RunRequest) -> Undertaking:
 
 
 def carry_through(
-    undertaking: Undertaking, followers: Sequence[Follower], on_control: OnControl | None, began_s: float
+    undertaking: Undertaking,
+    followers: Sequence[Follower],
+    on_control: OnControl | None,
+    began_s: float,
+    operator: OperatorDesk | None = None,
 ) -> RunResult:
     """From a checked undertaking to a packed run file and its summary.
 
     Args:
         began_s: `time.perf_counter()` at the start, for the wall time.
+        operator: whose requests are carried out, for a protocol whose steps come from outside.
 
     Raises:
         BadInput, DeviceError: as `run`.
@@ -86,7 +91,7 @@ def carry_through(
     lines = EventLines(request.events) if request.events is not None else None
     live: LiveFollower | None = None
     paths: RunPaths | None = None
-    operator = OperatorDesk()
+    operator = operator or OperatorDesk()
     try:
         with ExitStack() as held:
             lock = held.enter_context(asked_for) if (asked_for := shared_instrument(prepared, dry)) else None

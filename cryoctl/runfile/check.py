@@ -348,4 +348,9 @@ def _ledger(run: Run, fold: RunFold) -> str:
         raise Wrong("/entry/dose/unconfirmed_e_per_a2: it is there or not against what the journal says")
     if unconfirmed is not None:
         same(unconfirmed, np.asarray(run.dose.unconfirmed_e_per_a2), "map of what could not be confirmed")
+    scattered = fold.scattered_dose()
+    if (scattered is not None) != ("scattered_e_per_a2" in run.dose):
+        raise Wrong("/entry/dose/scattered_e_per_a2: it is there or not against what the journal says")
+    if scattered is not None:
+        same(scattered, np.asarray(run.dose.scattered_e_per_a2), "map of wherever exposures may lie")
     return "the maps equal the sums of the journal's deposits"

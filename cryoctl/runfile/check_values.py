@@ -21,7 +21,7 @@ class Wrong(Exception):
 def ledger_minus_truth(run: Run) -> dict[str, float]:
     """Dilated ledger minus true dose (e-/A^2), least and most, and the ratio of the sums, ledger undilated."""
     ledger, true = run.dose.map, np.asarray(run.truth.dose_map_e_per_a2, dtype=np.float64)
-    difference = _dilated(run, run.dose.map) - true
+    difference = _at_worst(run) - true
     total = float(true.sum())
     return {
         "min": float(difference.min()),
@@ -104,12 +104,12 @@ def check_sums(run: Run) -> str:
 def check_limit(run: Run) -> str:
     """No pixel of the dilated map above the limit, but where a beam could not be confirmed stopped."""
     limit = float(run.dose.limit_e_per_a2)
-    peak = float(_dilated(run, run.dose.map).max(initial=0.0))
+    peak = float(_at_worst(run).max(initial=0.0))
     if peak <= limit * (1 + _RELATIVE):
         return f"peak {peak:.5g} of {limit:.5g} e-/A^2"
     gated = peak
     if "unconfirmed_e_per_a2" in run.dose:
-        gated = float(_dilated(run, run.dose.map - np.asarray(run.dose.unconfirmed_e_per_a2)).max(initial=0.0))
+        gated = float(_at_worst(run, np.asarray(run.dose.unconfirmed_e_per_a2)).max(initial=0.0))
     if gated > limit * (1 + _RELATIVE):
         raise Wrong(f"peak {gated:.5g} e-/A^2 is above the limit of {limit:.5g} e-/A^2")
     return (
@@ -144,6 +144,19 @@ def same(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], what: str
     off = float(np.abs(one - other).max(initial=0.0))
     if not off <= _RELATIVE * max(1.0, float(np.abs(one).max(initial=0.0))):
         raise Wrong(f"{what} of the ledger differs from its parts by {off:.4g} e-/A^2")
+
+
+def _at_worst(run: Run, without: npt.NDArray[np.float64] | float = 0.0) -> npt.NDArray[np.float64]:
+    """The ledger with places at their worst: dilated, or with each exposure wherever it may lie by itself.
+
+    Args:
+        without: [y, x], taken off before.
+    """
+    if "scattered_e_per_a2" not in run.dose:
+        return _dilated(run, run.dose.map - without)
+    pixel_size_m, reach_m = run.dose.grid.pixel_size_m, 3 * float(run.dose.prior_sigma_m)
+    prior = dilate(run.dose.prior, pixel_size_m, min(reach_m, max(run.dose.prior.shape) * pixel_size_m))
+    return np.asarray(run.dose.scattered_e_per_a2) + prior - without
 
 
 def _dilated(run: Run, ledger: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -145,6 +145,9 @@ def _write_dose(
     unconfirmed = fold.unconfirmed_dose()
     if unconfirmed is not None:
         dose.write("unconfirmed_e_per_a2", unconfirmed, units=unit)
+    scattered = fold.scattered_dose()
+    if scattered is not None:
+        dose.write("scattered_e_per_a2", scattered, units=unit)
 
 
 def charge_uncertainty(fold: RunFold) -> float:

@@ -190,6 +190,24 @@ class RunFold:
             lay(dose_map, self.grid, exposure.deposits)
         return maps
 
+    def scattered_dose(self) -> DoseMap | None:
+        """Where exposures lie as they come, each misplaced by itself, the dilated map is no bound: two that were put
+        beside each other may truly overlap. This is one [y, x] in e-/A^2, each exposure laid wherever it may lie, as
+        the gate reads it; None for runs that need none. Without what earlier runs left."""
+        if not self.head.get("scattered"):
+            return None
+        bound, pixel_m = np.zeros(self.grid.shape), self.grid.pixel_size_m
+        for index in sorted(self.exposures):
+            exposure = self.exposures[index]
+            sigma_m = number(exposure.row.get("position_sigma_m"))
+            wider_m = 2 * (3 * (sigma_m if sigma_m == sigma_m else 0.0) + pixel_m)
+            wide = [
+                {**one, "width_m": one["width_m"] + wider_m, "height_m": one["height_m"] + wider_m}
+                for one in exposure.deposits
+            ]
+            lay(bound, self.grid, wide)
+        return bound
+
     def unconfirmed_dose(self) -> DoseMap | None:
         """What exposures are charged with beyond what the gate had allowed, since their beam could not be confirmed
         stopped: a map [y, x] in e-/A^2, None where there are none. May pass the limit: nobody knows better."""

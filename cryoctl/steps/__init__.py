@@ -32,6 +32,7 @@ from cryoctl.steps.needle import (
     StepNeedle,
     WithdrawNeedle,
 )
+from cryoctl.steps.requests import MakeSafe, NextRequest, Requested
 from cryoctl.steps.stage import MoveStage, StageAt
 
 __all__ = [
@@ -54,10 +55,12 @@ __all__ = [
     "FrameRef",
     "Insert",
     "LightSet",
+    "MakeSafe",
     "MeasureCurrent",
     "MeasureOpenCircuit",
     "MoveStage",
     "NeedleAt",
+    "NextRequest",
     "Note",
     "NoteGap",
     "NoteHold",
@@ -68,6 +71,7 @@ __all__ = [
     "ReadBias",
     "ReadNeedle",
     "ReadSensors",
+    "Requested",
     "RestBias",
     "Retract",
     "Sensors",

@@ -194,7 +194,7 @@ def test_every_path_of_a_run_file_is_described_and_there(tutorial):
     # made by `reconstruct` with a stopping rule, by `replay` or by `recover`, or of a needle's run (looked for in
     # tests/runs/test_needle_series.py); hard links, which h5py visits once
     elsewhere = re.compile(
-        r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$|/recovered/|/unconfirmed_e_per_a2$"
+        r"/reconstruction/|/data/(tilt_deg|time_s|exposure|rotation_angle|image_key)$|/replay_of$|/recovered/|/(unconfirmed|scattered)_e_per_a2$"
         r"|/entry/bias/|/monitors/\*/(time_sigma_s|source_time_s|in_compliance|beam_open)$"
         r"|/image/labels$|/simulation/touch/|/results/(particles|half_cycles|unbiased_in_contact|current|contact|jv|dark|ebic|hold|facets|cause)(/|$)"
     )
