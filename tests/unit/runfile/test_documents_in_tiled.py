@@ -15,6 +15,7 @@ pytestmark = pytest.mark.peers
 
 
 def test_tiled_reads_pictures_spectra_and_columns(tmp_path: Path) -> None:
+    pytest.importorskip("tiled", reason="needs the extra tiled")
     from bluesky.callbacks.tiled_writer import TiledWriter
     from tiled.catalog import in_memory
     from tiled.client import Context, from_context
