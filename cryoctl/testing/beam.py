@@ -13,6 +13,7 @@ from cryoctl.clock import now_s
 from cryoctl.errors import CryoctlError, OutOfRange, Refused
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.scan_cost import extent_m, scan_cost
 from cryoctl.testing.device import DeviceContract, acts, begun, refused
 
 _serials = itertools.count(1)
@@ -21,8 +22,7 @@ _serials = itertools.count(1)
 def permit_for(beam: Beam, scan: Scan, current_a: float, *, x_m: float = 0.0, y_m: float = 0.0) -> Permit:
     """A permit that just fits this scan at an image shift."""
     timing = beam.capabilities.timing
-    rows, columns = scan.shape
-    strip_s = timing.latency_s if timing.blanks_flyback else timing.settle_px * scan.dwell_s + timing.flyback_s
+    width_m, height_m = extent_m(scan, timing)
     serial = next(_serials)
     return Permit(
         serial=serial,
@@ -30,9 +30,9 @@ def permit_for(beam: Beam, scan: Scan, current_a: float, *, x_m: float = 0.0, y_
         kind="record",
         x_m=x_m,
         y_m=y_m,
-        width_m=(columns + 2 * timing.settle_px) * scan.pixel_size_m,
-        height_m=rows * scan.pixel_size_m,
-        beam_on_s=rows * scan.scans * (columns * scan.dwell_s + strip_s) * (1 + 1e-9),
+        width_m=width_m,
+        height_m=height_m,
+        beam_on_s=scan_cost(scan, timing).beam_on_s * (1 + 1e-9),
         max_current_a=current_a,
         expires_s=now_s() + 600.0,
     )
