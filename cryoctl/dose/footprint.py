@@ -79,8 +79,8 @@ def partial_footprint(
     """Rectangles charged by a scan that was stopped after `beam_on_s` of beam (field and strip together).
 
     Whole scan frames are charged everywhere; of the frame under way, the lines done and one more, and so many that they
-    are no lower than `least_height_m` (beam-normal). `extra_s` (the blanker's latency) and what a scan frame has besides
-    its lines are charged over the whole field: where the beam stood meanwhile is not known.
+    are no lower than `least_height_m` (beam-normal). `extra_s` (the blanker's latency) and what a scan frame has
+    besides its lines are charged over the whole field: where the beam stood meanwhile is not known.
     """
     rows, columns = scan.shape
     # At most so many lines: all of the time may have gone into them, none into what a scan frame has besides.

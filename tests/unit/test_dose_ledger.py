@@ -89,9 +89,7 @@ def test_what_an_opened_beam_did_before_its_first_line_is_charged_all_over_the_f
     whole, rest = divmod(lines, 24)
     on_s = (whole + 1) * before_s + lines * line_s
     charged = DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf)
-    parts = partial_footprint(
-        scan, timing, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A, beam_on_s=on_s, extra_s=0.0
-    )
+    parts = partial_footprint(scan, timing, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A, beam_on_s=on_s, extra_s=0.0)
     charged.charge("record", charged.settled(parts), 0.0)
     area_a2 = (20 * 24) * (2e-8 * 1e10) ** 2
     everywhere = electrons(CURRENT_A * ((whole + 1) * before_s + whole * 24 * line_s)) / area_a2
