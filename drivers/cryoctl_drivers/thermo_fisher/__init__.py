@@ -1,8 +1,8 @@
 """Thermo Fisher and FEI transmission electron microscopes, through their scripting interface.
 
 `temscript` (extra of the same name) runs a server on the microscope's PC that passes its client's calls on to the
-scripting interface, one call after another: while it acquires or moves it answers nothing else. So there are two
-servers, each a process of its own: one for everything, and one (`blanker_port`) that does nothing but blank.
+scripting interface, one call after another: while it acquires or moves it answers nothing else. So there are three
+servers, each a process of its own: for column and pictures, for stage and gauges, and one that does nothing but blank.
 
 From temscript's documentation and source (2.1): metres and radians for the stage, metres for beam shift, kV for the
 voltage, an acquisition's picture size as FULL, HALF or QUARTER of the whole and a binning. Tried against its own server

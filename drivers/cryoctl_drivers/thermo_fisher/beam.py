@@ -99,6 +99,7 @@ class ThermoFisherBeam:
 
     async def connect(self) -> Identity:
         """Blanks, and tries how long that takes; no acquisition, nothing else is set."""
+        self._optics = None
         await self._blanker.open()
         version = await self._server.open()
         who = await identity(self._server, version)

@@ -32,6 +32,8 @@ class ServerSettings(Settings):
 
 
 class StageSettings(ServerSettings):
+    port: Port = 8082
+    """A third server, or the stage does not answer while a picture is taken."""
     limits_m: Annotated[tuple[Metres, Metres], InOrder] = (-0.9e-3, 0.9e-3)
     limits_z_m: Annotated[tuple[Metres, Metres], InOrder] = (-0.3e-3, 0.3e-3)
     limits_tilt_deg: Annotated[tuple[Degrees, Degrees], InOrder] = (-70.0, 70.0)
@@ -63,7 +65,7 @@ class Preset(Settings):
 
 class BeamSettings(ServerSettings):
     blanker_port: Port = 8081
-    """A second server on the same PC."""
+    """A second server on the same PC, for nothing else."""
     blanker_latency_limit_s: Annotated[Seconds, Field(gt=0, le=2)] = 0.1
     """What plans count with; a blanker that is slower when it is tried is refused at connect."""
     voltage_v: Annotated[Volts, Above0] = 200e3
@@ -113,6 +115,13 @@ class DetectorSettings(ServerSettings):
     tilt_limits_deg: Annotated[tuple[Degrees, Degrees], InOrder] = (-70.0, 70.0)
     offset_counts: Annotated[int, Field(ge=0, le=32768)] = 0
     """Added to each value: 32768 where the detector gives signed 16-bit numbers."""
+
+
+class VacuumSettings(ServerSettings):
+    port: Port = 8082
+    """That of the stage."""
+    gauge: Annotated[str, Field(min_length=1, max_length=40)] = "IGPco"
+    """As the microscope calls the one that is nearest to the specimen."""
 
 
 def unknown_preset(name: str, there: dict[str, Preset]) -> str:

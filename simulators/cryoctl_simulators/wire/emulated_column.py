@@ -48,6 +48,7 @@ class EmulatedBeamSettings(BeamSettings):
 class EmulatedColumn(SimulatedBeam):
     """What the scripting interface of such a column sets and reads."""
 
+    wired = True
     settings: EmulatedBeamSettings
 
     def __init__(self, name: str, settings: EmulatedBeamSettings, world: World) -> None:

@@ -1,4 +1,4 @@
-"""Emulated Thermo Fisher TEM behind temscript's server: two of them, so that one can blank while the other acquires.
+"""Emulated Thermo Fisher TEM behind temscript's servers: three, so that one can blank while another one acquires.
 
 Stage, column and detector are three emulators of one microscope, each beside the device of an instrument file that
 drives it. What they do happens in the simulated world.
@@ -19,11 +19,14 @@ from cryoctl.units import Seconds
 from cryoctl_simulators.devices.image_detector import SimulatedImageDetector
 from cryoctl_simulators.devices.simulated_device import SimulatedDevice
 from cryoctl_simulators.devices.stage import SimulatedStage
-from cryoctl_simulators.settings import ImageDetectorSettings, StageSettings
+from cryoctl_simulators.devices.vacuum import SimulatedVacuum
+from cryoctl_simulators.settings import ImageDetectorSettings, StageSettings, VacuumSettings
 from cryoctl_simulators.wire.emulated_column import EmulatedBeamSettings, EmulatedColumn
 from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
+from cryoctl_simulators.wire.line_faults import Bent, LineFaults, ScheduledLineFaults
 from cryoctl_simulators.wire.temscript_server import TemscriptServer, packed
 from cryoctl_simulators.world import World
+from cryoctl_simulators.world.noise import generator
 
 _VERSION = "2.1.0"
 _AXES = {"x": "x_m", "y": "y_m", "z": "z_m", "a": "tilt_deg"}
@@ -45,6 +48,11 @@ class EmulatedTem:
         self.stage: SimulatedStage | None = None
         self.column: EmulatedColumn | None = None
         self.detectors: dict[str, _Detector] = {}
+        self.gauge: _Gauge | None = None
+        self.line_faults: LineFaults | None = None
+        """In the place of those that are scheduled."""
+        self._rng = generator(world.seed, "temscript", "line")
+        self._swapped = False
         self._servers: tuple[TemscriptServer, ...] = ()
 
     @classmethod
@@ -56,9 +64,9 @@ class EmulatedTem:
 
     def open(self) -> Mapping[str, Any]:
         if not self._servers:
-            self._servers = (TemscriptServer(self.answer), TemscriptServer(self.answer))
-        everything, blanker = self._servers
-        return {"host": "127.0.0.1", "port": everything.port, "blanker_port": blanker.port}
+            self._servers = tuple(TemscriptServer(self.answer, self.bend) for _ in range(3))
+        column, blanker, stage = (server.port for server in self._servers)
+        return {"host": "127.0.0.1", "column": column, "blanker": blanker, "stage": stage}
 
     def attach(self) -> None:
         self.world.open()
@@ -75,21 +83,40 @@ class EmulatedTem:
         column = self.column
         if column is not None:
             await asyncio.sleep(column.settings.call_s)
-        self._link(self.stage if end_point.startswith("stage_") else column)
+        self._link(self.device_of(end_point))
         if method == "GET":
             return await self._get(end_point, query)
         await self._put(end_point, query, body)
         return None
 
+    def device_of(self, end_point: str) -> SimulatedDevice[Any] | None:
+        """Whose faults act on it."""
+        if end_point.startswith("stage_"):
+            return self.stage
+        return self.gauge if end_point == "vacuum" else self.column
+
+    def bend(self, path: str, reply: bytes) -> Bent:
+        device = self.device_of(path.removeprefix("/v1/"))
+        if self.line_faults is not None:
+            return self.line_faults.bend(reply)
+        return Bent(pieces=(reply,)) if device is None else ScheduledLineFaults(device.fault, self._rng).bend(reply)
+
     def _link(self, device: SimulatedDevice[Any] | None) -> None:
         """The link's faults."""
-        if device is not None and device.fault("lost-link"):
+        if device is None:
+            return
+        lost = device.fault("lost-link")
+        if isinstance(lost, dict):
+            if lost["forgets"]:
+                device.forget_settings()
+            self._swapped = bool(lost["swapped"])
             raise ConnectionLost(f"{device.name}: its server is gone")
-        if device is not None and device.fault("no-answer"):
+        if device.fault("no-answer"):
             raise NoAnswer(f"{device.name}: its server hangs")
 
     async def _get(self, end_point: str, query: Mapping[str, list[str]]) -> Any:
-        general = {"family": "TITAN", "version": _VERSION, "microscope_id": f"TEM-PC-{self.world.seed}"}
+        computer = f"TEM-PC-{self.world.seed}{'-other' if self._swapped else ''}"
+        general = {"family": "TITAN", "version": _VERSION, "microscope_id": computer}
         if end_point in general:
             return general[end_point]
         if end_point.startswith("stage_") and self.stage is not None:
@@ -99,6 +126,8 @@ class EmulatedTem:
             return {name: {"type": "STEM_DETECTOR", "binnings": binnings} for name in self.detectors or ("HAADF",)}
         if self.column is None:
             raise KeyError(f"Unknown endpoint: '{end_point}'")
+        if end_point == "vacuum":
+            return self._vacuum()
         if end_point == "acquire":
             return await self._acquire(self.column, query.get("detectors", []))
         return self._get_column(self.column, end_point)
@@ -133,13 +162,16 @@ class EmulatedTem:
             "stem_available": True,
             "stem_magnification": column.magnification,
             "stem_rotation": column.rotation_rad,
-            "vacuum": {"status": "READY", "column_valves_open": bool(record["valves_open"]), "pvp_running": False,
-                       "gauges(Pa)": {"IGPco": 1.2e-5}},
             "voltage": column.settings.voltage_v * 1e-3,
         }  # fmt: skip
         if end_point not in told:
             raise KeyError(f"Unknown endpoint: '{end_point}'")
         return told[end_point]
+
+    def _vacuum(self) -> dict[str, Any]:
+        valves_open = bool(self.world.column.record["valves_open"])
+        gauges = {"IGPco": self.world.pressure_pa(), "PIRbf": "UNDERFLOW"}
+        return {"status": "READY", "column_valves_open": valves_open, "pvp_running": False, "gauges(Pa)": gauges}
 
     async def _put(self, end_point: str, query: Mapping[str, list[str]], body: Any) -> None:
         if end_point == "stage_position" and self.stage is not None:
@@ -212,7 +244,17 @@ class EmulatedTem:
         return taken
 
 
+class _Stage(SimulatedStage):
+    wired = True
+
+
+class _Gauge(SimulatedVacuum):
+    wired = True
+
+
 class _Detector(SimulatedImageDetector):
+    wired = True
+
     def picture(self, frame: Any) -> np.ndarray[Any, Any] | None:
         """None where it never comes."""
         if self.world.faults.take(self.name, "frame-missing") is not None:
@@ -223,7 +265,8 @@ class _Detector(SimulatedImageDetector):
 class _Part:
     """Of the one microscope; told of `open` and `close` as if it were all of it."""
 
-    keys: tuple[str, ...] = ("host", "port")
+    ports: Mapping[str, str] = {"port": "column"}
+    """The driver's settings, and which of the servers each names."""
 
     def __init__(self, name: str, settings: Settings, world: World, wire: Wire) -> None:
         del wire
@@ -236,7 +279,7 @@ class _Part:
 
     def open(self) -> Mapping[str, Any]:
         told = self.tem.open()
-        return {key: told[key] for key in self.keys}
+        return {"host": told["host"], **{key: told[which] for key, which in self.ports.items()}}
 
     def attach(self) -> None:
         self.tem.attach()
@@ -246,12 +289,14 @@ class _Part:
 
 
 class EmulatedStage(_Part):
+    ports = {"port": "stage"}  # noqa: RUF012
+
     def plug(self, name: str, settings: Any, world: World) -> None:
-        self.tem.stage = SimulatedStage(name, settings, world)
+        self.tem.stage = _Stage(name, settings, world)
 
 
 class EmulatedBeam(_Part):
-    keys = ("host", "port", "blanker_port")
+    ports = {"port": "column", "blanker_port": "blanker"}  # noqa: RUF012
 
     def plug(self, name: str, settings: Any, world: World) -> None:
         self.tem.column = EmulatedColumn(name, settings, world)
@@ -262,6 +307,14 @@ class EmulatedDetector(_Part):
         self.tem.detectors[settings.detector] = _Detector(name, settings, world)
 
 
+class EmulatedGauge(_Part):
+    ports = {"port": "stage"}  # noqa: RUF012
+
+    def plug(self, name: str, settings: Any, world: World) -> None:
+        self.tem.gauge = _Gauge(name, settings, world)
+
+
 STAGE = EmulatorFactory("stage", EmulatedStageSettings, EmulatedStage)
 BEAM = EmulatorFactory("beam", EmulatedBeamSettings, EmulatedBeam)
 DETECTOR = EmulatorFactory("image_detector", EmulatedDetectorSettings, EmulatedDetector)
+GAUGE = EmulatorFactory("vacuum", VacuumSettings, EmulatedGauge)

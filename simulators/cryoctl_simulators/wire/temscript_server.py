@@ -22,10 +22,14 @@ import numpy as np
 
 from cryoctl.clock import let_time_pass
 from cryoctl.errors import ConnectionLost, NoAnswer
+from cryoctl_simulators.wire.line_faults import Bent
 
 Answer = Callable[[str, str, Mapping[str, list[str]], Any], Awaitable[Any]]
 """Method, end point, query and decoded body to what is sent back, None for nothing. `ConnectionLost` cuts the
 connection, `NoAnswer` leaves whoever asked without an answer."""
+
+Bend = Callable[[str, bytes], Bent]
+"""End point and reply to what the line makes of it."""
 
 _GZIP_ABOVE = 256
 _LARGEST_BODY = 4096
@@ -35,17 +39,22 @@ _WORDS = {200: "OK", 204: "No Content", 404: "Not Found", 500: "Internal Server 
 class TemscriptServer:
     """Made, it is bound to a port of loopback and answers nothing; `attach`, in the running loop, begins."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, bend: Bend) -> None:
         self._answer = answer
+        self._bend = bend
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._turn = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Task[asyncio.Server] | None = None
         self._serving: set[asyncio.Task[Any]] = set()
 
     def attach(self) -> None:
-        if self._server is None:
-            self._server = asyncio.create_task(asyncio.start_server(self._connected, sock=self._socket))
+        """May be called again, on another loop as well when the one before has ended."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._turn = loop, asyncio.Lock()
+            self._server = asyncio.create_task(asyncio.start_server(self._connected, sock=self._socket.dup()))
 
     def close(self) -> None:
         """May be called when its loop has ended."""
@@ -89,14 +98,28 @@ class TemscriptServer:
                 return  # nobody waits any more; what was asked is carried to its end
             code, value = answering.result()
         except ConnectionLost:
-            raw = writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _cut(writer)
             return
         finally:
             gone.cancel()
-        writer.write(_response(code, value, "gzip" in headers.get("accept-encoding", "")))
-        await writer.drain()
+        reply = _response(code, value, "gzip" in headers.get("accept-encoding", ""))
+        await self._send(self._bend(urlparse(target).path, reply), reader, writer)
+
+    async def _send(self, way: Bent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if way.reset:
+            _cut(writer)
+            return
+        if way.late_s or not way.pieces:
+            gone = asyncio.create_task(reader.read(1))
+            try:
+                with let_time_pass():
+                    await asyncio.wait((gone,), timeout=way.late_s if way.pieces else None)
+            finally:
+                gone.cancel()
+        for piece in way.pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
 
     def _done(self, answering: asyncio.Task[tuple[int, Any]]) -> None:
         self._serving.discard(answering)
@@ -118,6 +141,13 @@ class TemscriptServer:
             except Exception as error:
                 return 500, f"Error handling request '{target}': {error}"
             return (204 if value is None else 200), value
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """The connection is reset."""
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _response(code: int, value: Any, zipped: bool) -> bytes:
