@@ -217,9 +217,13 @@ class ThermoFisherBeam:
         began_s, on_s, done, ended, detail = now_s(), 0.0, 0, "complete", ""
         await self._prepare(scan, frame, optics)
         wanted = self._pictures.wanted(scan) or (self.settings.scan_detector,)
+        lines_s = scan_cost(scan, self.capabilities.timing).beam_on_s / scan.scans - self.settings.frame_s
         for index in range(scan.scans):
             if self._stop.is_set():
                 ended = "stopped"
+                break
+            if permit.beam_on_s - on_s < lines_s * (1 - 1e-9):
+                ended, detail = "stopped", "what a scan frame took left too little of the permit for the next one"
                 break
             if now_s() > permit.expires_s:
                 raise Refused(f"{self.name}: permit {permit.serial} expired while the scan was set; ask for another")

@@ -74,8 +74,8 @@ class TemscriptServer:
         task.add_done_callback(self._serving.discard)
         try:
             await self._serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # unplugged, by either side
         finally:
             writer.close()
 
