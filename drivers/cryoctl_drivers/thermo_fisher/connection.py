@@ -84,7 +84,9 @@ class ScriptingConnection:
             self._timeout_s = self._deadline_s
 
     async def _in_turn(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
-        return await asyncio.shield(asyncio.create_task(self._turned(act, verb, limit_s)))
+        asking = asyncio.create_task(self._turned(act, verb, limit_s))
+        asking.add_done_callback(_look_away)  # its asker may have been cancelled
+        return await asyncio.shield(asking)
 
     async def _turned(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
         async with self._turn:
