@@ -87,6 +87,8 @@ class BeamCapabilities:
     measure_s: float = 0.0
     """What a measurement of the current takes, and its one-sigma relative uncertainty."""
     measure_sigma_rel: float = 0.0
+    square_px: tuple[int, ...] = ()
+    """Sides of the pictures of a scan generator that makes no others than these; empty: any shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,10 @@ import numpy as np
 
 from cryoctl.errors import DeviceError, OutOfRange
 from cryoctl.interfaces.beam import Beam, Scan
+from cryoctl.errors import DeviceError
+from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.edx import EdxDetector, EdxEvents
-from cryoctl.testing.beam import permit_for
+from cryoctl.testing.beam import CONTRACT_OPTICS, permit_for
 from cryoctl.testing.device import DeviceContract, acts, refused
 from cryoctl.testing.image_detector import BeamOn
 
@@ -19,6 +21,9 @@ class EdxContract(DeviceContract[EdxDetector]):
     def build_beam(self) -> Beam:
         """The beam of the same instrument; called after `build`."""
         raise NotImplementedError
+
+    def optics(self) -> Optics:
+        return CONTRACT_OPTICS
 
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)
@@ -35,6 +40,8 @@ class EdxContract(DeviceContract[EdxDetector]):
         async def check(detector: EdxDetector) -> None:
             scan = self.fitting(detector)
             async with BeamOn(self.build_beam(), scan) as beam:
+            scan = self.scan()
+            async with BeamOn(self.build_beam(), self.optics()) as beam:
                 await detector.insert()
                 await detector.arm(scan)
                 taken: list[EdxEvents] = []

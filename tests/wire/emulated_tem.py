@@ -20,6 +20,7 @@ BEAM = {
     },
     "idle_probe": "scans",
     "full_frame_px": 256,
+    "binnings": [1, 2, 4, 8, 16],
     "field_at_unit_magnification_m": 0.1,
     "max_dwell_s": 0.1,
 }

@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
+from cryoctl.errors import RecipeError
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import run
 from cryoctl.runfile.check import check_run
+from cryoctl.testing.connected import FAILED, check_devices
 
 INSTRUMENT = """\
 schema_version: 1
@@ -33,6 +35,7 @@ devices:
       image_shift_range_m: 8.0e-6
       defocus_range_m: 5.0e-5
       max_dwell_s: 0.1
+      binnings: [1, 2, 4, 8, 16, 32]
     emulator: {model: thermo-fisher-beam}
   haadf:
     kind: image_detector
@@ -160,3 +163,18 @@ def test_a_calibration_on_drivers_and_emulated_servers(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.summary["message"]
     print(is_sound(result))
     assert abs(result.summary["results"]["calibration_backlash"]["value"][0] - 3e-7) < 1.5e-7
+
+
+def test_a_picture_that_it_does_not_make_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"pictures\.shape.*squares of 16, 32, 64"):
+        play(tmp_path, recipe="calibrate")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_its_devices_are_checked_as_any_others(tmp_path: Path) -> None:
+    instrument = tmp_path / "tem.yaml"
+    instrument.write_text(INSTRUMENT, encoding="utf-8")
+    found = check_devices(instrument, ("haadf", "gauge"), lambda device, check, does: True, lambda one: None)
+    failed = [(one.device, one.check, one.detail) for one in found if one.outcome == FAILED]
+    assert not failed
+    assert {one.device for one in found} == {"haadf", "gauge"}

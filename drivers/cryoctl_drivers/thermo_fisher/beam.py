@@ -41,7 +41,7 @@ from cryoctl_drivers.thermo_fisher.connection import ScriptingConnection
 from cryoctl_drivers.thermo_fisher.deflectors import Deflectors
 from cryoctl_drivers.thermo_fisher.identity import identity
 from cryoctl_drivers.thermo_fisher.pictures import Pictures
-from cryoctl_drivers.thermo_fisher.scan_frame import ScanFrame, scan_frame
+from cryoctl_drivers.thermo_fisher.scan_frame import ScanFrame, scan_frame, sides_px
 from cryoctl_drivers.thermo_fisher.settings import BeamSettings
 
 _SAME_REL = 1e-3
@@ -59,7 +59,6 @@ class ThermoFisherBeam:
         self._blanker = Blanker(name, settings)
         self._deflectors = Deflectors(name, settings, self._server)
         self._permits = PermitCheck(name, self.capabilities)
-        self._binnings: tuple[int, ...] = ()
         self._optics: Optics | None = None
         self._stop = asyncio.Event()
         self._exposing: asyncio.Task[ExposureReport] | None = None
@@ -94,6 +93,7 @@ class ThermoFisherBeam:
             voltages_v=(one.voltage_v,),
             optics_s=one.optics_s,
             measure_s=0.0,
+            square_px=sides_px(one),
             measure_sigma_rel=max(preset.current_sigma_rel for preset in one.presets.values()),
         )
 
@@ -111,7 +111,12 @@ class ThermoFisherBeam:
                 f"{self.name}: settings.scan_detector: there is no {self.settings.scan_detector[:40]!r}, the "
                 f"microscope has {', '.join(detectors) or 'none'}; name one of them"[:300]
             )
-        self._binnings = tuple(int(one) for one in detectors[self.settings.scan_detector]["binnings"])
+        there = {int(one) for one in detectors[self.settings.scan_detector]["binnings"]}
+        if not there.issuperset(self.settings.binnings):
+            raise InstrumentError(
+                f"{self.name}: settings.binnings: found {list(self.settings.binnings)}, "
+                f"{self.settings.scan_detector} has {sorted(there)}; name some of these"[:300]
+            )
         await self._blanker.try_out()
         return who
 
@@ -161,7 +166,7 @@ class ThermoFisherBeam:
         optics = await self.optics()
         if self._exposing is not None:
             raise DeviceError(f"{self.name}: an exposure is under way; one at a time")
-        frame = scan_frame(self.name, scan, self.settings, self._binnings)
+        frame = scan_frame(self.name, scan, self.settings)
         self._permits.use(permit, scan, self._deflectors.shift_m, optics.beam_current_a)
         self._stop.clear()
         exposing = self._exposing = asyncio.create_task(self._expose(permit, scan, frame, optics, scan_frame_done))

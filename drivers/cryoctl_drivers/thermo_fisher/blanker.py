@@ -55,6 +55,7 @@ class Blanker:
         except ReadBackMismatch:
             raise
         except DeviceError:
+            began_s = now_s()  # a silence is no latency; what it took is told as time with the beam on
             await self._blank()
         self.slowest_s = max(self.slowest_s, now_s() - began_s)
 

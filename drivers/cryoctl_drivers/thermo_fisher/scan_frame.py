@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryoctl.errors import Refused
@@ -25,7 +24,13 @@ class ScanFrame:
         return {"image_size": self.image_size, "binning": self.binning, "dwell_time(s)": self.dwell_s}
 
 
-def scan_frame(name: str, scan: Scan, settings: BeamSettings, binnings: Sequence[int]) -> ScanFrame:
+def sides_px(settings: BeamSettings) -> tuple[int, ...]:
+    """Of the pictures that it can make."""
+    parts = {smaller * binning for _, smaller in _SIZES for binning in settings.binnings}
+    return tuple(sorted(settings.full_frame_px // part for part in parts if settings.full_frame_px % part == 0))
+
+
+def scan_frame(name: str, scan: Scan, settings: BeamSettings) -> ScanFrame:
     """
     Raises:
         Refused: a picture that this scan generator does not make.
@@ -35,7 +40,7 @@ def scan_frame(name: str, scan: Scan, settings: BeamSettings, binnings: Sequence
     if rows == columns and rows > 0:
         for image_size, smaller in _SIZES:
             binning, rest = divmod(full_px, smaller * rows)
-            if rest == 0 and binning in binnings:
+            if rest == 0 and binning in settings.binnings:
                 field_m = rows * scan.pixel_size_m * smaller
                 return ScanFrame(
                     image_size=image_size,
@@ -43,8 +48,7 @@ def scan_frame(name: str, scan: Scan, settings: BeamSettings, binnings: Sequence
                     magnification=settings.field_at_unit_magnification_m / field_m,
                     dwell_s=scan.dwell_s,
                 )
-    sizes = sorted({full_px // (smaller * binning) for _, smaller in _SIZES for binning in binnings}, reverse=True)
     raise Refused(
         f"{name}: a scan of {rows} x {columns} pixels is not among this generator's, which are square, with "
-        f"{', '.join(map(str, sizes))} pixels a side; not opened"
+        f"{', '.join(map(str, sides_px(settings)))} pixels a side; not opened"
     )

@@ -77,6 +77,8 @@ class BeamSettings(ServerSettings):
     scan_detector: str = "HAADF"
     """Asked for a picture where no detector is armed, so that the beam scans."""
     full_frame_px: Annotated[int, Field(ge=16)] = 2048
+    binnings: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
+    """Of the whole, its half and its quarter: with them pictures have full_frame_px down to a fraction of it a side."""
     field_at_unit_magnification_m: Annotated[Metres, Above0]
     """Width of the whole scanned field times the STEM magnification."""
     settle_px: Annotated[int, Field(ge=0)] = 0
