@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from cryoctl.errors import RecipeError
+from cryoctl.instrument import parse_instrument
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import run
 from cryoctl.runfile.check import check_run
@@ -182,3 +185,11 @@ def test_its_devices_are_checked_as_any_others(tmp_path: Path) -> None:
     failed = [(one.device, one.check, one.detail) for one in found if one.outcome == FAILED]
     assert not failed
     assert {one.device for one in found} == {"haadf"}
+
+
+def test_the_instrument_file_of_the_how_to_can_be_used_as_it_stands() -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/connect-a-thermo-fisher-tem.md"
+    shown = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    devices = build_devices(parse_instrument(shown), DeviceContext(seed=1), (), "test")
+    assert devices.durable == "power"
+    assert devices.beam.capabilities.square_px == (64, 128, 256, 512, 1024, 2048)
