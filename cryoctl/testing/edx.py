@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from cryoctl.errors import DeviceError, OutOfRange
-from cryoctl.interfaces.beam import Beam, Scan
-from cryoctl.errors import DeviceError
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.edx import EdxDetector, EdxEvents
 from cryoctl.testing.beam import CONTRACT_OPTICS, permit_for
@@ -39,9 +37,7 @@ class EdxContract(DeviceContract[EdxDetector]):
     def test_events_are_whole_and_in_pixel_order(self) -> None:
         async def check(detector: EdxDetector) -> None:
             scan = self.fitting(detector)
-            async with BeamOn(self.build_beam(), scan) as beam:
-            scan = self.scan()
-            async with BeamOn(self.build_beam(), self.optics()) as beam:
+            async with BeamOn(self.build_beam(), scan, self.optics()) as beam:
                 await detector.insert()
                 await detector.arm(scan)
                 taken: list[EdxEvents] = []

@@ -29,7 +29,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
     def test_pictures_have_the_shape_of_the_scan(self) -> None:
         async def check(detector: ImageDetector) -> None:
             scan = self.scan()
-            async with BeamOn(self.build_beam(), self.optics()) as beam:
+            async with BeamOn(self.build_beam(), scan, self.optics()) as beam:
                 await detector.insert()
                 assert await detector.is_inserted()
                 await detector.arm(scan)
@@ -96,8 +96,9 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 class BeamOn:
     """A connected beam with optics set, for detectors' checks; closed at the end."""
 
-    def __init__(self, beam: Beam, optics: Optics) -> None:
+    def __init__(self, beam: Beam, scan: Scan, optics: Optics = CONTRACT_OPTICS) -> None:
         self._beam = beam
+        self._scan = scan
         self._optics = optics
 
     async def __aenter__(self) -> Beam:

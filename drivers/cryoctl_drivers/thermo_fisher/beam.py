@@ -14,7 +14,6 @@ screen current, behind the specimen. Nothing here covers a dead PC or a dead dri
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -230,10 +229,8 @@ class ThermoFisherBeam:
             if permit.beam_on_s - on_s < lines_s * (1 - 1e-9):
                 ended, detail = "stopped", "what a scan frame took left too little of the permit for the next one"
                 break
-            if now_s() > permit.expires_s:
-                raise Refused(f"{self.name}: permit {permit.serial} expired while the scan was set; ask for another")
             began_s = began_s if index else now_s()
-            taken, frame_on_s = await self._scan_frame(wanted, permit.beam_on_s - on_s)
+            taken, frame_on_s = await self._scan_frame(permit, wanted, permit.beam_on_s - on_s)
             on_s += frame_on_s
             if taken is None:
                 ended = "stopped"
@@ -281,35 +278,35 @@ class ThermoFisherBeam:
                 f"reads back as {told['image_size']}, {told['binning']}, {told['dwell_time(s)']:g} s; not opened"
             )
 
-    async def _scan_frame(self, detectors: tuple[str, ...], left_s: float) -> tuple[Mapping[str, Any] | None, float]:
+    async def _scan_frame(
+        self, permit: Permit, detectors: tuple[str, ...], left_s: float
+    ) -> tuple[Mapping[str, Any] | None, float]:
         """One scan frame; blanked and read back whatever happened. Its pictures (None: it did not come to its end) and
         the time that the beam was open (s), from the command that opened it."""
         opened_s = now_s()
         limit_s = left_s + 2 * self._server.deadline_s
         stopping = asyncio.create_task(self._stop.wait())
-        acquiring: asyncio.Task[Any] | None = None
         try:
-            await self._blanker.open_beam()
-            acquiring = asyncio.create_task(self._server.call("acquire", *detectors, limit_s=limit_s))
-            over_s = opened_s + left_s - self._blanker.slowest_s
-            await asyncio.wait((acquiring, stopping), timeout=over_s - now_s(), return_when=asyncio.FIRST_COMPLETED)
+            async with self._blanker.lifted(permit):
+                acquiring = asyncio.create_task(self._server.call("acquire", *detectors, limit_s=limit_s))
+                acquiring.add_done_callback(self._acquired)
+                self._acquiring = acquiring
+                over_s = opened_s + left_s - self._blanker.slowest_s
+                await asyncio.wait((acquiring, stopping), timeout=over_s - now_s(), return_when=asyncio.FIRST_COMPLETED)
+                in_time = acquiring.done()
         finally:
             stopping.cancel()
-            if acquiring is not None and not acquiring.done():
-                self._acquiring = acquiring
-                acquiring.add_done_callback(self._dropped)
-            await self._blanker.blank()
-            on_s = now_s() - opened_s
-        return (acquiring.result() if acquiring.done() else None), on_s
+        return (acquiring.result() if in_time else None), now_s() - opened_s
 
     def _over(self, exposing: asyncio.Task[ExposureReport]) -> None:
         self._exposing = None
         if not exposing.cancelled():
             exposing.exception()
 
-    def _dropped(self, acquiring: asyncio.Task[Any]) -> None:
+    def _acquired(self, acquiring: asyncio.Task[Any]) -> None:
+        """Whether somebody still wants it or it came to its end in the dark."""
         self._acquiring = None
-        with contextlib.suppress(asyncio.CancelledError):
+        if not acquiring.cancelled():
             acquiring.exception()
 
     def _connected(self) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from cryoctl.clock import now_s
-from cryoctl.errors import DeviceError, InstrumentError, ReadBackMismatch
+from cryoctl.errors import DeviceError, InstrumentError, ReadBackMismatch, Refused
+from cryoctl.interfaces.permit import Permit
 from cryoctl_drivers.thermo_fisher.connection import ScriptingConnection
 from cryoctl_drivers.thermo_fisher.settings import BeamSettings
 
@@ -64,9 +68,21 @@ class Blanker:
         if not await self.is_blanked():
             raise ReadBackMismatch(f"{self._name}: told to blank, reads back open; close the column valves")
 
-    async def open_beam(self) -> None:
-        """Only for an exposure with a permit; not read back, since that would be time with the beam on."""
-        await self.server.call("set_beam_blanked", False)
+    @asynccontextmanager
+    async def lifted(self, permit: Permit) -> AsyncGenerator[None]:
+        """Inside the beam is on, for an exposure with this permit; afterwards it is blanked and read back, whatever
+        happens. That it is on is not read back, since that would be time with the beam on.
+
+        Raises:
+            Refused: the permit has expired; it stayed blanked.
+        """
+        if now_s() > permit.expires_s:
+            raise Refused(f"{self._name}: permit {permit.serial} expired while the scan was set; ask for another")
+        try:
+            await self.server.call("set_beam_blanked", False)
+            yield
+        finally:
+            await self.blank()
 
     async def is_blanked(self) -> bool:
         return bool(await self.server.call("get_beam_blanked"))
