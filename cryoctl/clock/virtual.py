@@ -106,6 +106,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._holds -= 1
             self._patience -= patient
 
+    @contextmanager
+    def let_pass(self) -> Generator[None]:
+        """Lifts one hold: whoever is awaited waits for virtual time to pass."""
+        self._holds -= 1
+        try:
+            yield
+        finally:
+            self._holds += 1
+
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
         self._holds += 1

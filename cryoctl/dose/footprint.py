@@ -1,42 +1,14 @@
-"""What a scan does to the specimen: time with the beam on, and the rectangles that receive dose."""
+"""What a scan does to the specimen: the rectangles that receive dose."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cryoctl.dose.ledger import Deposit
 from cryoctl.interfaces.beam import Scan, ScanTiming
+from cryoctl.interfaces.scan_cost import scan_cost
 from cryoctl.units.constants import dose_e_per_a2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanCost:
-    """Seconds: `duration_s` as the clock runs, `field_s` beam on the field, `strip_s` beam on the overscan strip."""
-
-    duration_s: float
-    field_s: float
-    strip_s: float
-
-    @property
-    def beam_on_s(self) -> float:
-        return self.field_s + self.strip_s
-
-
-def scan_cost(scan: Scan, timing: ScanTiming) -> ScanCost:
-    """Time of a whole scan, all scan frames; settling takes as long as scanning as many pixels."""
-    rows, columns = scan.shape
-    lines = rows * scan.scans
-    settle_s = timing.settle_px * scan.dwell_s
-    line_s = settle_s + columns * scan.dwell_s + timing.flyback_s
-    on_strip_s = timing.latency_s if timing.blanks_flyback else settle_s + timing.flyback_s
-    return ScanCost(duration_s=lines * line_s, field_s=lines * columns * scan.dwell_s, strip_s=lines * on_strip_s)
-
-
-def extent_m(scan: Scan, timing: ScanTiming) -> tuple[float, float]:
-    """Beam-normal width and height of the field with a strip on both sides, as a permit bounds it (m)."""
-    rows, columns = scan.shape
-    return ((columns + 2 * timing.settle_px) * scan.pixel_size_m, rows * scan.pixel_size_m)
 
 
 def footprint(
@@ -107,11 +79,12 @@ def partial_footprint(
     """Rectangles charged by a scan that was stopped after `beam_on_s` of beam (field and strip together).
 
     Whole scan frames are charged everywhere; of the frame under way, the lines done and one more, and so many that they
-    are no lower than `least_height_m` (beam-normal). `extra_s` (the blanker's latency) is charged over the whole field:
-    where the beam stood meanwhile is not known.
+    are no lower than `least_height_m` (beam-normal). `extra_s` (the blanker's latency) and what a scan frame has
+    besides its lines are charged over the whole field: where the beam stood meanwhile is not known.
     """
     rows, columns = scan.shape
-    line_on_s = scan_cost(scan, timing).beam_on_s / (rows * scan.scans)
+    # At most so many lines: all of the time may have gone into them, none into what a scan frame has besides.
+    line_on_s = (scan_cost(scan, timing).beam_on_s - timing.frame_s * scan.scans) / (rows * scan.scans)
     lines = min(rows * scan.scans, math.ceil(beam_on_s / line_on_s - 1e-9) + 1)
     whole, rest = divmod(lines, rows)
     if rest:
@@ -133,7 +106,8 @@ def partial_footprint(
 
     field = footprint(scan, timing, x_m=x_m, y_m=y_m, tilt_deg=tilt_deg, current_a=current_a, size=size)[0]
     area_m2 = rows * columns * scan.pixel_size_m**2
-    late = replace(field, dose_e_per_a2=dose_e_per_a2(current_a, extra_s, area_m2))
+    late_s = extra_s + timing.frame_s  # before its first line a beam that was opened is anywhere in the field
+    late = replace(field, dose_e_per_a2=dose_e_per_a2(current_a, late_s, area_m2))
     deposits: tuple[Deposit, ...] = ()
     if whole:
         deposits += part(whole, rows, 0.0)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryoctl.dose.current import KnownCurrent
-from cryoctl.dose.footprint import extent_m, footprint, scan_cost
+from cryoctl.dose.footprint import footprint
 from cryoctl.dose.ledger import Deposit, DoseLedger
 from cryoctl.errors import DoseRefused
 from cryoctl.interfaces.beam import Scan, ScanTiming
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.scan_cost import extent_m, scan_cost
 from cryoctl.units.constants import dose_e_per_a2
 
 

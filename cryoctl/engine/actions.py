@@ -339,8 +339,14 @@ class Actions:
         self._desk.current.forget()
         read_back = await self._devices.beam.apply(wanted)
         if read_back != wanted:
+            names = (field.name for field in dataclasses.fields(wanted))
+            other = ", ".join(
+                f"{name} {getattr(read_back, name)} in place of {getattr(wanted, name)}"
+                for name in names
+                if getattr(read_back, name) != getattr(wanted, name)
+            )
             raise ReadBackMismatch(
-                f"{self._devices.beam.name}: optics {wanted.name!r} were set but read back otherwise"
+                f"{self._devices.beam.name}: optics {wanted.name!r} were set but read back otherwise ({other[:180]})"
             )
         self._desk.current.use(read_back)
         self._nominal_a = read_back.beam_current_a * self._allowed.current_ratio

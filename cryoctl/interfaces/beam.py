@@ -49,13 +49,15 @@ class ScanTiming:
 
     A line is settled in an overscan strip of `settle_px` pixels before its first pixel, then scanned, then flown
     back during `flyback_s`. Where the generator blanks both, the beam is still on for `latency_s` a line in the
-    strip; where it can't, settling and flyback are spread over the strip as dose.
+    strip; where it can't, settling and flyback are spread over the strip as dose. Where the beam is opened and blanked
+    by commands around each scan frame, it is on for at most `frame_s` a scan frame besides its lines, on the field.
     """
 
     settle_px: int
     flyback_s: float
     blanks_flyback: bool
     latency_s: float
+    frame_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,8 @@ class BeamCapabilities:
     measure_s: float = 0.0
     """What a measurement of the current takes, and its one-sigma relative uncertainty."""
     measure_sigma_rel: float = 0.0
+    square_px: tuple[int, ...] = ()
+    """Sides of the pictures of a scan generator that makes no others than these; empty: any shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

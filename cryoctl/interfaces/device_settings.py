@@ -7,12 +7,24 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from cryoctl.errors import InstrumentError
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Device
 from cryoctl.units import StrictModel
+
+
+def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = interval
+    if low >= high:
+        raise ValueError(f"found {low:g} to {high:g}: the lower end stands first, below the upper one: exchange them")
+    return interval
+
+
+Above0 = Field(gt=0)
+From0 = Field(ge=0)
+InOrder = AfterValidator(_in_order)
 
 
 class Settings(StrictModel):

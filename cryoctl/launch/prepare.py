@@ -164,6 +164,7 @@ def furnish(
     _check_presets(prepared.instrument, facts, devices)
     check_wanted_elements(prepared.parameters, facts)
     _check_detectors(prepared.parameters, devices)
+    _check_shapes(prepared.parameters, devices.beam.capabilities.square_px)
     warnings = prepared.protocol_class.check(prepared.parameters, facts)
     protocol = prepared.protocol_class(prepared.parameters, facts)
     return Furnished(devices=devices, context=context, facts=facts, protocol=protocol, warnings=tuple(warnings))
@@ -235,6 +236,26 @@ def _check_detectors(parameters: Any, devices: DeviceSet) -> None:
             f"image.shape: found {shape[0]} x {shape[1]} pixels, the EDX detector follows scans of at most {most}: "
             "scan fewer, or wire it as its how-to says"
         )
+
+
+def _check_shapes(parameters: Any, sides_px: tuple[int, ...]) -> None:
+    """Refuse pictures that the scan generator would refuse once it is asked for them."""
+    if not sides_px:
+        return
+    for path, value in _leaves(parameters.model_dump()):
+        if path.endswith("shape") and value is not None and (value[0] != value[1] or value[0] not in sides_px):
+            allowed = ", ".join(map(str, sorted(sides_px)))
+            raise RecipeError(
+                f"{path}: found {list(value)}, this scan generator makes squares of {allowed} pixels a side: choose one"
+            )
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Every field that is no mapping, with its path."""
+    found: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
+    return found
 
 
 def build_devices(

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoctl.dose.current import KnownCurrent
-from cryoctl.dose.footprint import scan_cost
 from cryoctl.dose.ledger import Deposit, DoseLedger
 from cryoctl.engine.exposure_row import scan_of
 from cryoctl.engine.exposures import STREAMS
 from cryoctl.errors import BadInput, DoseRefused, RecipeError
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.interfaces.scan_cost import scan_cost
 from cryoctl.launch.counting import make_gate
 from cryoctl.launch.stated_source import StatedSource
 from cryoctl.protocol import InstrumentFacts

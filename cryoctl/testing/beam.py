@@ -13,16 +13,17 @@ from cryoctl.clock import now_s
 from cryoctl.errors import CryoctlError, OutOfRange, Refused
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.scan_cost import extent_m, scan_cost
 from cryoctl.testing.device import DeviceContract, acts, begun, refused
 
 _serials = itertools.count(1)
+CONTRACT_OPTICS = Optics(name="contract", voltage_v=200e3, beam_current_a=1e-10)
 
 
 def permit_for(beam: Beam, scan: Scan, current_a: float, *, x_m: float = 0.0, y_m: float = 0.0) -> Permit:
     """A permit that just fits this scan at an image shift."""
     timing = beam.capabilities.timing
-    rows, columns = scan.shape
-    strip_s = timing.latency_s if timing.blanks_flyback else timing.settle_px * scan.dwell_s + timing.flyback_s
+    width_m, height_m = extent_m(scan, timing)
     serial = next(_serials)
     return Permit(
         serial=serial,
@@ -30,9 +31,9 @@ def permit_for(beam: Beam, scan: Scan, current_a: float, *, x_m: float = 0.0, y_
         kind="record",
         x_m=x_m,
         y_m=y_m,
-        width_m=(columns + 2 * timing.settle_px) * scan.pixel_size_m,
-        height_m=rows * scan.pixel_size_m,
-        beam_on_s=rows * scan.scans * (columns * scan.dwell_s + strip_s) * (1 + 1e-9),
+        width_m=width_m,
+        height_m=height_m,
+        beam_on_s=scan_cost(scan, timing).beam_on_s * (1 + 1e-9),
         max_current_a=current_a,
         expires_s=now_s() + 600.0,
     )
@@ -42,7 +43,11 @@ class BeamContract(DeviceContract[Beam]):
     stop_within_s = 0.1
 
     def optics(self) -> Optics:
-        return Optics(name="contract", voltage_v=200e3, beam_current_a=1e-10)
+        return CONTRACT_OPTICS
+
+    def other_optics(self) -> Optics | None:
+        """Of another current; None where the instrument has only one preset."""
+        return replace(self.optics(), name="other", beam_current_a=self.optics().beam_current_a * 2)
 
     def scan(self) -> Scan:
         return Scan(shape=(16, 20), pixel_size_m=10e-9, dwell_s=1e-4, scans=3)
@@ -186,7 +191,7 @@ class BeamContract(DeviceContract[Beam]):
     @acts("changes the optics")
     def test_changes_of_optics_are_blanked_and_read_back(self) -> None:
         async def check(beam: Beam) -> None:
-            wanted = replace(self.optics(), name="other", beam_current_a=self.optics().beam_current_a * 2)
+            wanted = self.other_optics() or self.optics()
             applied = await beam.apply(wanted)
             assert applied.beam_current_a == pytest.approx(wanted.beam_current_a, rel=0.2)
             assert await beam.optics() == applied

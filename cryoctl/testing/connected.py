@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +19,11 @@ import pytest
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import BadInput, CryoctlError
 from cryoctl.instrument import Instrument, load_instrument
+from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.prepare import build_devices, optics_of
 from cryoctl.recipe.wording import nearest
 
 T = TypeVar("T")
@@ -75,6 +77,8 @@ def check_devices(
     global _underway
     _underway = {f"Test_{name}": _suite(instrument, name) for name in wanted}
     watcher = _Watcher(agreed, told)
+    for name in [name for name in sys.modules if name.endswith("connected_cases")]:
+        del sys.modules[name]  # it holds the suites of the devices that were checked before
     here = Path(__file__).with_name("connected_cases.py")
     quiet = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-s", "--import-mode=importlib"]
     pytest.main([str(here), *quiet, "-c", os.devnull, "--rootdir", str(here.parent)], plugins=[watcher])
@@ -110,6 +114,8 @@ def _suite(instrument: Instrument, name: str) -> type[Any]:
     module, contract = _CONTRACTS[instrument.file.devices[name].kind]
     base: Any = getattr(import_module(f"cryoctl.testing.{module}"), contract)
 
+    presets = list(optics_of(instrument).values())
+
     class Connected(base):
         devices: DeviceSet
 
@@ -121,6 +127,17 @@ def _suite(instrument: Instrument, name: str) -> type[Any]:
 
         def build_beam(self) -> Any:
             return self.devices.beam
+
+        def optics(self) -> Optics:
+            return presets[0] if presets else super().optics()
+
+        def other_optics(self) -> Optics | None:
+            return presets[1] if len(presets) > 1 else None if presets else super().other_optics()
+
+        def scan(self) -> Scan:
+            scan: Scan = super().scan()
+            sides = self.devices.beam.capabilities.square_px
+            return replace(scan, shape=(min(sides), min(sides))) if sides else scan
 
         def run(self, check: Coroutine[Any, Any, T]) -> T:
             async def whole() -> T:

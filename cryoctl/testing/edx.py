@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from cryoctl.errors import DeviceError, OutOfRange
-from cryoctl.interfaces.beam import Beam, Scan
+from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.edx import EdxDetector, EdxEvents
-from cryoctl.testing.beam import permit_for
+from cryoctl.testing.beam import CONTRACT_OPTICS, permit_for
 from cryoctl.testing.device import DeviceContract, acts, refused
 from cryoctl.testing.image_detector import BeamOn
 
@@ -19,6 +19,9 @@ class EdxContract(DeviceContract[EdxDetector]):
     def build_beam(self) -> Beam:
         """The beam of the same instrument; called after `build`."""
         raise NotImplementedError
+
+    def optics(self) -> Optics:
+        return CONTRACT_OPTICS
 
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-2, scans=2)
@@ -34,7 +37,7 @@ class EdxContract(DeviceContract[EdxDetector]):
     def test_events_are_whole_and_in_pixel_order(self) -> None:
         async def check(detector: EdxDetector) -> None:
             scan = self.fitting(detector)
-            async with BeamOn(self.build_beam(), scan) as beam:
+            async with BeamOn(self.build_beam(), scan, self.optics()) as beam:
                 await detector.insert()
                 await detector.arm(scan)
                 taken: list[EdxEvents] = []

@@ -10,7 +10,7 @@ import numpy as np
 from cryoctl.errors import DeviceError, OutOfRange
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.image_detector import ImageDetector
-from cryoctl.testing.beam import permit_for
+from cryoctl.testing.beam import CONTRACT_OPTICS, permit_for
 from cryoctl.testing.device import DeviceContract, acts, refused
 
 
@@ -19,6 +19,9 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
         """The beam of the same instrument; called after `build`."""
         raise NotImplementedError
 
+    def optics(self) -> Optics:
+        return CONTRACT_OPTICS
+
     def scan(self) -> Scan:
         return Scan(shape=(12, 16), pixel_size_m=20e-9, dwell_s=1e-5, scans=2)
 
@@ -26,7 +29,7 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
     def test_pictures_have_the_shape_of_the_scan(self) -> None:
         async def check(detector: ImageDetector) -> None:
             scan = self.scan()
-            async with BeamOn(self.build_beam(), scan) as beam:
+            async with BeamOn(self.build_beam(), scan, self.optics()) as beam:
                 await detector.insert()
                 assert await detector.is_inserted()
                 await detector.arm(scan)
@@ -93,13 +96,14 @@ class ImageDetectorContract(DeviceContract[ImageDetector]):
 class BeamOn:
     """A connected beam with optics set, for detectors' checks; closed at the end."""
 
-    def __init__(self, beam: Beam, scan: Scan) -> None:
+    def __init__(self, beam: Beam, scan: Scan, optics: Optics = CONTRACT_OPTICS) -> None:
         self._beam = beam
         self._scan = scan
+        self._optics = optics
 
     async def __aenter__(self) -> Beam:
         await self._beam.connect()
-        await self._beam.apply(Optics(name="contract", voltage_v=200e3, beam_current_a=1e-10))
+        await self._beam.apply(self._optics)
         await asyncio.sleep(0)
         return self._beam
 

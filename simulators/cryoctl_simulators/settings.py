@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from cryoctl.interfaces.device_settings import Settings
+from cryoctl.interfaces.device_settings import Above0, From0, InOrder, Settings
 from cryoctl.units import (
     Amperes,
     Degrees,
@@ -27,18 +27,6 @@ from cryoctl.units import (
     Steradians,
     Volts,
 )
-
-
-def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
-    low, high = interval
-    if low >= high:
-        raise ValueError(f"found {low:g} to {high:g}: the lower end stands first, below the upper one: exchange them")
-    return interval
-
-
-Above0 = Field(gt=0)
-From0 = Field(ge=0)
-InOrder = AfterValidator(_in_order)
 
 
 class StageSettings(Settings):

@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoctl.dose.current import KnownCurrent, nominal
-from cryoctl.dose.footprint import footprint, partial_footprint, scan_cost
+from cryoctl.dose.footprint import footprint, partial_footprint
 from cryoctl.dose.ledger import Deposit, DoseLedger, dilate, grid_over
 from cryoctl.dose.permits import DoseGate
 from cryoctl.errors import DoseRefused
 from cryoctl.interfaces.beam import Scan, ScanTiming
+from cryoctl.interfaces.scan_cost import scan_cost
 
 BLANKING = ScanTiming(settle_px=16, flyback_s=1e-3, blanks_flyback=True, latency_s=2e-6)
 LEAKING = ScanTiming(settle_px=16, flyback_s=1e-3, blanks_flyback=False, latency_s=2e-6)
 WITHOUT_STRIP = ScanTiming(settle_px=0, flyback_s=1e-3, blanks_flyback=False, latency_s=2e-6)
+BY_COMMAND = ScanTiming(settle_px=16, flyback_s=1e-3, blanks_flyback=False, latency_s=2e-6, frame_s=0.2)
 SCAN = Scan(shape=(96, 128), pixel_size_m=1e-8, dwell_s=1e-3, scans=8)
 CURRENT_A = 2e-10
 
@@ -29,7 +31,9 @@ def electrons(charge_c: float) -> float:
 
 
 @pytest.mark.parametrize(
-    "timing", [BLANKING, LEAKING, WITHOUT_STRIP], ids=["blanking", "leaking", "leaking without a strip"]
+    "timing",
+    [BLANKING, LEAKING, WITHOUT_STRIP, BY_COMMAND],
+    ids=["blanking", "leaking", "leaking without a strip", "opened by command"],
 )
 @pytest.mark.parametrize("tilt_deg", [0.0, 60.0])
 def test_charge_is_conserved_and_tilt_stretches_but_does_not_thin(timing: ScanTiming, tilt_deg: float) -> None:
@@ -42,6 +46,7 @@ def test_charge_is_conserved_and_tilt_stretches_but_does_not_thin(timing: ScanTi
     per_pixel = electrons(CURRENT_A * SCAN.dwell_s * SCAN.scans) / (SCAN.pixel_size_m * 1e10) ** 2
     if timing.settle_px == 0:
         per_pixel *= 1 + timing.flyback_s / (SCAN.shape[1] * SCAN.dwell_s)
+    per_pixel *= 1 + timing.frame_s / (math.prod(SCAN.shape) * SCAN.dwell_s)
     assert ledger.at(0.0, 0.0) == pytest.approx(per_pixel, rel=1e-12)
 
 
@@ -73,6 +78,25 @@ def test_a_stopped_scan_is_charged_at_least_what_was_scanned_everywhere(beam_on:
     sent = beam_on * whole.total.sum()
     assert charged.total.sum() >= sent * (1 - 1e-9)
     assert np.all(charged.total <= whole.total * (1 + 1e-9) + 1e-12)
+
+
+@given(before=st.floats(0.0, 1.0), lines=st.integers(0, 71))
+@settings(max_examples=40, deadline=None)
+def test_what_an_opened_beam_did_before_its_first_line_is_charged_all_over_the_field(before: float, lines: int) -> None:
+    scan = Scan(shape=(24, 20), pixel_size_m=2e-8, dwell_s=1e-3, scans=3)
+    timing = replace(BY_COMMAND, settle_px=0)
+    before_s, line_s = before * timing.frame_s, 20 * scan.dwell_s + timing.flyback_s
+    whole, rest = divmod(lines, 24)
+    on_s = (whole + 1) * before_s + lines * line_s
+    charged = DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf)
+    parts = partial_footprint(scan, timing, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A, beam_on_s=on_s, extra_s=0.0)
+    charged.charge("record", charged.settled(parts), 0.0)
+    area_a2 = (20 * 24) * (2e-8 * 1e10) ** 2
+    everywhere = electrons(CURRENT_A * ((whole + 1) * before_s + whole * 24 * line_s)) / area_a2
+    line = electrons(CURRENT_A * line_s) / (area_a2 / 24)
+    assert charged.at(0.0, 21 * 2e-8 / 2) >= everywhere * (1 - 1e-9)
+    if rest > 2:
+        assert charged.at(0.0, -21 * 2e-8 / 2) >= (everywhere + line) * (1 - 1e-9)
 
 
 @given(

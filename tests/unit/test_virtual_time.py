@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cryoctl.clock import hold_time, now_s, virtual
+from cryoctl.clock import hold_time, let_time_pass, now_s, virtual
 from cryoctl.clock.virtual import VirtualTimeStalled, run_virtual
 
 
@@ -108,3 +108,32 @@ def test_hold_is_harmless_in_real_time() -> None:
         return True
 
     assert asyncio.run(main())
+
+
+def test_time_passes_for_a_thread_that_waits_for_it_and_for_no_other() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        answered, released = threading.Event(), threading.Event()
+        waiting = loop.run_in_executor(None, answered.wait)
+
+        async def answer_after(time_s: float) -> None:
+            with let_time_pass():
+                await asyncio.sleep(time_s)
+            answered.set()
+
+        await answer_after(5.0)
+        await waiting
+        passed_s = now_s()
+        busy = loop.run_in_executor(None, released.wait)
+        answered.clear()
+        waiting = loop.run_in_executor(None, answered.wait)
+        answering = asyncio.create_task(answer_after(5.0))
+        loop.call_soon(threading.Timer(0.05, released.set).start)
+        await busy
+        held_s = now_s()
+        await asyncio.gather(answering, waiting)
+        return passed_s, held_s
+
+    passed_s, held_s = run_virtual(main())
+    assert passed_s == pytest.approx(5.0)
+    assert held_s == pytest.approx(passed_s)

@@ -16,8 +16,8 @@ from cryoctl.interfaces.beam import (
     ScanFrameDone,
 )
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.permit_check import PermitCheck
 from cryoctl_simulators.devices.beam_capabilities import capabilities_of
-from cryoctl_simulators.devices.permit_check import PermitCheck
 from cryoctl_simulators.devices.simulated_device import SimulatedDevice, SimulatedFactory
 from cryoctl_simulators.settings import BeamSettings
 from cryoctl_simulators.world import World
@@ -36,7 +36,7 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         self._optics: Optics | None = None
         self._stop = asyncio.Event()
         self._between = asyncio.Event()
-        self._permits = PermitCheck(name, settings)
+        self._permits = PermitCheck(name, capabilities_of(settings))
         self._exposing = False
         self._run_on: tuple[ScanFrame, float] | None = None
 

@@ -1,13 +1,12 @@
-"""The simulated column's own enforcement of permits: it trusts nobody who asks it to open the beam."""
+"""A column's own enforcement of permits, driver or simulator: it trusts nobody who asks it to open the beam."""
 
 from __future__ import annotations
 
 from cryoctl.clock import now_s
 from cryoctl.errors import OutOfRange, Refused
-from cryoctl.interfaces.beam import Scan
+from cryoctl.interfaces.beam import BeamCapabilities, Scan
 from cryoctl.interfaces.permit import Permit
-from cryoctl_simulators.settings import BeamSettings
-from cryoctl_simulators.world.exposing import line_times_s
+from cryoctl.interfaces.scan_cost import scan_cost
 
 _TOLERANCE_M = 1e-12
 _LARGEST_CORRECTION_M = 300e-9
@@ -16,9 +15,9 @@ _LARGEST_CORRECTION_M = 300e-9
 class PermitCheck:
     """Remembers the permits it has seen, and the current as far as the column knows it."""
 
-    def __init__(self, name: str, settings: BeamSettings) -> None:
+    def __init__(self, name: str, capabilities: BeamCapabilities) -> None:
         self._name = name
-        self._settings = settings
+        self._can = capabilities
         self._seen: set[int] = set()
         self._reading_a: float | None = None
 
@@ -42,8 +41,7 @@ class PermitCheck:
         self._seen.add(permit.serial)
         if now_s() > permit.expires_s:
             raise self._refused(permit, f"expired at {permit.expires_s:.3f} s, it is {now_s():.3f} s; ask for another")
-        _, field_s, strip_s = line_times_s(scan, self._settings)
-        on_s = scan.shape[0] * scan.scans * (field_s + strip_s)
+        on_s = scan_cost(scan, self._can.timing).beam_on_s
         if on_s > permit.beam_on_s * (1 + 1e-9):
             raise self._refused(permit, f"allows {permit.beam_on_s:.6g} s of beam, the scan takes {on_s:.6g} s")
         current_a = nominal_a if self._reading_a is None else self._reading_a
@@ -59,7 +57,7 @@ class PermitCheck:
         rows, columns = scan.shape
         half_y = rows * scan.pixel_size_m / 2
         right = columns * scan.pixel_size_m / 2
-        left = right + self._settings.settle_px * scan.pixel_size_m
+        left = right + self._can.timing.settle_px * scan.pixel_size_m
         x, y = shift_m[0] - permit.x_m, shift_m[1] - permit.y_m
         inside = (
             x - left >= -permit.width_m / 2 - _TOLERANCE_M
@@ -75,7 +73,7 @@ class PermitCheck:
             )
 
     def _check_scan(self, scan: Scan) -> None:
-        one = self._settings
+        one = self._can
         rows, columns = scan.shape
         if not (1 <= rows <= one.max_scan_px and 1 <= columns <= one.max_scan_px and scan.scans >= 1):
             raise OutOfRange(f"{self._name}: a scan of {rows} x {columns} is beyond 1 to {one.max_scan_px}; not opened")

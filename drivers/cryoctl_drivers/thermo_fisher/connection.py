@@ -1,0 +1,182 @@
+"""One client of a temscript server: a thread of its own, one call after another, each within its limit.
+
+A call whose asker was cancelled is still carried to its end, and the next one waits for it. Nothing is asked twice.
+The client's JSON transport is used, never its pickles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from typing import Any
+
+from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError, InstrumentError, NoAnswer
+from cryoctl_drivers.thermo_fisher.settings import ServerSettings
+
+_SLACK_S = 1.0
+"""The socket gives up so much later than the call."""
+
+
+class ScriptingConnection:
+    """Construction opens nothing.
+
+    Args:
+        owner: name of the device, with which every message begins.
+    """
+
+    def __init__(self, owner: str, settings: ServerSettings, port: int | None = None) -> None:
+        self._owner = owner
+        self._host = settings.host
+        self._port = settings.port if port is None else port
+        self._deadline_s = settings.deadline_s
+        self._turn = asyncio.Lock()
+        self._thread: ThreadPoolExecutor | None = None
+        self._client: Any = None
+        self._timeout_s = self._deadline_s
+        self._opened = False
+
+    @property
+    def deadline_s(self) -> float:
+        return self._deadline_s
+
+    async def open(self) -> str:
+        """See that a temscript server answers; its version.
+
+        Raises:
+            InstrumentError: no such extra or host, or something else answers.
+            ConnectionLost, NoAnswer: nobody answers.
+        """
+        if not self._host:
+            raise InstrumentError(f"{self._owner}: settings.host is empty, allowed is the microscope's PC")
+        self._opened = True
+        try:
+            return str(await self._in_turn(self._greet, "get_version", self._deadline_s))
+        except CryoctlError:
+            self._opened = False
+            raise
+
+    async def call(self, verb: str, *arguments: Any, limit_s: float | None = None) -> Any:
+        """A method of temscript's microscope.
+
+        Raises:
+            NoAnswer: none within the limit; what was asked may still be done.
+            ConnectionLost: not connected, or the server is gone.
+            DeviceError: the microscope does not do it.
+        """
+        if not self._opened:
+            raise ConnectionLost(f"{self._owner}: not connected; call connect first")
+        return await self._in_turn(lambda: self._ask(verb, arguments), verb, limit_s or self._deadline_s)
+
+    async def be_patient(self, limit_s: float) -> None:
+        """Calls of up to so long will come: the client is made anew for them now, not when the beam is open."""
+        if limit_s > self._timeout_s:
+            self._client, self._timeout_s = None, limit_s
+            await self.call("get_version")
+
+    async def close(self) -> None:
+        """After the call under way; may be called twice."""
+        self._opened = False
+        async with self._turn:
+            self._let_go()
+            self._timeout_s = self._deadline_s
+
+    async def _in_turn(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
+        asking = asyncio.create_task(self._turned(act, verb, limit_s))
+        asking.add_done_callback(_look_away)  # its asker may have been cancelled
+        return await asyncio.shield(asking)
+
+    async def _turned(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
+        async with self._turn:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"temscript {self._owner}")
+            asking = asyncio.get_running_loop().run_in_executor(self._thread, act)
+            try:
+                await asyncio.wait((asking,), timeout=limit_s)
+            finally:
+                if not asking.done():
+                    # The thread is left to its socket's time-out; the next call gets another one.
+                    asking.add_done_callback(_look_away)
+                    self._let_go()
+            if not asking.done():
+                raise self._silent(verb, limit_s)
+            return asking.result()
+
+    def _let_go(self) -> None:
+        thread, self._thread, self._client = self._thread, None, None
+        if thread is not None:
+            thread.shutdown(wait=False)
+
+    # What follows runs in the thread
+
+    def _greet(self) -> Any:
+        try:
+            return self._ask("get_version", ())
+        except (ConnectionLost, NoAnswer, InstrumentError):
+            raise
+        except CryoctlError as error:
+            raise self._another(str(error)) from error
+
+    def _ask(self, verb: str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            if self._client is None:
+                self._client = self._connected()
+            return getattr(self._client, verb)(*arguments)
+        except CryoctlError:
+            raise
+        except (RuntimeError, KeyError) as error:  # the server's own answer; the client can go on
+            raise DeviceError(f"{self._owner}: the microscope does not do {verb} ({_told(error)})"[:300]) from error
+        except Exception as error:
+            self._client = None
+            if isinstance(error, TimeoutError):
+                raise self._silent(verb, self._timeout_s) from error
+            what = _told(error)
+            raise ConnectionLost(f"{self._owner}: {self._where} broke off {verb} ({what}); see its server") from error
+
+    def _connected(self) -> Any:
+        try:
+            from temscript.remote_microscope import RemoteMicroscope
+        except ImportError as error:
+            raise InstrumentError(
+                f"{self._owner}: this driver needs the package temscript; install the extra: pip install "
+                "'cryoctl[temscript]'"
+            ) from error
+        try:
+            return RemoteMicroscope((self._host, self._port), timeout=self._timeout_s + _SLACK_S)
+        except socket.gaierror as error:
+            raise InstrumentError(
+                f"{self._owner}: settings.host: there is no computer {self._host[:80]!r} ({_told(error)}); give the "
+                "microscope PC's name or address"
+            ) from error
+        except TimeoutError as error:
+            raise self._silent("get_version", self._timeout_s) from error
+        except OSError as error:
+            raise ConnectionLost(
+                f"{self._owner}: {self._where} is not reached ({_told(error)}); start temscript-server there"
+            ) from error
+        except (HTTPException, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise self._another(_told(error)) from error
+
+    @property
+    def _where(self) -> str:
+        return f"{self._host[:80]}:{self._port}"
+
+    def _silent(self, verb: str, limit_s: float) -> NoAnswer:
+        return NoAnswer(f"{self._owner}: {self._where} did not answer {verb} within {limit_s:g} s; see if it hangs")
+
+    def _another(self, why: str) -> InstrumentError:
+        return InstrumentError(
+            f"{self._owner}: at {self._where} something answers that is no temscript server of version 2 "
+            f"({why[:100]}); change settings.port"
+        )
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _look_away(asking: asyncio.Future[Any]) -> None:
+    if not asking.cancelled():
+        asking.exception()
