@@ -261,7 +261,7 @@ class NeedleDesk:
         return self._devices.needle
 
     def _furthest_m(self, here_m: tuple[float, float, float], there_m: tuple[float, float, float]) -> float:
-        """How far the apex may go when the tube is sent from one set point to another, its scale as uncertain as it is."""
+        """How far the apex may go at most when the tube is sent from one set point to another."""
         return math.dist(here_m, there_m) * (1.0 + 3.0 * self._needle().capabilities.fine_sigma_rel)
 
     def _travels(self, furthest_m: float) -> None:

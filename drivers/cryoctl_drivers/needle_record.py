@@ -25,8 +25,8 @@ Steps = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """`unsure` are those of `steps` that were sent and may not have been made, or were perhaps made beyond what was sent
-    (x, y, z, absolute). `parked`: it was made safe and nothing moved since."""
+    """`unsure` are those of `steps` that were sent and may not have been made, or may have been made beyond what was
+    sent (x, y, z, absolute). `parked`: it was made safe and nothing moved since."""
 
     serial: str
     steps: Steps = (0, 0, 0)
@@ -84,13 +84,13 @@ class NeedleRecord:
             FileProblem: it can't be read, or is no such file.
             InstrumentError: it is of another controller.
         """
-        if self._now is None:
-            self._now = self._read() or Remembered(serial=serial)
-        if self._now.serial != serial:
+        found = self._now or self._read() or Remembered(serial=serial)
+        if found.serial != serial:
             raise InstrumentError(
                 f"{self._owner}: the controller is {serial[:40]}, settings.state_file {self._path} is of "
-                f"{self._now.serial[:40]}; connect that one, or move the file away and see what the needle holds"
+                f"{found.serial[:40]}; connect that one, or move the file away and see what the needle holds"
             )
+        self._now = found
 
     async def keep(self, **changes: Any) -> None:
         """Durable when this returns.
@@ -116,7 +116,9 @@ class NeedleRecord:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise FileProblem(f"{self._owner}: {self._path} can't be read ({error.strerror}); mend that first") from error
+            raise FileProblem(
+                f"{self._owner}: {self._path} can't be read ({error.strerror}); mend that first"
+            ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FileProblem(
                 f"{self._owner}: settings.state_file {self._path} is no record of a needle; move it away and see what "
@@ -137,8 +139,8 @@ class NeedleRecord:
                 _sync_folder(self._path.parent)
             except OSError as error:
                 raise FileProblem(
-                    f"{self._owner}: settings.state_file {self._path} can't be written ({error.strerror}); nothing moves "
-                    "without it, give another place"
+                    f"{self._owner}: settings.state_file {self._path} can't be written ({error.strerror}); nothing "
+                    "moves without it, give another place"
                 ) from error
 
 

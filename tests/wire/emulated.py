@@ -42,10 +42,14 @@ class EmulatedInstrument:
 
 
 def plugged_in(
-    driver: str, model: str, settings: Mapping[str, Any] | None = None, emulated: Mapping[str, Any] | None = None
+    driver: str,
+    model: str,
+    settings: Mapping[str, Any] | None = None,
+    emulated: Mapping[str, Any] | None = None,
+    context: DeviceContext | None = None,
 ) -> tuple[Any, Any]:
     """A driver, not connected, and the emulator that it will find; called in the running loop."""
-    context = DeviceContext(seed=11)
+    context = context or DeviceContext(seed=11)
     emulator = registry.find("cryoctl.emulators", model)("device", emulated or {}, context)
     told = emulator.open()
     emulator.attach()

@@ -12,7 +12,7 @@ from cryoctl_drivers.link import Exchange, Link, LinkSettings, Sync
 from cryoctl_drivers.link.port import SerialForm
 
 _FORM = SerialForm(baud=38400)
-_END = re.compile(rb"(?:OK|ERROR)[ \t]*\r?\n|Authorization [a-z ]+\r?\n|Authorization code: ?")
+_END = re.compile(rb"(?:OK|ERROR)[ \t]*\r?\n|Authorization [a-z ]+\r?\n")
 _GLUED = re.compile(r"(.*(?:V|Hz|nF)) ?OK")
 VERSION = r"attocube (ANC\d+) controller version (\d[\w.\-]*)[^\n]*(?:\n[^\n]+)?"
 NUMBER = r"([+-]?\d{1,7}(?:\.\d{1,9})?)"
@@ -40,9 +40,9 @@ class Replies:
 
 
 def link_of(name: str, settings: LinkSettings, password: str) -> Link:
-    """Over the network it says who it is and wants a password; everywhere it echoes until it is told not to."""
+    """Over the network it says who it is and wants a password, which needs no waiting for that; everywhere it echoes
+    until it is told not to."""
     login = (
-        Exchange(send="", unasked=True, shape=re.compile(r"(?s).*Authorization code:")),
         Exchange(
             send=password,
             secret=True,

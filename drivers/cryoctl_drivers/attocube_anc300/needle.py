@@ -12,26 +12,19 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.needle import NeedleCapabilities, NeedleHold, NeedleState
-from cryoctl_drivers.attocube_anc300.console import NUMBER, VERSION, Console, Declined, link_of
+from cryoctl_drivers.attocube_anc300.axes import GROUNDED, OFFSET, SAME_V, STEPS, AttocubeAxes
+from cryoctl_drivers.attocube_anc300.console import VERSION, Console, Declined, link_of
 from cryoctl_drivers.attocube_anc300.settings import AttocubeSettings
 from cryoctl_drivers.link import Link
-from cryoctl_drivers.needle_record import NeedleRecord, Three
+from cryoctl_drivers.needle_record import NeedleRecord, Remembered, Three
 from cryoctl_drivers.port_device import PortDevice
 
 _AXES = "xyz"
 _LARGEST = 1000
 """Steps of one call."""
-_SAME_V = 5e-3
-"""Set points are sent in mV."""
-_REST_V = 0.5
-"""Less is no step: what the output measures of an axis that stands."""
+_SERIAL = r"([\w.\-]{4,40})"
 _LATE_S = 1e-3
 """Beyond one period an axis that still steps after the time of its burst goes on by itself."""
-_MEASURES_S, _PATIENCE_S = 0.1, 3.0
-"""Of a measured capacitance: between two looks whether it is over, and until it has to be."""
-_MODE = r"mode = (\S{1,6})"
-_OFFSET = "off"
-"""Mode of an axis whose output is its offset."""
 
 
 class AttocubeNeedle(PortDevice[AttocubeSettings]):
@@ -45,6 +38,7 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
     def __init__(self, name: str, settings: AttocubeSettings, link: Link, record: NeedleRecord) -> None:
         super().__init__(name, settings, link)
         self._console = Console(link, name)
+        self._axes = AttocubeAxes(self._console, settings, name)
         self._record = record
         self._moving = asyncio.Lock()
         self._halts = 0
@@ -63,9 +57,9 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
         )
 
     @property
-    def unsure_steps(self) -> tuple[int, int, int]:
-        """How many of the steps counted along x, y and z may not have been made."""
-        return self._record.now.unsure
+    def remembered(self) -> Remembered:
+        """Steps sent, and how many of them may not have been made."""
+        return self._record.now
 
     # Connecting
 
@@ -81,64 +75,32 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
         version = await self._console.ask("ver", VERSION)
         if version[1] != "ANC300":
             raise self.not_this(version[0].split("\n")[0], "an ANC300")
-        serial = (await self._console.ask("getcser", r"([\w.\-]{4,40})"))[1]
+        serial = (await self._console.ask("getcser", _SERIAL))[1]
+        self._record.of(serial)
         return Identity(maker="attocube", model="ANC300", serial=serial, firmware=version[2])
 
     async def set_up(self) -> None:
         """Modules, step frequencies and voltages, each read back; no mode is changed, so nothing moves or grounds."""
         one = self.settings
-        self._record.of((await self._console.ask("getcser", r"([\w.\-]{4,40})"))[1])
         for axis, channel in zip("xyzxyz", (*one.step_axes, *one.fine_axes), strict=True):
-            await self._check_module(axis, channel, steps=channel in one.step_axes)
-        for channel, frequency_hz, voltage_v in zip(
-            one.step_axes, one.step_frequency_hz, one.step_voltage_v, strict=True
-        ):
-            if await self._frequency_hz(channel) != frequency_hz:
-                await self._console.set(f"setf {channel} {frequency_hz:.0f}")
-            if abs(await self._voltage_v(channel) - voltage_v) > _SAME_V:
-                await self._console.set(f"setv {channel} {voltage_v:.3f}")
-            await self._check_drive(channel)
-
-    async def _check_module(self, axis: str, channel: int, steps: bool) -> None:
-        try:
-            serial = (await self._console.ask(f"getser {channel}", r"([\w.\-]{3,40})"))[1]
-        except Declined as error:
-            serial = f"none ({error.message[-60:]})"
-        allowed = ("ANM150", "ANM250", "ANM300") if steps else ("ANM200", "ANM250", "ANM300")
-        if not serial.startswith(allowed):
-            field = "step_axes" if steps else "fine_axes"
-            raise InstrumentError(
-                f"{self.name}.{field}: on {channel} ({axis}) there is {serial[:80]!r}, allowed are {', '.join(allowed)}; "
-                "change the setting or the wiring"
-            )
-
-    async def _check_drive(self, channel: int) -> None:
-        """Steps are as long as their voltage is high: one that somebody turned up must not be used."""
-        one = self.settings
-        number = one.step_axes.index(channel)
-        found = await self._frequency_hz(channel), await self._voltage_v(channel)
-        wanted = one.step_frequency_hz[number], one.step_voltage_v[number]
-        if found[0] != wanted[0] or abs(found[1] - wanted[1]) > _SAME_V:
-            raise ReadBackMismatch(
-                f"{self.name}: axis {channel} reads {found[0]:g} Hz and {found[1]:g} V, its settings are {wanted[0]:g} Hz "
-                f"and {wanted[1]:g} V; see its front panel, then connect again"
-            )
+            await self._axes.check_module(axis, channel, steps=channel in one.step_axes)
+        await self._axes.set_drives()
 
     # What it knows
 
     async def state(self) -> NeedleState:
         now, one = self._record.now, self.settings
-        modes = await self._modes()
-        live = any(mode != "gnd" for mode in modes)
+        modes = await self._axes.modes()
+        live = any(mode != GROUNDED for mode in modes)
         fine_m = one.grounded_m
         if live:
-            offsets_v = [await self._offset_v(channel) for channel in one.fine_axes]
+            offsets_v = [await self._axes.offset_v(channel) for channel in one.fine_axes]
             told_m = [
-                now.fine_m[axis] if self._is_at(axis, now.fine_m[axis], found_v) else one.fine_m(axis, found_v)
+                now.fine_m[axis] if self._axes.is_at(axis, now.fine_m[axis], found_v) else one.fine_m(axis, found_v)
                 for axis, found_v in enumerate(offsets_v)
             ]
             x_m, y_m, z_m = (
-                m if mode != "gnd" else at for m, mode, at in zip(told_m, modes, one.grounded_m, strict=True)
+                m if mode != GROUNDED else at for m, mode, at in zip(told_m, modes, one.grounded_m, strict=True)
             )
             fine_m = (x_m, y_m, z_m)
         return NeedleState(coarse_steps=now.steps, fine_m=fine_m, high_voltage_on=live, hold=NeedleHold(now.hold))
@@ -158,10 +120,10 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
         channel = self.settings.step_axes[index]
         async with self._moving:
             if steps and self._halts == halts:
-                await self._check_drive(channel)
-                await self._mode(channel, "stp")
+                await self._axes.check_drive(channel)
+                await self._axes.mode(channel, STEPS)
                 await self._bursts(index, steps, halts)
-                await self._mode(channel, "gnd")
+                await self._axes.mode(channel, GROUNDED)
         return await self.state()
 
     async def _bursts(self, index: int, steps: int, halts: int) -> None:
@@ -194,14 +156,14 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
             raise
         except (NoAnswer, ConnectionLost) as error:
             raise type(error)(
-                f"{self.name}: {steps} steps along {axis} were sent and their answer was lost; they are counted as made "
-                "and not sent again, look where the apex is"
+                f"{self.name}: {steps} steps along {axis} were sent and their answer was lost; they are counted as "
+                "made and not sent again, look where the apex is"
             ) from error
 
     async def _check_over(self, index: int, sign: int, burst: int, began_s: float) -> None:
         """One that goes on is stopped; all that it can have made since is counted."""
         channel = self.settings.step_axes[index]
-        if await self._stands(channel):
+        if await self._axes.stands(channel):
             return
         await self.stop()
         more = math.ceil((now_s() - began_s) * self.settings.step_frequency_hz[index]) + 1 - burst
@@ -212,21 +174,13 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
             f"{more} more are counted, look where the apex is"
         )
 
-    async def _stands(self, channel: int) -> bool:
-        """Its output is at rest twice: a sawtooth goes through 0 too."""
-        for _ in range(2):
-            output_v = await self._console.number(f"geto {channel}", "voltage", "V", confirm=False)
-            if abs(output_v) > _REST_V:
-                return False
-        return True
-
     async def stop(self) -> None:
         """The tube keeps its place; a burst under way ends, and no further one is sent."""
         self._halts += 1
         for channel in self.settings.step_axes:
             await self._console.do(f"stop {channel}", again=True)
         for channel in self.settings.step_axes:
-            if not await self._stands(channel):
+            if not await self._axes.stands(channel):
                 raise ReadBackMismatch(f"{self.name}: axis {channel} was stopped, yet steps; switch the controller off")
 
     # Fine
@@ -235,9 +189,11 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
         low_m, high_m = self.settings.fine_range_m
         wanted = (x_m, y_m, z_m)
         if not all(low_m <= value <= high_m for value in wanted):
-            raise OutOfRange(f"{self.name}: fine set point {wanted} m is beyond {low_m:g} to {high_m:g} m; nothing moved")
+            raise OutOfRange(
+                f"{self.name}: fine set point {wanted} m is beyond {low_m:g} to {high_m:g} m; nothing moved"
+            )
         async with self._moving:
-            if not all(mode == _OFFSET for mode in await self._modes()):
+            if not all(mode == OFFSET for mode in await self._axes.modes()):
                 limit_pa = self.settings.vacuum_limit_pa
                 raise Refused(f"{self.name}: no high voltage; switch it on below {limit_pa:g} Pa")
             await self._place(wanted)
@@ -247,15 +203,15 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
         """One axis after the other: what leads away from the specimen first, what leads to it last."""
         one = self.settings
         await self._record.keep(fine_m=wanted, parked=False)
-        now_m = [one.fine_m(axis, await self._offset_v(channel)) for axis, channel in enumerate(one.fine_axes)]
+        now_m = [one.fine_m(axis, await self._axes.offset_v(channel)) for axis, channel in enumerate(one.fine_axes)]
         along, away = _AXES.index(one.withdraw[1]), 1 if one.withdraw[0] == "+" else -1
         withdraws = (wanted[along] - now_m[along]) * away >= 0
         across = [axis for axis in range(3) if axis != along]
         for axis in (along, *across) if withdraws else (*across, along):
             channel, offset_v = one.fine_axes[axis], one.offset_v(axis, wanted[axis])
-            await self._console.set(f"seta {channel} {offset_v:.3f}")
-            found_v = await self._offset_v(channel)
-            if not self._is_at(axis, wanted[axis], found_v):
+            await self._axes.set_offset(channel, offset_v)
+            found_v = await self._axes.offset_v(channel)
+            if not self._axes.is_at(axis, wanted[axis], found_v):
                 raise ReadBackMismatch(
                     f"{self.name}: axis {channel} ({_AXES[axis]}) was set to {offset_v:.3f} V and reads back "
                     f"{found_v:.3f} V; look where the apex is"
@@ -263,7 +219,7 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
 
     async def high_voltage(self, on: bool) -> NeedleState:
         async with self._moving:
-            if on and not all(mode == _OFFSET for mode in await self._modes()):
+            if on and not all(mode == OFFSET for mode in await self._axes.modes()):
                 await self._switch_on()
                 await self._place((0.0, 0.0, 0.0))
             elif not on:
@@ -273,38 +229,23 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
     async def _switch_on(self) -> None:
         """At 0 V, where nothing moves."""
         fine = self.settings.fine_axes
-        for channel in fine:
-            await self._check_capacitance(channel)
+        await self._axes.check_capacitances()
         try:
             for channel in fine:
-                await self._console.set(f"seta {channel} 0.000")
-                if await self._offset_v(channel) > _SAME_V:
-                    raise ReadBackMismatch(f"{self.name}: the offset of axis {channel} does not go to 0 V; see its panel")
-                await self._mode(channel, _OFFSET)
+                await self._axes.set_offset(channel, 0.0)
+                if await self._axes.offset_v(channel) > SAME_V:
+                    raise ReadBackMismatch(
+                        f"{self.name}: the offset of axis {channel} does not go to 0 V; see its panel"
+                    )
+                await self._axes.mode(channel, OFFSET)
         except ReadBackMismatch:
             await self._ground()
             raise
 
     async def _ground(self) -> None:
         for channel in self.settings.fine_axes:
-            await self._mode(channel, "gnd")
-            await self._console.set(f"seta {channel} 0.000")
-
-    async def _check_capacitance(self, channel: int) -> None:
-        """Measured now where it never was; it ends grounded, and is asked for only while it is."""
-        low_farad, high_farad = self.settings.capacitance_farad
-        found_farad = await self._capacitance_farad(channel)
-        if not found_farad and await self._mode_of(channel) == "gnd":
-            await self._console.set(f"setm {channel} cap")
-            began_s = now_s()
-            while await self._mode_of(channel) == "cap" and now_s() - began_s < _PATIENCE_S:
-                await asyncio.sleep(_MEASURES_S)
-            found_farad = await self._capacitance_farad(channel)
-        if not low_farad <= found_farad <= high_farad:
-            raise DeviceError(
-                f"{self.name}: axis {channel} has a capacitance of {found_farad * 1e9:.3g} nF, allowed are {low_farad * 1e9:.3g} "
-                f"to {high_farad * 1e9:.3g} nF; see its cable, it stays without voltage"
-            )
+            await self._axes.mode(channel, GROUNDED)
+            await self._axes.set_offset(channel, 0.0)
 
     # Rest
 
@@ -332,40 +273,6 @@ class AttocubeNeedle(PortDevice[AttocubeSettings]):
             if self._halts != halts:
                 raise DeviceError(f"{self.name}: stopped while it was stepping clear, its tube stays live; try again")
             count -= burst
-
-    # Single values
-
-    def _is_at(self, axis: int, fine_m: float, found_v: float) -> bool:
-        return abs(found_v - self.settings.offset_v(axis, fine_m)) <= _SAME_V
-
-    async def _modes(self) -> list[str]:
-        asked = [(f"getm {channel}", _MODE) for channel in self.settings.fine_axes]
-        return [found[1] for found in await self._console.ask_all(asked)]
-
-    async def _mode_of(self, channel: int) -> str:
-        return (await self._console.ask(f"getm {channel}", _MODE))[1]
-
-    async def _mode(self, channel: int, mode: str) -> None:
-        await self._console.set(f"setm {channel} {mode}")
-        found = await self._mode_of(channel)
-        if found != mode:
-            raise ReadBackMismatch(
-                f"{self.name}: axis {channel} was set to mode {mode} and reads back {found}; see its module and panel"
-            )
-
-    async def _offset_v(self, channel: int) -> float:
-        return await self._console.number(f"geta {channel}", "voltage", "V")
-
-    async def _voltage_v(self, channel: int) -> float:
-        return await self._console.number(f"getv {channel}", "voltage", "V")
-
-    async def _frequency_hz(self, channel: int) -> float:
-        return await self._console.number(f"getf {channel}", "frequency", "Hz")
-
-    async def _capacitance_farad(self, channel: int) -> float:
-        """0 where it was never measured."""
-        told = (await self._console.ask(f"getc {channel}", rf"cap(?:acitance)? = (?:{NUMBER}|\?)(?: nF)?"))[1]
-        return 1e-9 * float(told or 0.0)
 
 
 def _make(name: str, settings: AttocubeSettings, context: DeviceContext) -> AttocubeNeedle:

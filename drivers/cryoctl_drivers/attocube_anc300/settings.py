@@ -62,7 +62,9 @@ class AttocubeSettings(LinkSettings):
             raise ValueError(f"step_frequency_hz: found {self.step_frequency_hz}, allowed are whole numbers")
         low_v, high_v = self.fine_voltage_v
         if not low_v <= self.rest_v <= high_v or low_v == high_v:
-            raise ValueError(f"rest_v: found {self.rest_v:g} V, allowed is within fine_voltage_v {low_v:g} to {high_v:g} V")
+            raise ValueError(
+                f"rest_v: found {self.rest_v:g} V, allowed is within fine_voltage_v {low_v:g} to {high_v:g} V"
+            )
         if not 0 < self.coarse_step_m[0] <= self.coarse_step_m[1]:
             raise ValueError(f"coarse_step_m: found {self.coarse_step_m}, allowed is a shortest above 0 and a longest")
         return self

@@ -6,7 +6,6 @@ puts a line break too many after a frequency. Counts nothing; grounding is a jum
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -83,8 +82,7 @@ class EmulatedAttocube(Emulator[EmulatedAttocubeSettings]):
         return echo + self._said(words, command)
 
     async def _when_over(self, echo: str, command: str, channel: int) -> str:
-        while self._axes.moves(channel) or self._axes.measures(channel):
-            await asyncio.sleep(1e-3)
+        await self._axes.over(channel)
         told = self._capacitance(channel) + "\r\n" if command == "capw" else ""
         return f"{echo}{told}OK"
 
@@ -183,7 +181,7 @@ class EmulatedAttocube(Emulator[EmulatedAttocubeSettings]):
         self._axes.set_offset(channel, volts)
         return None
 
-    _questions: Mapping[str, Callable[[EmulatedAttocube, int], str | None]] = {  # noqa: RUF012
+    _questions: Mapping[str, Callable[[EmulatedAttocube, int], str | None]] = {
         "getser": _serial,
         "getm": _mode,
         "getf": _frequency,
@@ -192,7 +190,7 @@ class EmulatedAttocube(Emulator[EmulatedAttocubeSettings]):
         "geto": _output,
         "getc": _capacitance,
     }
-    _setters: Mapping[str, Callable[[EmulatedAttocube, int, str], str | None]] = {  # noqa: RUF012
+    _setters: Mapping[str, Callable[[EmulatedAttocube, int, str], str | None]] = {
         "setm": _set_mode,
         "setf": _set_frequency,
         "setv": _set_voltage,

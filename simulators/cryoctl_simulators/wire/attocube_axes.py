@@ -23,7 +23,7 @@ _NOISE_V = 2e-3
 
 
 class AttocubeAxes:
-    """`record` is its part of the world's record, by channel: mode, offset_v, frequency_hz, voltage_v, capacitance_nf."""
+    """`record` is its part of the world's record, in which mode, offset_v, frequency_hz ... are by channel."""
 
     def __init__(self, emulator: EmulatedAttocube) -> None:
         self._of = emulator
@@ -72,11 +72,16 @@ class AttocubeAxes:
     def offset_v(self, channel: int) -> float:
         return float(self.record["offset_v"][str(channel)])
 
+    async def over(self, channel: int) -> None:
+        """Returns once a burst or a measurement under way has ended."""
+        burst, measuring = self._bursts.get(channel), self._measures.get(channel)
+        if burst is not None:
+            await burst.over.wait()
+        if measuring is not None:
+            await asyncio.sleep(max(0.0, measuring.when() - asyncio.get_running_loop().time()))
+
     def moves(self, channel: int) -> bool:
         return channel in self._bursts
-
-    def measures(self, channel: int) -> bool:
-        return channel in self._measures
 
     def output_v(self, channel: int) -> float:
         """Measured: the mean of its sawtooth while it steps, else what stands there; its last digits are noise."""
@@ -177,6 +182,7 @@ class _Burst:
         self._count = count
         self._extra = extra
         self._made = 0
+        self.over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self._period_s = 1.0 / axes.frequency_hz(channel)
@@ -191,8 +197,10 @@ class _Burst:
         self._made += 1
         if self._count is not None and self._made >= self._count + self._extra:
             self._axes.ended(self._channel)
+            self.over.set()
         else:
             self._timer = self._next()
 
     def end(self) -> None:
         self._timer.cancel()
+        self.over.set()
