@@ -158,9 +158,9 @@ class EmulatedAttocube(Emulator[EmulatedAttocubeSettings]):
     def _set_frequency(self, channel: int, value: str) -> str | None:
         if channel not in STEPPING:
             return "Wrong axis type"
-        if not value.isdecimal() or not 1 <= int(value) <= 10_000:
+        if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", value) or not 1 <= float(value) <= 10_000:
             return "Frequency out of range"
-        self._axes.record["frequency_hz"][str(channel)] = int(value)
+        self._axes.record["frequency_hz"][str(channel)] = int(float(value))
         return None
 
     def _set_voltage(self, channel: int, value: str) -> str | None:

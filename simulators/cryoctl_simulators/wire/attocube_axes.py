@@ -20,6 +20,7 @@ _MEASURES_S = 0.8
 _SLIPS_V = 5.0
 """A lower sawtooth does not overcome friction."""
 _NOISE_V = 2e-3
+_ROUNDS_S = 1e-9
 
 
 class AttocubeAxes:
@@ -50,7 +51,9 @@ class AttocubeAxes:
         return contact
 
     def look(self) -> None:
-        """What befell the needle by itself: an output that went off grounds its axes."""
+        """Bring it to now: bursts, and what befell the needle by itself; an output that went off grounds its axes."""
+        for burst in tuple(self._bursts.values()):
+            burst.catch_up()
         self.contact.look(self._of.world.time_s)
         if not self.contact.needle.record["high_voltage_on"]:
             for channel in FINE:
@@ -189,17 +192,24 @@ class _Burst:
         self._timer = self._next()
 
     def _next(self) -> asyncio.TimerHandle:
-        return self._loop.call_at(self._began_s + (self._made + 1) * self._period_s, self._pulse)
+        return self._loop.call_at(self._due_s, self.catch_up)
 
-    def _pulse(self) -> None:
-        beyond = self._count is not None and self._made >= self._count
-        self._axes.pulse(self._channel, self._sign, beyond)
-        self._made += 1
-        if self._count is not None and self._made >= self._count + self._extra:
-            self._axes.ended(self._channel)
-            self.over.set()
-        else:
-            self._timer = self._next()
+    @property
+    def _due_s(self) -> float:
+        return self._began_s + (self._made + 1) * self._period_s
+
+    def catch_up(self) -> None:
+        """All pulses that are due: a controller does not wait for the loop that emulates it."""
+        self._timer.cancel()
+        while self._due_s <= self._loop.time() + _ROUNDS_S:
+            beyond = self._count is not None and self._made >= self._count
+            self._axes.pulse(self._channel, self._sign, beyond)
+            self._made += 1
+            if self._count is not None and self._made >= self._count + self._extra:
+                self._axes.ended(self._channel)
+                self.over.set()
+                return
+        self._timer = self._next()
 
     def end(self) -> None:
         self._timer.cancel()
