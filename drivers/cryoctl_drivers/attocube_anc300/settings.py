@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cryoctl.units import Farads, Hertz, Metres, MetresPerVolt, Pascals, Seconds, Volts
-from cryoctl_drivers.link import LinkSettings
+from cryoctl.units import Farads, Hertz, Metres, MetresPerVolt, Seconds, Volts
+from cryoctl_drivers.piezo_needle import NeedleDriveSettings
 
 Axis = Annotated[int, Field(ge=1, le=7)]
 Sign = Literal[-1, 1]
@@ -16,7 +16,7 @@ StepVolts = Annotated[Volts, Field(gt=0, le=150)]
 StepHertz = Annotated[Hertz, Field(ge=1, le=10_000)]
 
 
-class AttocubeSettings(LinkSettings):
+class AttocubeSettings(NeedleDriveSettings):
     """Three numbers are those of x, y and z in the specimen's frame."""
 
     password: str = "123456"
@@ -45,13 +45,6 @@ class AttocubeSettings(LinkSettings):
     """The offset that is the fine set point 0."""
     capacitance_farad: tuple[Farads, Farads] = (1e-9, 10e-6)
     """What a connected piezo measures (cold, some tenths of warm); a cable that is not plugged in is below."""
-    withdraw: Literal["+x", "-x", "+y", "-y"] = "+x"
-    """Where coarse steps lead away from the specimen."""
-    clear_m: Annotated[Metres, Field(gt=0)] = 2e-6
-    """What is left between needle and specimen at least when it has been made safe."""
-    vacuum_limit_pa: Annotated[Pascals, Field(gt=0)] = 1e-3
-    state_file: str | None = None
-    """Where steps sent, set point and what the apex holds are kept; null: beside the user's data, a file a device."""
 
     @model_validator(mode="after")
     def _is_a_needle(self) -> AttocubeSettings:
