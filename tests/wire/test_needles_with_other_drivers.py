@@ -101,3 +101,47 @@ def test_anc300_under_pymeasure() -> None:
         port.close()
 
     beside("attocube-anc300", {"wire": "tcp"}, use)
+
+
+@pytest.mark.parametrize("wire", ["tcp", "pty"])
+def test_gcs2_under_pipython(wire: str) -> None:
+    def use(url: str, emulator: Any) -> None:
+        from pipython import GCSDevice, GCSError, pitools
+        from pipython.interfaces.piserial import PISerial
+        from pipython.interfaces.pisocket import PISocket
+
+        host, _, number = url.removeprefix("socket://").rpartition(":")
+        gateway = PISocket(host, int(number)) if wire == "tcp" else PISerial(url, 115200)
+        with GCSDevice(gateway=gateway) as stage:
+            assert "Physik Instrumente" in stage.qIDN()
+            assert stage.axes == ["1", "2", "3", "4", "5", "6"]
+            assert stage.qCSV() == 2.0
+            assert stage.qTMN("4")["4"] < 0 < stage.qTMX("4")["4"]
+            with pytest.raises(GCSError) as caught:
+                stage.MOV("1", 0.01)
+            assert caught.value == 5
+            stage.SVO({"1": True, "4": True})
+            assert stage.qSVO(["1", "4"]) == {"1": True, "4": True}
+            with pytest.raises(GCSError) as caught:
+                stage.MOV("1", 99.0)
+            assert caught.value == 7
+            stage.VEL("1", 0.5)
+            assert stage.qVEL("1")["1"] == 0.5
+            stage.MOV("1", 0.01)
+            pitools.waitontarget(stage, "1")
+            assert stage.qPOS("1")["1"] == pytest.approx(0.01, abs=1e-5)
+            stage.MVR({"4": 2.0})
+            pitools.waitontarget(stage, ["4"])
+            assert stage.qMOV("4")["4"] == 2.0
+            stage.MOV("1", 1.0)
+            assert stage.IsMoving("1")["1"]
+            with pytest.raises(GCSError) as caught:
+                stage.STP()
+            assert caught.value == 10
+            assert not stage.IsMoving("1")["1"]
+            assert 0.01 < stage.qPOS("1")["1"] < 1.0
+            stage.SVO("4", False)
+            stage.SVA("4", 0.0)
+            assert not emulator.world.contact.needle.record["high_voltage_on"]
+
+    beside("pi-gcs2", {"wire": wire}, use)

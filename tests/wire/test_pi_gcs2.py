@@ -20,6 +20,7 @@ from cryoctl_simulators.wire.line_faults import KINDS, RESET
 from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
 
 _NAME = "pi-gcs2"
+_DEADLINE_S = 0.15
 _STEP_MM = 150e-6
 
 
@@ -58,10 +59,15 @@ def place(emulator: Any, axis: str) -> float:
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
-@pytest.mark.parametrize("cases", [4, pytest.param(400, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("cases", [3, pytest.param(200, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_it_goes_nowhere_else_and_every_step_is_counted(wire: str, cases: int) -> None:
     async def play() -> BadLine:
-        settings = {"deadline_s": 0.05, "confirm": True, "coarse_velocity_m_per_s": 1e-3, "fine_velocity_m_per_s": 1e-2}
+        settings = {
+            "deadline_s": _DEADLINE_S,
+            "confirm": True,
+            "coarse_velocity_m_per_s": 1e-3,
+            "fine_velocity_m_per_s": 1e-2,
+        }
         needle, emulator = plugged_in(_NAME, _NAME, settings, {"wire": wire})
         await needle.connect()
         await needle.high_voltage(True)
@@ -92,7 +98,9 @@ def test_on_a_bad_line_it_goes_nowhere_else_and_every_step_is_counted(wire: str,
                 nothing_is_hidden()
 
         line = BadLine(needle, emulator, act, patience_s=12 * needle.link.longest_s)
-        await line.play(cases, seed=cases, share=0.1, among=tuple(kind for kind in KINDS if kind != RESET))
+        await line.play(
+            cases, seed=cases, share=0.1, among=tuple(kind for kind in KINDS if kind != RESET), late_s=_DEADLINE_S
+        )
         assert line.succeeded > 0.5 * cases
         await line.play(cases // 4, seed=cases, share=0.02, among=(RESET,))
         await asyncio.sleep(0.02)

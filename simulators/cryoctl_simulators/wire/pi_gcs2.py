@@ -64,7 +64,7 @@ class EmulatedPi(Emulator[EmulatedPiSettings]):
         self._axes.look()
         name, *rest = command.split()
         name = name.upper()
-        if name in self._facts and not rest:
+        if name in self._facts and (not rest or command == "SAI? ALL"):
             return self._facts[name](self)
         if name in self._questions:
             asked = rest or list(NAMES)
@@ -102,9 +102,14 @@ class EmulatedPi(Emulator[EmulatedPiSettings]):
         error, self._error = self._error, 0
         return str(error)
 
+    def _help(self) -> str:
+        known = (*self._facts, "#24", "STP", "HLT", *self._questions, *self._commands)
+        return " \n".join(("The following commands are valid:", *sorted(known), "end of help"))
+
     _facts: Mapping[str, Callable[[EmulatedPi], str]] = {
         "*IDN?": _identity,
         "ERR?": _told_error,
+        "HLP?": _help,
         "CSV?": lambda self: "2.0",
         "SAI?": lambda self: " \n".join(NAMES),
         "#5": lambda self: f"{self._axes.moving():X}",
