@@ -108,7 +108,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         live = await self._gcs.flags("SVO?", one.fine_axes)
         fine_m = one.grounded_m
         if any(live):
-            found = await self._gcs.numbers("POS?", one.fine_axes, confirm=False)
+            found, _ = await self._places(one.fine_axes, one.fine_tolerance_m / one.fine_unit_m)
             told_m = [self._fine_m(index, position) for index, position in enumerate(found)]
             x_m, y_m, z_m = (
                 wanted if abs(told - wanted) <= one.fine_tolerance_m else told
@@ -140,9 +140,10 @@ class PiNeedle(PiezoNeedle[PiSettings]):
                 await self._record.count(index, -steps, -abs(steps))
                 raise
             await self._arrive((axis,), abs(steps) * one.coarse_step_m / one.coarse_velocity_m_per_s, halts)
-        found = (await self._gcs.numbers("POS?", (axis,), confirm=False))[0]
+        tolerance = one.coarse_tolerance_m / one.coarse_unit_m
+        (found,), _ = await self._places((axis,), tolerance)
         if self._halts == halts:
-            self._check_place(axis, target, found, one.coarse_tolerance_m / one.coarse_unit_m)
+            self._check_place(axis, target, found, tolerance)
             self._record.sure_of(index, abs(steps))
             return
         made = _outwards((found - began) / length)
@@ -177,7 +178,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         """
         arrives_s = now_s() + travel_s
         deadline_s = arrives_s + 0.2 * travel_s + self.settings.settle_s
-        while not all(await self._gcs.flags("ONT?", axes, confirm=False)):
+        while not all(await self._gcs.flags("ONT?", axes)):
             if self._halts != halts:
                 return
             if now_s() >= deadline_s:
@@ -209,12 +210,9 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             except NoAnswer:
                 if attempt == _TRIES:
                     raise
-        axes = self.settings.coarse_axes
-        before = await self._gcs.numbers("POS?", axes, confirm=False)
-        await asyncio.sleep(_LOOK_S)
-        after = await self._gcs.numbers("POS?", axes, confirm=False)
-        tolerance = self.settings.coarse_tolerance_m / self.settings.coarse_unit_m
-        if any(abs(now - then) > tolerance for now, then in zip(after, before, strict=True)):
+        one = self.settings
+        _, stands = await self._places(one.coarse_axes, one.coarse_tolerance_m / one.coarse_unit_m)
+        if not stands:
             raise ReadBackMismatch(f"{self.name}: was stopped, yet its coarse axes move; switch the controller off")
 
     # Fine
@@ -224,7 +222,8 @@ class PiNeedle(PiezoNeedle[PiSettings]):
 
     async def _place(self, wanted: Three) -> None:
         one, halts = self.settings, self._halts
-        found = await self._gcs.numbers("POS?", one.fine_axes, confirm=False)
+        tolerance = one.fine_tolerance_m / one.fine_unit_m
+        found, _ = await self._places(one.fine_axes, tolerance)
         x_m, y_m, z_m = (self._fine_m(index, position) for index, position in enumerate(found))
         for index in self._order((x_m, y_m, z_m), wanted):
             axis, target = one.fine_axes[index], self._fine_position(index, wanted[index])
@@ -233,8 +232,8 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             await self._arrive((axis,), travel_s, halts)
             if self._halts != halts:
                 return
-            place = (await self._gcs.numbers("POS?", (axis,), confirm=False))[0]
-            self._check_place(axis, target, place, one.fine_tolerance_m / one.fine_unit_m)
+            (place,), _ = await self._places((axis,), tolerance)
+            self._check_place(axis, target, place, tolerance)
 
     async def high_voltage(self, on: bool) -> NeedleState:
         async with self._moving:
@@ -270,6 +269,18 @@ class PiNeedle(PiezoNeedle[PiSettings]):
                     f"{self.name}: the servo of axis {axis} was switched {told} and reads otherwise ({said}); see its "
                     "controller"
                 )
+
+    async def _places(self, axes: Sequence[str], tolerance: float) -> tuple[list[float], bool]:
+        """Where the sensors say that axes are, and whether they stand: a reading is believed when the next one agrees,
+        since a damaged one can't be told from it, and no two are the same to the last digit."""
+        before = await self._gcs.numbers("POS?", axes, confirm=False)
+        for _ in range(_TRIES):
+            await asyncio.sleep(_LOOK_S)
+            now = await self._gcs.numbers("POS?", axes, confirm=False)
+            if all(abs(one - other) <= tolerance for one, other in zip(now, before, strict=True)):
+                return now, True
+            before = now
+        return before, False
 
     def _fine_position(self, index: int, fine_m: float) -> float:
         one = self.settings
