@@ -111,7 +111,7 @@ _DIMENSIONS: tuple[Dimension, ...] = (
                {"deg/s": "1", "deg/min": str(Decimal(1) / 60), "mrad/s": str(Decimal(_DEGREE) / 1000)}, "2 deg/s",
                largest=1e5, aliases={"°/s": "deg/s", "°/min": "deg/min"}),
     _dimension("a piezo's gain", "_m_per_v", "m/V", {"m/V": "1", "um/V": "1e-6", "nm/V": "1e-9"}, "33 nm/V",
-               largest=1.0),
+               largest=1e3),
     _dimension(
         "a speed", "_m_per_s", "m/s",
         {**_rate("m", {"s": Decimal(1)}), **_rate("um", factor="1e-6"), **_rate("nm", factor="1e-9"),
