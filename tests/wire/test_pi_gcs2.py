@@ -129,6 +129,19 @@ def test_stopped_it_counts_what_its_sensor_says() -> None:
     on_needle(check)
 
 
+def test_a_tube_that_was_stopped_on_its_way_stands_by_its_own_account() -> None:
+    async def check(needle: Any, emulator: Any) -> None:
+        await needle.high_voltage(True)
+        move = await begun(needle.fine(2e-6, 0.0, 0.0), 0.01)
+        await needle.stop()
+        state = await move
+        assert 0.0 < state.fine_m[0] < 2e-6
+        await asyncio.sleep(0.05)
+        assert await needle.state() == state
+
+    on_needle(check)
+
+
 def test_an_error_of_long_ago_is_no_fault_of_the_next_move() -> None:
     async def check(needle: Any, emulator: Any) -> None:
         assert emulator.answer("NONSENSE", {}) is None

@@ -221,6 +221,23 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         return all(await self._gcs.flags("SVO?", self.settings.fine_axes))
 
     async def _place(self, wanted: Three) -> None:
+        """Where it does not get there, where it is becomes its set point."""
+        try:
+            arrived = await self._place_by_axes(wanted)
+        except NotReached:
+            await self._keep_place()
+            raise
+        if not arrived:
+            await self._keep_place()
+
+    async def _keep_place(self) -> None:
+        one = self.settings
+        found, _ = await self._places(one.fine_axes, one.fine_tolerance_m / one.fine_unit_m)
+        x_m, y_m, z_m = (self._fine_m(index, position) for index, position in enumerate(found))
+        await self._record.keep(fine_m=(x_m, y_m, z_m))
+
+    async def _place_by_axes(self, wanted: Three) -> bool:
+        """False where it was stopped."""
         one, halts = self.settings, self._halts
         tolerance = one.fine_tolerance_m / one.fine_unit_m
         found, _ = await self._places(one.fine_axes, tolerance)
@@ -231,9 +248,10 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             await self._go(axis, target, f"a move along {AXES[index]}")
             await self._arrive((axis,), travel_s, halts)
             if self._halts != halts:
-                return
+                return False
             (place,), _ = await self._places((axis,), tolerance)
             self._check_place(axis, target, place, tolerance)
+        return True
 
     async def high_voltage(self, on: bool) -> NeedleState:
         async with self._moving:

@@ -70,6 +70,8 @@ class Emulator(Generic[S]):
         self._socket.attach(self._opened, self._received)
 
     def close(self) -> None:
+        for task in tuple(self._owed):
+            task.cancel()
         plugged, self._socket = self._socket, None
         if plugged is not None:
             plugged.close()
