@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Sequence
 
@@ -112,3 +113,8 @@ def _in_words(code: int) -> str:
 @functools.cache
 def _axis_values(axes: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("\n".join(rf"{re.escape(axis)}=({_NUMBER})" for axis in axes))
+
+
+def same(found: float, wanted: float) -> bool:
+    """What was sent, as far as it was written out."""
+    return math.isclose(found, wanted, rel_tol=1e-6, abs_tol=1e-9)

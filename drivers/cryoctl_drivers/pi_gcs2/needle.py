@@ -7,14 +7,15 @@ import math
 from collections.abc import Sequence
 
 from cryoctl.clock import now_s
-from cryoctl.errors import DeviceError, InstrumentError, NoAnswer, NotReached, OutOfRange, ReadBackMismatch
+from cryoctl.errors import NoAnswer, NotReached, OutOfRange, ReadBackMismatch
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.needle import NeedleCapabilities, NeedleHold, NeedleState
 from cryoctl_drivers.link import Link
 from cryoctl_drivers.needle_record import Three
-from cryoctl_drivers.pi_gcs2.gcs import IDENTITY, STOPPED, Declined, Gcs, link_of
+from cryoctl_drivers.pi_gcs2.gcs import IDENTITY, STOPPED, Declined, Gcs, link_of, same
+from cryoctl_drivers.pi_gcs2.set_up import check_limits, check_referenced, set_speeds
 from cryoctl_drivers.pi_gcs2.settings import PiSettings
 from cryoctl_drivers.piezo_needle import AXES, PiezoNeedle
 
@@ -23,7 +24,7 @@ _LOOK_S = 2e-3
 """Between two questions whether a move is over."""
 _PIECE_S = 0.05
 """Of a longer move: so often it is seen whether it was stopped."""
-_SAME_REL = 1e-6
+_SAME_VOLTS = 1e-6
 _TRIES = 3
 
 
@@ -62,44 +63,11 @@ class PiNeedle(PiezoNeedle[PiSettings]):
 
     async def set_up(self) -> None:
         """Velocities, each read back; limits and references are looked at. No servo is switched and nothing moves."""
-        one = self.settings
         await self._gcs.forget_error()
-        await self._check_limits()
-        if one.referenced:
-            await self._check_referenced()
-        for axes, velocity in (
-            (one.coarse_axes, one.coarse_velocity_m_per_s / one.coarse_unit_m),
-            (one.fine_axes, one.fine_velocity_m_per_s / one.fine_unit_m),
-        ):
-            said = "no error"
-            if not all(_same(found, velocity) for found in await self._gcs.numbers("VEL?", axes)):
-                said = await self._gcs.set("VEL " + " ".join(f"{axis} {velocity:.7g}" for axis in axes))
-            for axis, found in zip(axes, await self._gcs.numbers("VEL?", axes), strict=True):
-                if not _same(found, velocity):
-                    raise ReadBackMismatch(
-                        f"{self.name}: axis {axis} was set to a speed of {velocity:g} and reads {found:g} ({said}); "
-                        "change the setting"
-                    )
-
-    async def _check_referenced(self) -> None:
-        axes = self.settings.coarse_axes
-        for axis, referenced in zip(axes, await self._gcs.flags("FRF?", axes), strict=True):
-            if not referenced:
-                raise DeviceError(
-                    f"{self.name}: axis {axis} is not referenced; withdraw the needle by hand and reference it with "
-                    "PI's own program, then connect again"
-                )
-
-    async def _check_limits(self) -> None:
-        one = self.settings
-        low, high = await self._gcs.numbers("TMN?", one.fine_axes), await self._gcs.numbers("TMX?", one.fine_axes)
-        for index, axis in enumerate(one.fine_axes):
-            ends = sorted(self._fine_position(index, end_m) for end_m in one.fine_range_m)
-            if not low[index] <= ends[0] or not ends[1] <= high[index]:
-                raise InstrumentError(
-                    f"{self.name}.fine_range_m: needs positions {ends[0]:g} to {ends[1]:g} of axis {axis}, its "
-                    f"controller allows {low[index]:g} to {high[index]:g}; make the range smaller or set fine_centre_m"
-                )
+        await check_limits(self._gcs, self.settings, self.name)
+        if self.settings.referenced:
+            await check_referenced(self._gcs, self.settings, self.name)
+        await set_speeds(self._gcs, self.settings, self.name)
 
     # What it knows
 
@@ -109,7 +77,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         fine_m = one.grounded_m
         if any(live):
             found, _ = await self._places(one.fine_axes, one.fine_tolerance_m / one.fine_unit_m)
-            told_m = [self._fine_m(index, position) for index, position in enumerate(found)]
+            told_m = [self.settings.fine_m(index, position) for index, position in enumerate(found)]
             x_m, y_m, z_m = (
                 wanted if abs(told - wanted) <= one.fine_tolerance_m else told
                 for wanted, told in zip(now.fine_m, told_m, strict=True)
@@ -162,7 +130,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             await self._gcs.do(f"MOV {axis} {target:.9g}")
         except (NoAnswer, Declined) as error:
             taken = (await self._gcs.numbers("MOV?", (axis,)))[0]
-            if _same(taken, target):
+            if same(taken, target):
                 return
             if isinstance(error, Declined):
                 raise
@@ -233,7 +201,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
     async def _keep_place(self) -> None:
         one = self.settings
         found, _ = await self._places(one.fine_axes, one.fine_tolerance_m / one.fine_unit_m)
-        x_m, y_m, z_m = (self._fine_m(index, position) for index, position in enumerate(found))
+        x_m, y_m, z_m = (self.settings.fine_m(index, position) for index, position in enumerate(found))
         await self._record.keep(fine_m=(x_m, y_m, z_m))
 
     async def _place_by_axes(self, wanted: Three) -> bool:
@@ -241,9 +209,9 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         one, halts = self.settings, self._halts
         tolerance = one.fine_tolerance_m / one.fine_unit_m
         found, _ = await self._places(one.fine_axes, tolerance)
-        x_m, y_m, z_m = (self._fine_m(index, position) for index, position in enumerate(found))
+        x_m, y_m, z_m = (self.settings.fine_m(index, position) for index, position in enumerate(found))
         for index in self._order((x_m, y_m, z_m), wanted):
-            axis, target = one.fine_axes[index], self._fine_position(index, wanted[index])
+            axis, target = one.fine_axes[index], self.settings.fine_position(index, wanted[index])
             travel_s = abs(target - found[index]) * one.fine_unit_m / one.fine_velocity_m_per_s
             await self._go(axis, target, f"a move along {AXES[index]}")
             await self._arrive((axis,), travel_s, halts)
@@ -272,7 +240,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
         for axis in self.settings.fine_axes:
             await self._servo((axis,), False)
             await self._gcs.set(f"SVA {axis} 0")
-            if abs((await self._gcs.numbers("SVA?", (axis,)))[0]) > _SAME_REL:
+            if abs((await self._gcs.numbers("SVA?", (axis,)))[0]) > _SAME_VOLTS:
                 raise ReadBackMismatch(f"{self.name}: axis {axis} keeps its voltage; switch its amplifier off by hand")
 
     async def _servo(self, axes: Sequence[str], on: bool) -> None:
@@ -299,18 +267,6 @@ class PiNeedle(PiezoNeedle[PiSettings]):
                 return now, True
             before = now
         return before, False
-
-    def _fine_position(self, index: int, fine_m: float) -> float:
-        one = self.settings
-        return (one.fine_centre_m + one.fine_signs[index] * fine_m) / one.fine_unit_m
-
-    def _fine_m(self, index: int, position: float) -> float:
-        one = self.settings
-        return one.fine_signs[index] * (position * one.fine_unit_m - one.fine_centre_m)
-
-
-def _same(found: float, wanted: float) -> bool:
-    return math.isclose(found, wanted, rel_tol=_SAME_REL, abs_tol=1e-9)
 
 
 def _outwards(steps: float) -> int:

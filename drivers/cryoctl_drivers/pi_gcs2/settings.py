@@ -56,3 +56,10 @@ class PiSettings(NeedleDriveSettings):
     def grounded_m(self) -> tuple[float, float, float]:
         x_m, y_m, z_m = (sign * (self.fine_relaxed_m - self.fine_centre_m) for sign in self.fine_signs)
         return (x_m, y_m, z_m)
+
+    def fine_position(self, axis: int, fine_m: float) -> float:
+        """Of a fine set point on one axis (0 to 2), in the controller's unit."""
+        return (self.fine_centre_m + self.fine_signs[axis] * fine_m) / self.fine_unit_m
+
+    def fine_m(self, axis: int, position: float) -> float:
+        return self.fine_signs[axis] * (position * self.fine_unit_m - self.fine_centre_m)
