@@ -17,12 +17,10 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.testing.device import begun, refused
 from cryoctl.testing.needle import NeedleContract
-from cryoctl_simulators.wire.line_faults import KINDS, RESET
-from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
+from tests.wire.emulated import EmulatedInstrument, plugged_in
+from tests.wire.needle_bench import listened, on_a_bad_line, on_needle
 
 _NAME = "attocube-anc300"
-_DEADLINE_S = 0.25
-_FAST = {"deadline_s": _DEADLINE_S, "confirm": True, "step_frequency_hz": [2000.0, 2000.0, 2000.0]}
 
 
 class TestAttocubeOverTcp(EmulatedInstrument, NeedleContract):
@@ -35,27 +33,6 @@ class TestAttocubeOverSerial(EmulatedInstrument, NeedleContract):
     emulated = {"wire": "pty"}  # noqa: RUF012
 
 
-def on_needle(
-    check: Callable[[Any, Any], Awaitable[None]],
-    settings: dict[str, Any] | None = None,
-    emulated: dict[str, Any] | None = None,
-    faults: tuple[dict[str, Any], ...] = (),
-) -> None:
-    """A connected driver and its emulator, in virtual time."""
-
-    async def whole() -> None:
-        context = DeviceContext(seed=11, faults=faults)
-        needle, emulator = plugged_in(_NAME, _NAME, settings, {"wire": "tcp", **(emulated or {})}, context)
-        try:
-            await needle.connect()
-            await check(needle, emulator)
-        finally:
-            await needle.close()
-            emulator.close()
-
-    run_virtual(whole())
-
-
 def truth(emulator: Any) -> dict[str, Any]:
     return emulator.world.contact.needle.record
 
@@ -63,10 +40,7 @@ def truth(emulator: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
 @pytest.mark.parametrize("cases", [2, pytest.param(200, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_no_step_is_sent_twice_and_none_goes_uncounted(wire: str, cases: int) -> None:
-    async def play() -> BadLine:
-        needle, emulator = plugged_in(_NAME, _NAME, _FAST, {"wire": wire})
-        await needle.connect()
-        await needle.high_voltage(True)
+    def begin(needle: Any, emulator: Any) -> tuple[Callable[[], Awaitable[None]], Callable[[], None]]:
         draw = random.Random(3)
         told = 0
 
@@ -83,30 +57,15 @@ def test_on_a_bad_line_no_step_is_sent_twice_and_none_goes_uncounted(wire: str, 
             wanted_m = tuple(round(draw.uniform(-2e-6, 2e-6), 9) for _ in range(3))
             told += abs(steps)
             before = needle.remembered.steps["xyz".index(axis)]
-            try:
-                after = await needle.step(axis, steps)
-                assert after.coarse_steps["xyz".index(axis)] == before + steps
-                assert (await needle.fine(*wanted_m)).fine_m == wanted_m
-                gains = (3.3e-8 / (5e-6 / 150),) * 3
-                for gain, wanted, found in zip(gains, wanted_m, truth(emulator)["fine_m"], strict=True):
-                    assert found * gain - 75 * 3.3e-8 == pytest.approx(wanted, abs=1e-10)
-            finally:
-                nothing_is_hidden()
+            after = await needle.step(axis, steps)
+            assert after.coarse_steps["xyz".index(axis)] == before + steps
+            assert (await needle.fine(*wanted_m)).fine_m == wanted_m
+            volts = [found / (5e-6 / 150) for found in truth(emulator)["fine_m"]]
+            assert [(one - 75) * 3.3e-8 for one in volts] == pytest.approx(wanted_m, abs=1e-10)
 
-        line = BadLine(needle, emulator, act, patience_s=12 * needle.link.longest_s)
-        await line.play(
-            cases, seed=cases, share=0.1, among=tuple(kind for kind in KINDS if kind != RESET), late_s=_DEADLINE_S
-        )
-        assert line.succeeded >= 0.5 * cases
-        await line.play(cases // 4, seed=cases, share=0.02, among=(RESET,))
-        await asyncio.sleep(0.02)
-        nothing_is_hidden()
-        await needle.close()
-        emulator.close()
-        return line
+        return act, nothing_is_hidden
 
-    line = asyncio.run(play())
-    print(f"{wire}: {cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
+    on_a_bad_line(_NAME, wire, cases, {"step_frequency_hz": [2000.0, 2000.0, 2000.0]}, begin)
 
 
 def test_a_burst_whose_answer_is_lost_is_counted_and_never_sent_again() -> None:
@@ -122,7 +81,7 @@ def test_a_burst_whose_answer_is_lost_is_counted_and_never_sent_again() -> None:
         await asyncio.sleep(0.2)
         assert truth(emulator)["pulses"] == 25
 
-    on_needle(check, {"deadline_s": 0.05})
+    on_needle(_NAME, check, {"deadline_s": 0.05})
 
 
 def test_a_burst_is_counted_on_the_disk_before_it_is_sent() -> None:
@@ -139,7 +98,7 @@ def test_a_burst_is_counted_on_the_disk_before_it_is_sent() -> None:
         await needle.step("y", -60)
         assert on_disk == [(-25, 0), (-50, -25), (-60, -50)]
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_another_process_knows_steps_and_hold(tmp_path: Path) -> None:
@@ -175,16 +134,14 @@ def test_stop_acts_within_a_burst_and_what_it_cut_off_is_unsure() -> None:
         assert state.coarse_steps[1] - 25 < made <= state.coarse_steps[1] < 100
         assert needle.remembered.unsure[1] == 25
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_it_steps_clear_before_it_grounds() -> None:
     async def check(needle: Any, emulator: Any) -> None:
         await needle.high_voltage(True)
         await needle.fine(-1e-6, 0.0, 0.0)
-        asked: list[str] = []
-        said = emulator.answer
-        emulator.answer = lambda command, session: (asked.append(command), said(command, session))[1]
+        asked = listened(emulator)
         away = emulator.world.contact.needle.apex_m(emulator.world.time_s)[0]
         await needle.make_safe()
         moves = [one for one in asked if one.startswith(("step", "setm 4", "seta"))]
@@ -192,7 +149,7 @@ def test_it_steps_clear_before_it_grounds() -> None:
         assert not any(one.startswith("stepd") for one in moves)
         assert emulator.world.contact.needle.apex_m(emulator.world.time_s)[0] - away > 2e-6
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def _at_once(fault: str, **parameters: float) -> tuple[dict[str, Any], ...]:
@@ -220,7 +177,7 @@ def test_what_the_drive_does_otherwise_is_a_fault(fault: str, wanted: type[Cryoc
         if fault == "voltage-refused":
             assert not (await needle.state()).high_voltage_on
 
-    on_needle(check, faults=_at_once(fault))
+    on_needle(_NAME, check, faults=_at_once(fault))
 
 
 def test_a_tube_that_lost_its_voltage_is_told_where_it_is() -> None:
@@ -231,7 +188,7 @@ def test_a_tube_that_lost_its_voltage_is_told_where_it_is() -> None:
         assert not state.high_voltage_on
         assert state.fine_m == needle.capabilities.grounded_m
 
-    on_needle(check, faults=_at_once("voltage-trip"))
+    on_needle(_NAME, check, faults=_at_once("voltage-trip"))
 
 
 def test_a_controller_that_was_restarted_is_greeted_anew() -> None:
@@ -242,7 +199,7 @@ def test_a_controller_that_was_restarted_is_greeted_anew() -> None:
         await needle.connect()
         assert (await needle.step("x", 5)).coarse_steps == (10, 0, 0)
 
-    on_needle(check, {"deadline_s": 0.05}, {"wire": "pty"}, _at_once("lost-link", forgets=1.0))
+    on_needle(_NAME, check, {"deadline_s": 0.05}, "pty", _at_once("lost-link", forgets=1.0))
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.needle import NeedleHold
 from cryoctl.testing.device import begun, refused
 from cryoctl.testing.needle import NeedleContract
-from cryoctl_simulators.wire.line_faults import KINDS, RESET
-from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
+from tests.wire.emulated import EmulatedInstrument, plugged_in
+from tests.wire.needle_bench import listened, on_a_bad_line, on_needle
 
 _NAME = "pi-gcs2"
-_DEADLINE_S = 0.25
 _STEP_MM = 150e-6
 
 
@@ -34,26 +33,6 @@ class TestPiOverSerial(EmulatedInstrument, NeedleContract):
     emulated = {"wire": "pty"}  # noqa: RUF012
 
 
-def on_needle(
-    check: Callable[[Any, Any], Awaitable[None]],
-    settings: dict[str, Any] | None = None,
-    faults: tuple[dict[str, Any], ...] = (),
-) -> None:
-    """A connected driver and its emulator, in virtual time."""
-
-    async def whole() -> None:
-        context = DeviceContext(seed=11, faults=faults)
-        needle, emulator = plugged_in(_NAME, _NAME, settings, {"wire": "tcp"}, context)
-        try:
-            await needle.connect()
-            await check(needle, emulator)
-        finally:
-            await needle.close()
-            emulator.close()
-
-    run_virtual(whole())
-
-
 def place(emulator: Any, axis: str) -> float:
     return float(emulator.world.file.record["pi_gcs2"][axis]["position"])
 
@@ -61,56 +40,30 @@ def place(emulator: Any, axis: str) -> float:
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
 @pytest.mark.parametrize("cases", [2, pytest.param(200, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_it_goes_nowhere_else_and_every_step_is_counted(wire: str, cases: int) -> None:
-    async def play() -> BadLine:
-        settings = {
-            "deadline_s": _DEADLINE_S,
-            "confirm": True,
-            "coarse_velocity_m_per_s": 1e-3,
-            "fine_velocity_m_per_s": 1e-2,
-        }
-        needle, emulator = plugged_in(_NAME, _NAME, settings, {"wire": wire})
-        await needle.connect()
-        await needle.high_voltage(True)
+    def begin(needle: Any, emulator: Any) -> tuple[Callable[[], Awaitable[None]], Callable[[], None]]:
         draw = random.Random(3)
-        moves: list[str] = []
-        said = emulator.answer
-        emulator.answer = lambda command, session: (moves.append(command), said(command, session))[1]
+        heard = listened(emulator)
 
         def nothing_is_hidden() -> None:
+            assert sum(one.startswith(("MOV 1 ", "MOV 2 ", "MOV 3 ")) for one in heard) <= 1
             counted, unsure = needle.remembered.steps, needle.remembered.unsure
             for index, axis in enumerate("123"):
-                made = place(emulator, axis) / _STEP_MM
-                assert abs(counted[index] - made) <= unsure[index] + 0.1
+                assert abs(counted[index] - place(emulator, axis) / _STEP_MM) <= unsure[index] + 0.1
 
         async def act() -> None:
+            heard.clear()
             axis, steps = draw.choice("xyz"), draw.choice((-7, 3, 12))
             wanted_m = tuple(round(draw.uniform(-2e-6, 2e-6), 9) for _ in range(3))
             before = needle.remembered.steps["xyz".index(axis)]
-            moves.clear()
-            try:
-                after = await needle.step(axis, steps)
-                assert after.coarse_steps["xyz".index(axis)] == before + steps
-                assert (await needle.fine(*wanted_m)).fine_m == wanted_m
-                found = [place(emulator, axis) * 1e-6 - 2.5e-6 for axis in "456"]
-                assert found == pytest.approx(wanted_m, abs=5e-9)
-            finally:
-                assert sum(move.startswith(tuple(f"MOV {one} " for one in "123")) for move in moves) <= 1
-                nothing_is_hidden()
+            after = await needle.step(axis, steps)
+            assert after.coarse_steps["xyz".index(axis)] == before + steps
+            assert (await needle.fine(*wanted_m)).fine_m == wanted_m
+            found = [place(emulator, one) * 1e-6 - 2.5e-6 for one in "456"]
+            assert found == pytest.approx(wanted_m, abs=5e-9)
 
-        line = BadLine(needle, emulator, act, patience_s=12 * needle.link.longest_s)
-        await line.play(
-            cases, seed=cases, share=0.1, among=tuple(kind for kind in KINDS if kind != RESET), late_s=_DEADLINE_S
-        )
-        assert line.succeeded >= 0.5 * cases
-        await line.play(cases // 4, seed=cases, share=0.02, among=(RESET,))
-        await asyncio.sleep(0.02)
-        nothing_is_hidden()
-        await needle.close()
-        emulator.close()
-        return line
+        return act, nothing_is_hidden
 
-    line = asyncio.run(play())
-    print(f"{wire}: {cases} cases, {line.succeeded} succeeded, slowest {line.slowest_s:.2f} s, {line.kinds}")
+    on_a_bad_line(_NAME, wire, cases, {"coarse_velocity_m_per_s": 1e-3, "fine_velocity_m_per_s": 1e-2}, begin)
 
 
 def test_stopped_it_counts_what_its_sensor_says() -> None:
@@ -126,7 +79,7 @@ def test_stopped_it_counts_what_its_sensor_says() -> None:
         assert place(emulator, "2") / _STEP_MM == pytest.approx(made)
         assert (await needle.step("y", -1)).coarse_steps[1] == counted - 1
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_a_tube_that_was_stopped_on_its_way_stands_by_its_own_account() -> None:
@@ -139,7 +92,7 @@ def test_a_tube_that_was_stopped_on_its_way_stands_by_its_own_account() -> None:
         await asyncio.sleep(0.05)
         assert await needle.state() == state
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_an_error_of_long_ago_is_no_fault_of_the_next_move() -> None:
@@ -149,7 +102,7 @@ def test_an_error_of_long_ago_is_no_fault_of_the_next_move() -> None:
         await needle.stop()
         assert emulator.answer("ERR?", {}) == "0"
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_a_move_that_is_declined_is_not_counted() -> None:
@@ -160,7 +113,7 @@ def test_a_move_that_is_declined_is_not_counted() -> None:
         assert "invalid axis" in str(error)
         assert needle.remembered.steps == (0, 0, 0)
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 def test_a_lost_answer_sends_no_second_move() -> None:
@@ -178,7 +131,7 @@ def test_a_lost_answer_sends_no_second_move() -> None:
         assert sum(command.startswith("MOV ") for command in asked) == 1
         assert (needle.remembered.steps, needle.remembered.unsure) == ((4, 0, 0), (4, 0, 0))
 
-    on_needle(check, {"deadline_s": 0.05})
+    on_needle(_NAME, check, {"deadline_s": 0.05})
 
 
 def test_beyond_its_soft_limits_nothing_moves() -> None:
@@ -189,7 +142,7 @@ def test_beyond_its_soft_limits_nothing_moves() -> None:
         assert needle.remembered.steps == (6000, 0, 0)
         assert place(emulator, "1") == pytest.approx(9.0, abs=1e-5)
 
-    on_needle(check, {"coarse_step_m": 1.5e-6, "coarse_velocity_m_per_s": 5e-3, "coarse_tolerance_m": 1e-7})
+    on_needle(_NAME, check, {"coarse_step_m": 1.5e-6, "coarse_velocity_m_per_s": 5e-3, "coarse_tolerance_m": 1e-7})
 
 
 def test_another_process_knows_steps_and_hold(tmp_path: Path) -> None:
@@ -238,16 +191,14 @@ def test_what_the_drive_does_otherwise_is_a_fault(fault: str, wanted: type[Cryoc
         if fault == "not-at-place":
             assert (await needle.state()).fine_m[0] == pytest.approx(5e-8, abs=5e-9)
 
-    on_needle(check, faults=({"device": "needle", "fault": fault, "at": {"time_s": 10.0}, "for_s": 100.0},))
+    on_needle(_NAME, check, faults=({"device": "needle", "fault": fault, "at": {"time_s": 10.0}, "for_s": 100.0},))
 
 
 def test_it_steps_clear_before_it_relaxes() -> None:
     async def check(needle: Any, emulator: Any) -> None:
         await needle.high_voltage(True)
         await needle.fine(1e-6, 0.0, 0.0)
-        asked: list[str] = []
-        said = emulator.answer
-        emulator.answer = lambda command, session: (asked.append(command), said(command, session))[1]
+        asked = listened(emulator)
         contact, world = emulator.world.contact, emulator.world
         before_m = contact.needle.apex_m(world.time_s)[0]
         await needle.make_safe()
@@ -255,7 +206,7 @@ def test_it_steps_clear_before_it_relaxes() -> None:
         last_move = max(index for index, one in enumerate(asked) if one.startswith("MOV "))
         assert last_move < min(index for index, one in enumerate(asked) if one.startswith("SVO 4 0"))
 
-    on_needle(check)
+    on_needle(_NAME, check)
 
 
 @pytest.mark.parametrize(

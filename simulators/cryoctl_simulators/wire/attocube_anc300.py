@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,8 @@ import numpy as np
 from cryoctl.units import MetresPerVolt
 from cryoctl_simulators.settings import NeedleSettings
 from cryoctl_simulators.wire.attocube_axes import AXES, CHANNELS, FINE, STEPPING, AttocubeAxes
-from cryoctl_simulators.wire.emulator import Emulator, EmulatorFactory, Wire
+from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
+from cryoctl_simulators.wire.needle_emulator import NeedleEmulator
 
 _BANNER = "attocube ANC300 controller version 1.1.0-1304 2013-10-17 08:16\r\nANC150 compatibillity console\r\n"
 _NEGOTIATION = "\xff\xfb\x01\xff\xfb\x03"
@@ -33,30 +32,10 @@ class EmulatedAttocubeSettings(NeedleSettings):
     """What its tube truly does."""
 
 
-class EmulatedAttocube(Emulator[EmulatedAttocubeSettings]):
-    kind = "needle"
-
+class EmulatedAttocube(NeedleEmulator[EmulatedAttocubeSettings]):
     def __init__(self, name: str, settings: EmulatedAttocubeSettings, world: Any, wire: Wire) -> None:
         super().__init__(name, settings, world, wire)
         self._axes = AttocubeAxes(self)
-        self._folder: TemporaryDirectory[str] | None = None
-
-    def open(self) -> Mapping[str, Any]:
-        """Steps and hold are remembered beside the world that they are of."""
-        return {**super().open(), "state_file": str(self._state_file())}
-
-    def _state_file(self) -> Path:
-        world_file = self.world.context.world_file
-        if world_file is not None:
-            return world_file.with_name(f"{world_file.name}.{self.name}.json")
-        self._folder = self._folder or TemporaryDirectory(prefix="cryoctl-")
-        return Path(self._folder.name) / f"{self.name}.json"
-
-    def close(self) -> None:
-        super().close()
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            folder.cleanup()
 
     # The console
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryoctl_simulators.settings import NeedleSettings
-from cryoctl_simulators.wire.emulator import Emulator, EmulatorFactory, Wire
+from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
 from cryoctl_simulators.wire.line import Line
+from cryoctl_simulators.wire.needle_emulator import NeedleEmulator
 from cryoctl_simulators.wire.pi_axes import COARSE, FINE, NAMES, PiAxes
 
 _SINGLE = re.compile(rb"[\x05\x07\x18]")
@@ -27,32 +26,17 @@ class EmulatedPiSettings(NeedleSettings):
     wire: Wire = "tcp"
 
 
-class EmulatedPi(Emulator[EmulatedPiSettings]):
-    kind = "needle"
+class EmulatedPi(NeedleEmulator[EmulatedPiSettings]):
     reply_end = b"\n"
 
     def __init__(self, name: str, settings: EmulatedPiSettings, world: Any, wire: Wire) -> None:
         super().__init__(name, settings, world, wire)
         self._axes = PiAxes(self)
         self._error = 0
-        self._folder: TemporaryDirectory[str] | None = None
-
-    def open(self) -> Mapping[str, Any]:
-        """Steps and hold are remembered beside the world that they are of."""
-        world_file = self.world.context.world_file
-        if world_file is not None:
-            kept = world_file.with_name(f"{world_file.name}.{self.name}.json")
-        else:
-            self._folder = self._folder or TemporaryDirectory(prefix="cryoctl-")
-            kept = Path(self._folder.name) / f"{self.name}.json"
-        return {**super().open(), "state_file": str(kept)}
 
     def close(self) -> None:
         super().close()
         self._axes.close()
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            folder.cleanup()
 
     def _received(self, line: Line) -> None:
         """Commands of one character come without a line's end."""
