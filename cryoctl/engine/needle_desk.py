@@ -168,7 +168,7 @@ class NeedleDesk:
                 f"{needle.name}: the tube would have to go to ({told}) um, it reaches from {low_m * 1e6:.3g} to "
                 f"{high_m * 1e6:.3g} um: bring the needle nearer by coarse steps, or look whether it moved at all"
             )
-        self._travels(math.dist(before, wanted))
+        self._travels(self._furthest_m(before, wanted))
         state = await answered(needle.fine(*wanted), needle.name)
         if math.dist(state.fine_m, wanted) > 1e-12:
             raise ReadBackMismatch(f"{needle.name}: the tube was set to {wanted} m and reads back {state.fine_m} m")
@@ -177,13 +177,16 @@ class NeedleDesk:
     async def _set_voltage(self, step: SetNeedleVoltage) -> NeedleAt:
         needle = self._needle()
         state = await answered(needle.state(), needle.name)
-        reach_m = math.dist(state.fine_m, (0.0, 0.0, 0.0))
+        there_m = (0.0, 0.0, 0.0) if step.on else needle.capabilities.grounded_m
+        reach_m = self._furthest_m(state.fine_m, there_m)
         if step.on:
             self._check_vacuum(needle, (await self._monitors.sample()).pressure_pa)
-        elif state.high_voltage_on and not (state.hold is NeedleHold.FREE and self._gap_low_m > reach_m):
+        free = state.hold is NeedleHold.FREE and self._gap_low_m > reach_m
+        if state.high_voltage_on is not step.on and not free and not (step.on and reach_m == 0.0):
+            makes = "bringing its voltage on moves" if step.on else "grounding the tube makes"
             raise self._refuse(
                 CLEARANCE,
-                f"grounding the tube makes the apex jump by up to {reach_m * 1e6:.3g} um, the needle's gap is "
+                f"{makes} the apex {'' if step.on else 'jump '}by up to {reach_m * 1e6:.3g} um, the needle's gap is "
                 f"{_told(self._gap_low_m)}; withdraw it",
             )
         self._travels(reach_m)
@@ -256,6 +259,10 @@ class NeedleDesk:
         if self._devices.needle is None:
             raise BadInput("needle: the instrument file has no needle; name an instrument that has one")
         return self._devices.needle
+
+    def _furthest_m(self, here_m: tuple[float, float, float], there_m: tuple[float, float, float]) -> float:
+        """How far the apex may go at most when the tube is sent from one set point to another."""
+        return math.dist(here_m, there_m) * (1.0 + 3.0 * self._needle().capabilities.fine_sigma_rel)
 
     def _travels(self, furthest_m: float) -> None:
         self._was_moved = True

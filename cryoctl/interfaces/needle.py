@@ -19,6 +19,10 @@ class NeedleCapabilities:
     """Of one coarse step."""
     vacuum_limit_pa: float
     """Highest pressure with which its high voltage may be on."""
+    grounded_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where the tube is without voltage, as a fine set point; elsewhere than 0 where its amplifier has one polarity."""
+    fine_sigma_rel: float = 0.0
+    """Of how far the tube goes, over how far it is told to."""
 
 
 class NeedleHold(StrEnum):
@@ -59,7 +63,9 @@ class Needle(Device, Protocol):
 
     async def fine(self, x_m: float, y_m: float, z_m: float) -> NeedleState: ...
 
-    async def high_voltage(self, on: bool) -> NeedleState: ...
+    async def high_voltage(self, on: bool) -> NeedleState:
+        """On: the tube goes from `grounded_m` to 0. Off: it jumps there from where it is."""
+        ...
 
     async def note_hold(self, hold: NeedleHold) -> NeedleState:
         """Keep what the apex holds from now on, beyond the life of this process."""

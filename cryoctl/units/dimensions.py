@@ -110,6 +110,8 @@ _DIMENSIONS: tuple[Dimension, ...] = (
     _dimension("an angular speed", "_deg_per_s", "deg/s",
                {"deg/s": "1", "deg/min": str(Decimal(1) / 60), "mrad/s": str(Decimal(_DEGREE) / 1000)}, "2 deg/s",
                largest=1e5, aliases={"°/s": "deg/s", "°/min": "deg/min"}),
+    _dimension("a piezo's gain", "_m_per_v", "m/V", {"m/V": "1", "um/V": "1e-6", "nm/V": "1e-9"}, "33 nm/V",
+               largest=1e3),
     _dimension(
         "a speed", "_m_per_s", "m/s",
         {**_rate("m", {"s": Decimal(1)}), **_rate("um", factor="1e-6"), **_rate("nm", factor="1e-9"),
@@ -145,6 +147,7 @@ _DIMENSIONS: tuple[Dimension, ...] = (
     _dimension("a charge", "_c", "C", _scaled("C", ("", "m", "u", "n", "p", "f")), "16 pC", largest=1e6),
     _dimension("a resistance", "_ohm", "ohm", _scaled("ohm", ("", "m", "k", "M", "G")), "1 Mohm", largest=1e18,
                aliases={"Ω": "ohm", "kΩ": "kohm", "MΩ": "Mohm", "GΩ": "Gohm"}),
+    _dimension("a capacitance", "_farad", "F", _scaled("F", ("", "m", "u", "n", "p")), "200 nF", largest=1e3),
     _dimension("a power", "_w", "W", _scaled("W", ("", "m", "u")), "25 W", largest=1e9),
     _dimension("a size", "_bytes", "B",
                {"B": "1", "kB": "1e3", "MB": "1e6", "GB": "1e9", "TB": "1e12", "MiB": "1048576", "GiB": "1073741824"},

@@ -151,6 +151,10 @@ class NeedleBiasing(Protocol):
             return self._give_up("lost", "no needle is seen in the overview; bring it into the field")
         if not view["specimen_found"]:
             return self._give_up("lost", "no grid is seen in the overview; bring its edge into the field")
+        if self.facts.needle is not None and any(self.facts.needle.grounded_m):
+            # Of one polarity: the apex goes by microns when the voltage comes on, so it does while there is room.
+            yield from SetNeedleVoltage(on=True)
+            yield from self.pictures.look(self.pictures.widest_pixel_m)
         return "done"
 
     @ending_well

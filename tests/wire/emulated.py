@@ -42,10 +42,14 @@ class EmulatedInstrument:
 
 
 def plugged_in(
-    driver: str, model: str, settings: Mapping[str, Any] | None = None, emulated: Mapping[str, Any] | None = None
+    driver: str,
+    model: str,
+    settings: Mapping[str, Any] | None = None,
+    emulated: Mapping[str, Any] | None = None,
+    context: DeviceContext | None = None,
 ) -> tuple[Any, Any]:
     """A driver, not connected, and the emulator that it will find; called in the running loop."""
-    context = DeviceContext(seed=11)
+    context = context or DeviceContext(seed=11)
     emulator = registry.find("cryoctl.emulators", model)("device", emulated or {}, context)
     told = emulator.open()
     emulator.attach()
@@ -88,9 +92,11 @@ class BadLine:
         self.slowest_s = 0.0
         self.kinds: dict[str, int] = {}
 
-    async def play(self, cases: int, seed: int, share: float = 0.3, among: tuple[str, ...] = KINDS) -> None:
+    async def play(
+        self, cases: int, seed: int, share: float = 0.3, among: tuple[str, ...] = KINDS, late_s: float = 0.05
+    ) -> None:
         good = self.emulator.line_faults
-        bad = RandomLineFaults(np.random.default_rng(seed), share=share, among=among, kinds=self.kinds)
+        bad = RandomLineFaults(np.random.default_rng(seed), share=share, late_s=late_s, among=among, kinds=self.kinds)
         loop = asyncio.get_running_loop()
         for _ in range(cases):
             self.emulator.line_faults = bad

@@ -36,6 +36,8 @@ class Exchange:
     deadline_s: float | None = None
     secret: bool = False
     """Not told in messages or transcripts: a password."""
+    otherwise: str = ""
+    """What is wrong where the answer has another shape, and what to do: a login that is refused."""
 
     @property
     def told(self) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from cryoctl.errors import ConnectionLost, CryoctlError, NoAnswer
+from cryoctl.errors import ConnectionLost, CryoctlError, InstrumentError, NoAnswer
 from cryoctl_drivers.link.exchange import ANYTHING, Exchange, Shape
 from cryoctl_drivers.link.framing import Framing
 from cryoctl_drivers.link.port import Port, SerialForm, let_go, open_port
@@ -49,7 +49,9 @@ class Link:
 
     Args:
         owner: name of the device, with which every message begins.
-        greet: exchanges right after the port was opened (a login); none of them is repeated.
+        greet: exchanges right after the port was opened; none of them is repeated, and what came before is of no
+            interest (a banner, a prompt).
+        login: those that come before, where the port is one of a network.
         unasked: of bytes that nobody asked for, those that may not be there, and the rest, which is kept; null where
             the instrument never speaks by itself.
     """
@@ -62,6 +64,7 @@ class Link:
         sync: Sync,
         form: SerialForm | None = None,
         greet: Sequence[Exchange] = (),
+        login: Sequence[Exchange] = (),
         unasked: Callable[[bytes], tuple[bytes, bytes]] | None = None,
     ) -> None:
         form = form or SerialForm()
@@ -71,6 +74,7 @@ class Link:
         self._sync = sync
         self._form = form if settings.baud is None else replace(form, baud=settings.baud)
         self._greet = tuple(greet)
+        self._login = tuple(login)
         self._unasked = unasked or (lambda received: (received, b""))
         self._port: Port | None = None
         self._received = b""
@@ -99,7 +103,7 @@ class Link:
         """Open the port and greet; of one that is open nothing is changed.
 
         Raises:
-            InstrumentError, ConnectionLost: see `open_port`.
+            InstrumentError, ConnectionLost: see `open_port`; a login that is refused.
             NoAnswer: it does not greet back.
         """
         await self._in_thread(self._open)
@@ -140,8 +144,9 @@ class Link:
         self._port = open_port(self._settings.port, self._form, self._owner)
         self._received, self._in_step = b"", False
         try:
-            for exchange in self._greet:
-                self._once(exchange)
+            networked = self._settings.port.startswith((SOCKET, VISA))
+            for exchange in (*(self._login if networked else ()), *self._greet):
+                self._once(exchange, greeting=True)
         except _OutOfStep as odd:
             self._drop()
             raise NoAnswer(f"{self._owner}: does not greet as it should ({odd}); is it this instrument?") from None
@@ -191,14 +196,20 @@ class Link:
                 break
         raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
 
-    def _once(self, exchange: Exchange) -> str | None:
-        self._nothing_unasked()
+    def _once(self, exchange: Exchange, greeting: bool = False) -> str | None:
+        if greeting:
+            self._read(0.0)
+            self._received = b""
+        else:
+            self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             return None
         deadline_s = time.monotonic() + (exchange.deadline_s or self._settings.deadline_s)
         answer = self._reply(deadline_s)
         if exchange.shape.fullmatch(answer) is None:
+            if exchange.otherwise:
+                raise InstrumentError(f"{self._owner}: {exchange.otherwise}")
             raise _OutOfStep(f"answered {answer[:60]!r}")
         return answer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from cryoctl.interfaces.context import DeviceContext
@@ -38,11 +38,12 @@ class Emulator(Generic[S]):
         self._wire = wire
         self._socket: Socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._owed: set[asyncio.Task[None]] = set()
         self.line_faults: LineFaults = ScheduledLineFaults(self.fault, generator(world.seed, name, "line"))
         world.add(name, self.kind, settings, self)
 
-    def answer(self, command: str, session: dict[str, Any]) -> str | None:
-        """The reply to one command, None where it has none."""
+    def answer(self, command: str, session: dict[str, Any]) -> str | Coroutine[Any, Any, str] | None:
+        """The reply to one command, None where it has none, a coroutine where it comes only when something is over."""
         raise NotImplementedError
 
     def greet(self, session: dict[str, Any]) -> str | None:
@@ -69,6 +70,8 @@ class Emulator(Generic[S]):
         self._socket.attach(self._opened, self._received)
 
     def close(self) -> None:
+        for task in tuple(self._owed):
+            task.cancel()
         plugged, self._socket = self._socket, None
         if plugged is not None:
             plugged.close()
@@ -114,8 +117,15 @@ class Emulator(Generic[S]):
         if self.fault("no-answer"):
             return
         reply = self.answer(command, line.session)
-        if reply is not None:
+        if isinstance(reply, Coroutine):
+            later = asyncio.get_running_loop().create_task(self._say_later(line, reply))
+            self._owed.add(later)
+            later.add_done_callback(self._owed.discard)
+        elif reply is not None:
             self._say(line, reply.encode("latin-1") + self.reply_end)
+
+    async def _say_later(self, line: Line, reply: Coroutine[Any, Any, str]) -> None:
+        self._say(line, (await reply).encode("latin-1") + self.reply_end)
 
     def _say(self, line: Line, reply: bytes) -> None:
         way = self.line_faults.bend(reply)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Generator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from cryoctl.engine.ending import EndReason
 from cryoctl.engine.needle_desk import NeedleDesk
 from cryoctl.errors import ConnectionLost, InterlockRefused, StepLost
-from cryoctl.interfaces.needle import NeedleHold
+from cryoctl.interfaces.needle import NeedleHold, NeedleState
 from cryoctl.steps import (
     MoveStage,
     NeedleAt,
@@ -164,6 +166,36 @@ def test_the_tube_is_grounded_only_where_the_jump_is_shorter_than_the_gap() -> N
         SetNeedleVoltage(on=False),
     )
     assert refusals(came) == [False, False, False, True, False, False]
+
+
+def of_one_polarity(place: Bench) -> Bench:
+    """Its tube stands at the lower end of its range when it is grounded, and at 0 as soon as it is live."""
+    needle, at = place.needle, (-2.5e-6, 0.0, 0.0)
+    needle.capabilities = replace(FakeNeedle.capabilities, grounded_m=at, fine_sigma_rel=0.1)
+    needle.tube = at
+
+    async def high_voltage(on: bool) -> NeedleState:
+        needle.gap_m -= math.dist(needle.tube, (0.0, 0.0, 0.0) if on else at)
+        needle.on, needle.tube = on, (0.0, 0.0, 0.0) if on else at
+        return await needle.state()
+
+    needle.high_voltage = high_voltage  # type: ignore[method-assign]
+    return place
+
+
+def test_a_tube_that_moves_when_it_comes_on_needs_a_gap_that_is_wider() -> None:
+    assert refusals(tried(of_one_polarity(bench()), SetNeedleVoltage(on=True))) == [True]
+    came = tried(
+        of_one_polarity(bench()),
+        NoteGap(gap_m=3.2e-6, sigma_m=0.0),
+        SetNeedleVoltage(on=True),
+        NoteGap(gap_m=8e-6, sigma_m=0.0),
+        SetNeedleVoltage(on=True),
+        SetNeedleVoltage(on=False),
+        SetNeedleVoltage(on=True),
+    )
+    assert refusals(came) == [False, True, False, False, False, True]
+    assert came[3].gap_low_m == pytest.approx(8e-6 - 1.3 * 2.5e-6)
 
 
 def test_high_voltage_needs_good_vacuum() -> None:
