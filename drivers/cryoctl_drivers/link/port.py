@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ class PyserialPort:
             )
         except (serial.SerialException, OSError, ValueError) as error:
             raise _not_opened(owner, url, error, networked) from error
+        if networked:
+            # Else a question right after a command waits for 40 ms until that one is acknowledged.
+            self._port._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def write(self, data: bytes) -> None:
         import serial

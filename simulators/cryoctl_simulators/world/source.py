@@ -141,7 +141,8 @@ class Source:
             self._note(time_s)
 
     def play(self, waveform: Mapping[str, Any], time_s: float) -> None:
-        """Segments as plain values (`duration_s control start end until_v`), and `repeats`."""
+        """Segments as plain values (`duration_s control start end until_v`; `steps` where it is a stair of so many
+        levels), and `repeats`."""
         self.advance(time_s)
         before = self.now(time_s)
         first = waveform["segments"][0]
@@ -284,12 +285,22 @@ class Source:
             if record["off_mode"] == "high-impedance":
                 return terminals("open", np.zeros(len(times_s)), load, 0.0, 0.0)
             return terminals("voltage", np.zeros(len(times_s)), load, math.inf, record["compliance_a"])
-        value, playing = np.full(len(times_s), float(record["value"])), record["playing"]
-        if playing is not None:
-            one = playing["segments"][playing["segment"]]
-            share = np.clip((times_s - playing["began_s"]) / one["duration_s"], 0.0, 1.0)
-            value = one["start"] + (one["end"] - one["start"]) * share
+        value = self._wanted(times_s)
         return terminals(record["control"], value, load, record["voltage_limit_v"], record["compliance_a"])
+
+    def _wanted(self, times_s: FloatArray) -> FloatArray:
+        """What it is told to source (V or A)."""
+        record = self.record
+        playing = record["playing"]
+        if playing is None:
+            return np.full(len(times_s), float(record["value"]))
+        one = playing["segments"][playing["segment"]]
+        share = _stepped(np.clip((times_s - playing["began_s"]) / one["duration_s"], 0.0, 1.0), one.get("steps"))
+        return np.asarray(one["start"] + (one["end"] - one["start"]) * share)
+
+    def playing_value(self, time_s: float) -> float:
+        """The set point (V or A) that it has come to."""
+        return float(self._wanted(np.array([time_s]))[0])
 
     def _note(self, time_s: float) -> None:
         """Into the log of acts, for the truth."""
@@ -302,3 +313,11 @@ class Source:
     def acts(self) -> npt.NDArray[np.float64]:
         """Rows (time of the world, V, A, output on)."""
         return self._log[: int(self.record["logged"])].copy()
+
+
+def _stepped(share: FloatArray, steps: int | None) -> FloatArray:
+    """Of a segment: how far between its ends it is, in a stair of so many levels or straight."""
+    if steps is None:
+        return share
+    level = np.minimum(np.floor(share * steps * (1 + 1e-12)), steps - 1)
+    return np.asarray(level / max(steps - 1, 1), dtype=np.float64)

@@ -1,0 +1,423 @@
+"""A 2450 as a biasing source."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import Literal
+
+import numpy as np
+
+from cryoctl.clock import now_s
+from cryoctl.errors import CryoctlError, InstrumentError, NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.interfaces import waveform as forms
+from cryoctl.interfaces.bias import (
+    BiasCapabilities,
+    BiasLimits,
+    BiasReading,
+    BiasRest,
+    BiasSamples,
+    BiasStatus,
+    OffMode,
+)
+from cryoctl.interfaces.bias_rest import bring_to_rest
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.interfaces.device import Identity
+from cryoctl.interfaces.device_settings import SettingsFactory
+from cryoctl.interfaces.waveform import Waveform
+from cryoctl_drivers.cut_off import CutOff
+from cryoctl_drivers.keithley_2450 import trigger_model
+from cryoctl_drivers.keithley_2450.front import MARK, Front, until_sample
+from cryoctl_drivers.keithley_2450.readings import Rows
+from cryoctl_drivers.keithley_2450.settings import (
+    BUFFER,
+    LEAST_A,
+    LEAST_V,
+    LONGEST_INTERVAL_S,
+    OVERHEAD_S,
+    OVP_V,
+    SCRATCH,
+    Keithley2450Settings,
+)
+from cryoctl_drivers.link import Lines, Link, Sync
+from cryoctl_drivers.port_device import PortDevice
+from cryoctl_drivers.scpi import WORD, Setting, check_errors, clear_errors, make
+from cryoctl_drivers.staircase import check_waveform, staircase
+
+_IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,20}")
+_MOST_SAMPLES = 20_000
+"""That one call gives; the rest by the next."""
+_OPEN_CIRCUIT_S = 0.3
+_BEGINS_S = 1.0
+_LOOKS_S = 0.15
+"""It looks at the state of its trigger model every 0.1 s."""
+_SLACK = 1e-9
+_MARKED_S = 1.0
+
+
+class Keithley2450(PortDevice[Keithley2450Settings]):
+    kind = "bias"
+
+    def __init__(self, name: str, settings: Keithley2450Settings, link: Link) -> None:
+        super().__init__(name, settings, link)
+        self._front = Front(link, name)
+        self._cut_off = CutOff(name, settings.cut_off)
+        self._changing = asyncio.Lock()
+        self._mains_hz = 50.0
+        self._interval_s: float | None = None
+        self._rest_v: float | None = None
+        self._restarted = False
+        self._doing: Literal["", "bias", "waveform"] = ""
+        """With its output on, as last told."""
+        self._ended = ""
+
+    @property
+    def capabilities(self) -> BiasCapabilities:
+        one = self.settings
+        return BiasCapabilities(
+            voltage_range_v=one.voltage_range_v,
+            current_range_a=one.current_range_a,
+            has_high_impedance_off=True,
+            sample_interval_s=(self._least_interval_s, LONGEST_INTERVAL_S),
+            buffer_samples=one.buffer_samples,
+            offset_a=one.offset_a,
+        )
+
+    @property
+    def _aperture_s(self) -> float:
+        return self.settings.integration_cycles / self._mains_hz
+
+    @property
+    def _least_interval_s(self) -> float:
+        """Its own voltage is measured, then the other quantity."""
+        return 2 * self._aperture_s + OVERHEAD_S
+
+    # Connecting
+
+    async def identify(self) -> Identity:
+        told = await self.link.ask("*IDN?", _IDENTITY)
+        maker, model, serial, firmware = (part.strip() for part in told.split(","))
+        if "KEITHLEY" not in maker.upper() or model != "MODEL 2450":
+            raise self.not_this(told, "a Keithley 2450")
+        language = await self.link.ask("*LANG?", WORD)
+        if language.upper() != "SCPI":
+            raise InstrumentError(
+                f"{self.name}: speaks {language[:20]}, its driver SCPI; in its menu, System, Settings, set the command "
+                "set to SCPI and switch it off and on"
+            )
+        return Identity(maker="Keithley", model="2450", serial=serial, firmware=firmware)
+
+    async def set_up(self) -> None:
+        self._mains_hz = await self._front.mains_hz()
+        await self._cut_off.connect()
+        if await self._front.is_on():
+            return
+        await self._prepare()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._cut_off.close()
+
+    async def _prepare(self) -> None:
+        """All that readings depend on; the output is off."""
+        one = self.settings
+        await clear_errors(self.link)
+        await self.link.tell(":ABOR")
+        settings = [
+            Setting(":ROUT:TERM", {"front": "FRON", "rear": "REAR"}[one.terminals]),
+            Setting(":FORM:DATA", "ASC"),
+            Setting(":FORM:ASC:PREC", 16),
+        ]
+        for function in ("CURR", "VOLT"):
+            settings += [
+                Setting(f":SENS:{function}:NPLC", one.integration_cycles),
+                Setting(f":SENS:{function}:AZER", 0),
+                Setting(f":SENS:{function}:RSEN", int(one.wires == 4)),
+                Setting(f":SOUR:{function}:READ:BACK", 1),
+                Setting(f":SOUR:{function}:DEL", 0.0),
+            ]
+        await make(self.link, self.name, *settings)
+        await self.link.tell(":SENS:AZER:ONCE")
+        # To set these clears the buffer, and with it the numbers of the samples.
+        for setting in (
+            Setting(":TRAC:POIN", one.buffer_samples, BUFFER),
+            Setting(":TRAC:FILL:MODE", "CONT", BUFFER),
+        ):
+            if not setting.matches(await self.link.ask(setting.asked)):
+                await make(self.link, self.name, setting)
+        await self._front.check_clock()
+
+    # Limits and rest
+
+    async def set_limits(self, limits: BiasLimits) -> BiasLimits:
+        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
+        async with self._changing:
+            await self._only_off("limits change")
+            if not LEAST_V <= limits.voltage_limit_v <= widest_v:
+                raise OutOfRange(
+                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {LEAST_V:g} to {widest_v:g} V"
+                )
+            if not LEAST_A <= limits.compliance_a <= largest_a:
+                raise OutOfRange(
+                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
+                )
+            await self._prepare()
+            protection = next((level for level in OVP_V if level >= limits.voltage_limit_v), None)
+            await make(
+                self.link,
+                self.name,
+                Setting(":SOUR:VOLT", 0.0),
+                Setting(":SOUR:CURR", 0.0),
+                Setting(":SOUR:VOLT:PROT", "NONE"),
+                Setting(":SENS:CURR:RANG:AUTO", 1),
+                Setting(":SOUR:VOLT:ILIM", limits.compliance_a),
+                Setting(":SOUR:CURR:VLIM", limits.voltage_limit_v),
+                Setting(":SOUR:VOLT:PROT", "NONE" if protection is None else f"PROT{protection}"),
+                Setting(MARK, _MARKED_S),
+            )
+            await self._front.was_switched_on()  # what its register still says is of the past
+            self._restarted, self._ended = False, ""
+            return await self._front.limits()
+
+    async def set_rest(self, rest: BiasRest) -> OffMode:
+        async with self._changing:
+            await self._only_off("its off mode changes")
+            mode = "HIMP" if rest.off_mode is OffMode.HIGH_IMPEDANCE else "ZERO"
+            await make(self.link, self.name, *(Setting(f":OUTP:{one}:SMOD", mode) for one in ("VOLT", "CURR")))
+            self._rest_v = rest.voltage_v
+            return await self._front.off_mode()
+
+    async def _only_off(self, what: str) -> None:
+        if await self._front.is_on():
+            raise Refused(f"{self.name}: {what} with the output off only; switch it off first")
+
+    # Bias
+
+    async def set_voltage(self, voltage_v: float) -> float:
+        async with self._changing:
+            limit_v = (await self._front.limits()).voltage_limit_v
+            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
+                raise OutOfRange(
+                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
+                )
+            return await self._drive("voltage", voltage_v)
+
+    async def set_current(self, current_a: float) -> float:
+        async with self._changing:
+            limit_a = (await self._front.limits()).compliance_a
+            if not abs(current_a) <= limit_a * (1 + _SLACK):
+                raise OutOfRange(
+                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
+                )
+            return await self._drive("current", current_a)
+
+    async def _drive(self, control: str, value: float) -> float:
+        """A set point; what samples meanwhile is stopped for it, and begins anew."""
+        on = await self._front.is_on()
+        if on:
+            await self.link.tell(":ABOR")
+        level = Setting(f":SOUR:{trigger_model.SHORT[control]}", float(value))
+        told = (await make(self.link, self.name, level))[0]
+        await self._control(control)
+        if on:
+            await self._switch_on()
+        return float(told)
+
+    async def _control(self, control: str) -> None:
+        sensed = '"VOLT' if control == "current" else '"CURR'
+        await make(
+            self.link,
+            self.name,
+            Setting(":SOUR:FUNC", trigger_model.SHORT[control]),
+            Setting(":SENS:FUNC", f'{sensed}"'),
+        )
+
+    async def output(self, on: bool) -> bool:
+        async with self._changing:
+            if on:
+                await self.link.tell(":ABOR")
+                await self._switch_on()
+                return await self._front.is_on()
+            return await self._switch_off()
+
+    async def _switch_on(self) -> None:
+        """And sample until further notice."""
+        self._doing, self._ended = "bias", ""
+        interval_s = self._interval_s or self._least_interval_s
+        if not await self._front.is_on():
+            await self.link.tell(":OUTP 1")
+        await self._run([*trigger_model.timer(interval_s), *trigger_model.sampling()])
+
+    async def _switch_off(self) -> bool:
+        await self.link.tell(":ABOR", ":OUTP 0")
+        on = await self._front.is_on()
+        if not on:
+            self._doing, self._ended = "", ""
+            await make(self.link, self.name, Setting(":SOUR:VOLT", 0.0), Setting(":SOUR:CURR", 0.0))
+            await self._control("voltage")
+        return on
+
+    async def _run(self, commands: list[str]) -> None:
+        """Load the trigger model, and begin."""
+        await self.link.tell(*commands)
+        await check_errors(self.link, self.name, "its trigger model")
+        await self.link.tell(":INIT")
+        await check_errors(self.link, self.name, ":INIT")
+        for _ in range(10):
+            if await self._front.runs():
+                return
+            await asyncio.sleep(_BEGINS_S / 10)
+        raise ReadBackMismatch(f"{self.name}: was told to sample and does not; see its event log")
+
+    # Waveforms and samples
+
+    async def start_waveform(self, waveform: Waveform, sample_interval_s: float | None = None) -> float:
+        async with self._changing:
+            if await self._front.is_on():
+                raise Refused(f"{self.name}: a waveform begins with the output off; bring it to rest first")
+            check_waveform(waveform, await self._front.limits(), self.name)
+            wanted_s = self._checked(sample_interval_s)
+            interval_s = await self._play(waveform, wanted_s, BUFFER)
+            self._interval_s = wanted_s
+            return interval_s
+
+    async def _play(self, waveform: Waveform, wanted_s: float, buffer: str) -> float:
+        stairs = staircase(waveform, wanted_s, trigger_model.MOST_LEVELS, self.name)
+        rest_s = max(0.0, stairs.interval_s - self._least_interval_s)
+        blocks = trigger_model.playing(stairs, rest_s, self.name, buffer)
+        await self._control(stairs.control)
+        await self.link.tell(*trigger_model.level_list(stairs.control, stairs.levels))
+        await self._check_levels(stairs.control, stairs.levels)
+        self._doing, self._ended = "waveform", ""
+        await self._run([*trigger_model.timer(stairs.interval_s), *blocks])
+        return stairs.interval_s
+
+    async def _check_levels(self, control: str, levels: tuple[float, ...]) -> None:
+        told = await self.link.ask(f":SOUR:LIST:{trigger_model.SHORT[control]}?", re.compile(r"[-+.,eE0-9 ]+"))
+        found = np.array([float(one) for one in told.split(",") if one.strip()])
+        if found.shape != (len(levels),) or not np.allclose(found, levels, rtol=1e-6, atol=1e-13):
+            raise ReadBackMismatch(
+                f"{self.name}: was told {len(levels)} levels of a waveform and reads back {len(found)} or others; "
+                "nothing was switched on"
+            )
+
+    def _checked(self, interval_s: float | None) -> float:
+        low_s, high_s = self.capabilities.sample_interval_s
+        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
+            raise OutOfRange(
+                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
+            )
+        return low_s if interval_s is None else interval_s
+
+    async def sample_every(self, interval_s: float | None) -> float:
+        self._interval_s = self._checked(interval_s)
+        return self._interval_s
+
+    async def samples(self, since: int) -> BiasSamples:
+        oldest, total = await self._front.ends()
+        first = max(since, oldest - 1, 0)
+        last = min(total, first + _MOST_SAMPLES)
+        if last <= first:
+            return BiasSamples(first=first, total=total)
+        rows = await self._front.rows(first + 1, last)
+        return BiasSamples(
+            first=first,
+            total=total,
+            time_s=np.concatenate([one.time_s for one in rows]) - self._aperture_s / 2,
+            voltage_v=np.concatenate([one.voltage_v for one in rows]),
+            current_a=np.concatenate([one.current_a for one in rows]),
+            in_compliance=np.concatenate([one.limited for one in rows]),
+        )
+
+    async def clock_s(self) -> float:
+        return await self._front.clock_s()
+
+    # What it is and does
+
+    async def status(self) -> BiasStatus:
+        on = await self._front.is_on()
+        self._restarted = await self._front.was_switched_on() or self._restarted
+        if self._doing and not on:
+            self._ended = await self._why_off()
+            self._doing = ""
+        return BiasStatus(
+            output_on=on,
+            off_mode=await self._front.off_mode(),
+            limits=await self._front.limits(),
+            playing=on and self._doing == "waveform",
+            ended=self._ended,
+            restarted=self._restarted,
+        )
+
+    async def _why_off(self) -> str:
+        """Why its output is off though nobody told it. What it plays goes on where something else switched it off."""
+        if self._restarted:
+            return ""
+        runs = await self._front.runs()
+        if runs:
+            await asyncio.sleep(_LOOKS_S)
+            runs = await self._front.runs()
+        if self._doing == "waveform" and not runs:
+            return "complete"
+        return "compliance" if await self._front.tripped() else ""
+
+    async def read(self) -> BiasReading:
+        """Its newest sample, and one that was taken after the question; with the output off a reading of its own."""
+        if not await self._front.is_on():
+            await asyncio.sleep(self._least_interval_s)
+            return self._reading(await self._front.measure(), on=False)
+        before = (await self._front.ends())[1]
+        interval_s = self._interval_s or self._least_interval_s
+        try:
+            index = await until_sample(self._front, before, interval_s / 4, 2 * interval_s + _BEGINS_S, self.name)
+        except NoAnswer:
+            if await self._front.is_on():
+                raise
+            return self._reading(await self._front.measure(), on=False)  # it went off meanwhile
+        return self._reading((await self._front.rows(index, index))[0], on=await self._front.is_on())
+
+    def _reading(self, rows: Rows, *, on: bool) -> BiasReading:
+        return BiasReading(
+            voltage_v=float(rows.voltage_v[0]),
+            current_a=float(rows.current_a[0]),
+            in_compliance=on and bool(rows.limited[0]),
+            output_on=on,
+            time_s=float(rows.time_s[0]) - self._aperture_s / 2,
+        )
+
+    async def open_circuit_voltage(self) -> float:
+        """A current of 0 A is sourced for a moment, by a waveform, which ends by itself: high impedance opens its relay,
+        and it sees nothing."""
+        async with self._changing:
+            await self._only_off("the open-circuit voltage is measured")
+            waveform = forms.open_circuit(max(_OPEN_CIRCUIT_S, 3 * self._least_interval_s))
+            try:
+                await self._play(waveform, self._least_interval_s, SCRATCH)
+                until_s = now_s() + waveform.duration_s + _BEGINS_S
+                while await self._front.is_on() and now_s() < until_s:
+                    await asyncio.sleep(waveform.duration_s / 4)
+            finally:
+                with contextlib.suppress(CryoctlError):
+                    await self.link.tell(":ABOR", ":OUTP 0")
+            if await self._switch_off():
+                raise ReadBackMismatch(
+                    f"{self.name}: told to switch off, the output reads back on; switch it off by hand"
+                )
+            return float((await self._front.newest(SCRATCH)).voltage_v[0])
+
+    async def make_safe(self) -> None:
+        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back."""
+        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
+
+    async def cut_off(self) -> None:
+        await self._cut_off.open_relay()
+
+
+def _make(name: str, settings: Keithley2450Settings, context: DeviceContext) -> Keithley2450:
+    del context
+    sync = Sync(send="*IDN?", shape=_IDENTITY)
+    return Keithley2450(name, settings, Link(name, settings, Lines(), sync))
+
+
+FACTORY = SettingsFactory("bias", Keithley2450Settings, _make)
