@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from typing import Literal
 
 import numpy as np
 
-from cryoctl.clock import now_s
 from cryoctl.errors import CryoctlError, InstrumentError, NoAnswer, OutOfRange, ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import (
@@ -27,8 +25,8 @@ from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
 from cryoctl_drivers.cut_off import CutOff
-from cryoctl_drivers.keithley_2450 import trigger_model
 from cryoctl_drivers.keithley_2450.front import MARK, Front, until_sample
+from cryoctl_drivers.keithley_2450.player import Player
 from cryoctl_drivers.keithley_2450.readings import Rows
 from cryoctl_drivers.keithley_2450.settings import (
     BUFFER,
@@ -42,16 +40,14 @@ from cryoctl_drivers.keithley_2450.settings import (
 )
 from cryoctl_drivers.link import Lines, Link, Sync
 from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import WORD, Setting, check_errors, clear_errors, make
-from cryoctl_drivers.staircase import check_waveform, staircase
+from cryoctl_drivers.scpi import WORD, Setting, clear_errors, make
+from cryoctl_drivers.staircase import check_waveform
 
 _IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,20}")
 _MOST_SAMPLES = 20_000
 """That one call gives; the rest by the next."""
 _OPEN_CIRCUIT_S = 0.3
 _BEGINS_S = 1.0
-_LOOKS_S = 0.15
-"""It looks at the state of its trigger model every 0.1 s."""
 _SLACK = 1e-9
 _MARKED_S = 1.0
 
@@ -62,15 +58,13 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
     def __init__(self, name: str, settings: Keithley2450Settings, link: Link) -> None:
         super().__init__(name, settings, link)
         self._front = Front(link, name)
+        self._player = Player(link, name, self._front)
         self._cut_off = CutOff(name, settings.cut_off)
         self._changing = asyncio.Lock()
         self._mains_hz = 50.0
         self._interval_s: float | None = None
         self._rest_v: float | None = None
         self._restarted = False
-        self._doing: Literal["", "bias", "waveform"] = ""
-        """With its output on, as last told."""
-        self._ended = ""
 
     @property
     def capabilities(self) -> BiasCapabilities:
@@ -92,6 +86,10 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
     def _least_interval_s(self) -> float:
         """Its own voltage is measured, then the other quantity."""
         return 2 * self._aperture_s + OVERHEAD_S
+
+    @property
+    def _sampling_s(self) -> float:
+        return self._interval_s or self._least_interval_s
 
     # Connecting
 
@@ -177,7 +175,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                 Setting(MARK, _MARKED_S),
             )
             await self._front.was_switched_on()  # what its register still says is of the past
-            self._restarted, self._ended = False, ""
+            self._restarted, self._player.ended = False, ""
             return await self._front.limits()
 
     async def set_rest(self, rest: BiasRest) -> OffMode:
@@ -201,7 +199,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                 raise OutOfRange(
                     f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
                 )
-            return await self._drive("voltage", voltage_v)
+            return await self._player.drive("voltage", voltage_v, self._sampling_s)
 
     async def set_current(self, current_a: float) -> float:
         async with self._changing:
@@ -210,65 +208,14 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                 raise OutOfRange(
                     f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
                 )
-            return await self._drive("current", current_a)
-
-    async def _drive(self, control: str, value: float) -> float:
-        """A set point; what samples meanwhile is stopped for it, and begins anew."""
-        on = await self._front.is_on()
-        if on:
-            await self.link.tell(":ABOR")
-        level = Setting(f":SOUR:{trigger_model.SHORT[control]}", float(value))
-        told = (await make(self.link, self.name, level))[0]
-        await self._control(control)
-        if on:
-            await self._switch_on()
-        return float(told)
-
-    async def _control(self, control: str) -> None:
-        sensed = '"VOLT' if control == "current" else '"CURR'
-        await make(
-            self.link,
-            self.name,
-            Setting(":SOUR:FUNC", trigger_model.SHORT[control]),
-            Setting(":SENS:FUNC", f'{sensed}"'),
-        )
+            return await self._player.drive("current", current_a, self._sampling_s)
 
     async def output(self, on: bool) -> bool:
         async with self._changing:
             if on:
-                await self.link.tell(":ABOR")
-                await self._switch_on()
+                await self._player.switch_on(self._sampling_s)
                 return await self._front.is_on()
-            return await self._switch_off()
-
-    async def _switch_on(self) -> None:
-        """And sample until further notice."""
-        self._doing, self._ended = "bias", ""
-        interval_s = self._interval_s or self._least_interval_s
-        if not await self._front.is_on():
-            await self.link.tell(":OUTP 1")
-        await self._run([*trigger_model.timer(interval_s), *trigger_model.sampling()])
-
-    async def _switch_off(self) -> bool:
-        await self.link.tell(":ABOR", ":OUTP 0")
-        on = await self._front.is_on()
-        if not on:
-            self._doing, self._ended = "", ""
-            await make(self.link, self.name, Setting(":SOUR:VOLT", 0.0), Setting(":SOUR:CURR", 0.0))
-            await self._control("voltage")
-        return on
-
-    async def _run(self, commands: list[str]) -> None:
-        """Load the trigger model, and begin."""
-        await self.link.tell(*commands)
-        await check_errors(self.link, self.name, "its trigger model")
-        await self.link.tell(":INIT")
-        await check_errors(self.link, self.name, ":INIT")
-        for _ in range(10):
-            if await self._front.runs():
-                return
-            await asyncio.sleep(_BEGINS_S / 10)
-        raise ReadBackMismatch(f"{self.name}: was told to sample and does not; see its event log")
+            return await self._player.switch_off()
 
     # Waveforms and samples
 
@@ -278,29 +225,9 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                 raise Refused(f"{self.name}: a waveform begins with the output off; bring it to rest first")
             check_waveform(waveform, await self._front.limits(), self.name)
             wanted_s = self._checked(sample_interval_s)
-            interval_s = await self._play(waveform, wanted_s, BUFFER)
+            interval_s = await self._player.play(waveform, wanted_s, self._least_interval_s, BUFFER)
             self._interval_s = wanted_s
             return interval_s
-
-    async def _play(self, waveform: Waveform, wanted_s: float, buffer: str) -> float:
-        stairs = staircase(waveform, wanted_s, trigger_model.MOST_LEVELS, self.name)
-        rest_s = max(0.0, stairs.interval_s - self._least_interval_s)
-        blocks = trigger_model.playing(stairs, rest_s, self.name, buffer)
-        await self._control(stairs.control)
-        await self.link.tell(*trigger_model.level_list(stairs.control, stairs.levels))
-        await self._check_levels(stairs.control, stairs.levels)
-        self._doing, self._ended = "waveform", ""
-        await self._run([*trigger_model.timer(stairs.interval_s), *blocks])
-        return stairs.interval_s
-
-    async def _check_levels(self, control: str, levels: tuple[float, ...]) -> None:
-        told = await self.link.ask(f":SOUR:LIST:{trigger_model.SHORT[control]}?", re.compile(r"[-+.,eE0-9 ]+"))
-        found = np.array([float(one) for one in told.split(",") if one.strip()])
-        if found.shape != (len(levels),) or not np.allclose(found, levels, rtol=1e-6, atol=1e-13):
-            raise ReadBackMismatch(
-                f"{self.name}: was told {len(levels)} levels of a waveform and reads back {len(found)} or others; "
-                "nothing was switched on"
-            )
 
     def _checked(self, interval_s: float | None) -> float:
         low_s, high_s = self.capabilities.sample_interval_s
@@ -338,29 +265,18 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
     async def status(self) -> BiasStatus:
         on = await self._front.is_on()
         self._restarted = await self._front.was_switched_on() or self._restarted
-        if self._doing and not on:
-            self._ended = await self._why_off()
-            self._doing = ""
+        player = self._player
+        if player.doing and not on:
+            player.ended = "" if self._restarted else await player.why_off()
+            player.doing = ""
         return BiasStatus(
             output_on=on,
             off_mode=await self._front.off_mode(),
             limits=await self._front.limits(),
-            playing=on and self._doing == "waveform",
-            ended=self._ended,
+            playing=on and player.doing == "waveform",
+            ended=player.ended,
             restarted=self._restarted,
         )
-
-    async def _why_off(self) -> str:
-        """Why its output is off though nobody told it. What it plays goes on where something else switched it off."""
-        if self._restarted:
-            return ""
-        runs = await self._front.runs()
-        if runs:
-            await asyncio.sleep(_LOOKS_S)
-            runs = await self._front.runs()
-        if self._doing == "waveform" and not runs:
-            return "complete"
-        return "compliance" if await self._front.tripped() else ""
 
     async def read(self) -> BiasReading:
         """Its newest sample, and one that was taken after the question; with the output off a reading of its own."""
@@ -368,7 +284,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
             await asyncio.sleep(self._least_interval_s)
             return self._reading(await self._front.measure(), on=False)
         before = (await self._front.ends())[1]
-        interval_s = self._interval_s or self._least_interval_s
+        interval_s = self._sampling_s
         try:
             index = await until_sample(self._front, before, interval_s / 4, 2 * interval_s + _BEGINS_S, self.name)
         except NoAnswer:
@@ -387,20 +303,19 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
         )
 
     async def open_circuit_voltage(self) -> float:
-        """A current of 0 A is sourced for a moment, by a waveform, which ends by itself: high impedance opens its relay,
-        and it sees nothing."""
+        """A current of 0 A is sourced for a moment, by a waveform, which ends by itself: with its relay open it sees
+        nothing."""
         async with self._changing:
             await self._only_off("the open-circuit voltage is measured")
             waveform = forms.open_circuit(max(_OPEN_CIRCUIT_S, 3 * self._least_interval_s))
+            least_s = self._least_interval_s
             try:
-                await self._play(waveform, self._least_interval_s, SCRATCH)
-                until_s = now_s() + waveform.duration_s + _BEGINS_S
-                while await self._front.is_on() and now_s() < until_s:
-                    await asyncio.sleep(waveform.duration_s / 4)
+                await self._player.play(waveform, least_s, least_s, SCRATCH)
+                await asyncio.sleep(waveform.duration_s)
             finally:
                 with contextlib.suppress(CryoctlError):
                     await self.link.tell(":ABOR", ":OUTP 0")
-            if await self._switch_off():
+            if await self._player.switch_off():
                 raise ReadBackMismatch(
                     f"{self.name}: told to switch off, the output reads back on; switch it off by hand"
                 )

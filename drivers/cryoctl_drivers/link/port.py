@@ -138,7 +138,11 @@ class PyserialPort:
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
-            self._port.close()
+            if self._networked:  # pyserial sleeps for 0.3 s after it closed a socket
+                self._port.is_open = False
+                self._port._socket.close()
+            else:
+                self._port.close()
 
     def _lost(self, error: Exception) -> ConnectionLost:
         return ConnectionLost(f"{self._owner}: the link over {self._url} is lost ({error}); check cable and instrument")
