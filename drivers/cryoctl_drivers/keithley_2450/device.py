@@ -25,8 +25,9 @@ from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
 from cryoctl_drivers.cut_off import CutOff
-from cryoctl_drivers.keithley_2450.front import MARK, Front, until_sample
+from cryoctl_drivers.keithley_2450.front import Front, until_sample
 from cryoctl_drivers.keithley_2450.player import Player
+from cryoctl_drivers.keithley_2450.preparation import limit_settings, prepare
 from cryoctl_drivers.keithley_2450.readings import Rows
 from cryoctl_drivers.keithley_2450.settings import (
     BUFFER,
@@ -34,13 +35,12 @@ from cryoctl_drivers.keithley_2450.settings import (
     LEAST_V,
     LONGEST_INTERVAL_S,
     OVERHEAD_S,
-    OVP_V,
     SCRATCH,
     Keithley2450Settings,
 )
 from cryoctl_drivers.link import Lines, Link, Sync
 from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import WORD, Setting, clear_errors, make
+from cryoctl_drivers.scpi import WORD, Setting, make
 from cryoctl_drivers.staircase import check_waveform
 
 _IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,20}")
@@ -49,7 +49,6 @@ _MOST_SAMPLES = 20_000
 _OPEN_CIRCUIT_S = 0.3
 _BEGINS_S = 1.0
 _SLACK = 1e-9
-_MARKED_S = 1.0
 
 
 class Keithley2450(PortDevice[Keithley2450Settings]):
@@ -118,32 +117,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
         await self._cut_off.close()
 
     async def _prepare(self) -> None:
-        """All that readings depend on; the output is off."""
-        one = self.settings
-        await clear_errors(self.link)
-        await self.link.tell(":ABOR")
-        settings = [
-            Setting(":ROUT:TERM", {"front": "FRON", "rear": "REAR"}[one.terminals]),
-            Setting(":FORM:DATA", "ASC"),
-            Setting(":FORM:ASC:PREC", 16),
-        ]
-        for function in ("CURR", "VOLT"):
-            settings += [
-                Setting(f":SENS:{function}:NPLC", one.integration_cycles),
-                Setting(f":SENS:{function}:AZER", 0),
-                Setting(f":SENS:{function}:RSEN", int(one.wires == 4)),
-                Setting(f":SOUR:{function}:READ:BACK", 1),
-                Setting(f":SOUR:{function}:DEL", 0.0),
-            ]
-        await make(self.link, self.name, *settings)
-        await self.link.tell(":SENS:AZER:ONCE")
-        # To set these clears the buffer, and with it the numbers of the samples.
-        for setting in (
-            Setting(":TRAC:POIN", one.buffer_samples, BUFFER),
-            Setting(":TRAC:FILL:MODE", "CONT", BUFFER),
-        ):
-            if not setting.matches(await self.link.ask(setting.asked)):
-                await make(self.link, self.name, setting)
+        await prepare(self.link, self.name, self.settings)
         await self._front.check_clock()
 
     # Limits and rest
@@ -161,19 +135,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                     f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
                 )
             await self._prepare()
-            protection = next((level for level in OVP_V if level >= limits.voltage_limit_v), None)
-            await make(
-                self.link,
-                self.name,
-                Setting(":SOUR:VOLT", 0.0),
-                Setting(":SOUR:CURR", 0.0),
-                Setting(":SOUR:VOLT:PROT", "NONE"),
-                Setting(":SENS:CURR:RANG:AUTO", 1),
-                Setting(":SOUR:VOLT:ILIM", limits.compliance_a),
-                Setting(":SOUR:CURR:VLIM", limits.voltage_limit_v),
-                Setting(":SOUR:VOLT:PROT", "NONE" if protection is None else f"PROT{protection}"),
-                Setting(MARK, _MARKED_S),
-            )
+            await make(self.link, self.name, *limit_settings(limits))
             await self._front.was_switched_on()  # what its register still says is of the past
             self._restarted, self._player.ended = False, ""
             return await self._front.limits()
@@ -264,11 +226,8 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
 
     async def status(self) -> BiasStatus:
         on = await self._front.is_on()
-        self._restarted = await self._front.was_switched_on() or self._restarted
+        await self._keep_up(on)
         player = self._player
-        if player.doing and not on:
-            player.ended = "" if self._restarted else await player.why_off()
-            player.doing = ""
         return BiasStatus(
             output_on=on,
             off_mode=await self._front.off_mode(),
@@ -278,11 +237,19 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
             restarted=self._restarted,
         )
 
+    async def _keep_up(self, on: bool) -> None:
+        """With what it did by itself."""
+        player = self._player
+        self._restarted = await self._front.was_switched_on() or self._restarted
+        if player.doing and not on:
+            player.ended = "" if self._restarted else await player.why_off()
+            player.doing = ""
+            await self.link.tell(":ABOR")
+
     async def read(self) -> BiasReading:
         """Its newest sample, and one that was taken after the question; with the output off a reading of its own."""
         if not await self._front.is_on():
-            await asyncio.sleep(self._least_interval_s)
-            return self._reading(await self._front.measure(), on=False)
+            return await self._read_off()
         before = (await self._front.ends())[1]
         interval_s = self._sampling_s
         try:
@@ -290,8 +257,13 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
         except NoAnswer:
             if await self._front.is_on():
                 raise
-            return self._reading(await self._front.measure(), on=False)  # it went off meanwhile
+            return await self._read_off()
         return self._reading((await self._front.rows(index, index))[0], on=await self._front.is_on())
+
+    async def _read_off(self) -> BiasReading:
+        await self._keep_up(on=False)
+        await asyncio.sleep(self._least_interval_s)
+        return self._reading(await self._front.measure(), on=False)
 
     def _reading(self, rows: Rows, *, on: bool) -> BiasReading:
         return BiasReading(

@@ -44,6 +44,10 @@ class _OutOfStep(Exception):
     """What came is not the answer; the argument says what was found."""
 
 
+class _Stray(_OutOfStep):
+    """It came before anything was sent: whatever is to be said may still be said, once."""
+
+
 class Link:
     """Construction opens nothing.
 
@@ -79,6 +83,8 @@ class Link:
         self._port: Port | None = None
         self._received = b""
         self._in_step = False
+        self._unanswered = b""
+        """The latest command that has no answer: some instruments repeat it."""
         self._thread: ThreadPoolExecutor | None = None
         self._transcript = Transcript(settings.transcript) if settings.transcript else None
         networked = settings.port.startswith((SOCKET, VISA))
@@ -202,11 +208,25 @@ class Link:
             self._received = b""
         else:
             self._nothing_unasked()
+    def _once(self, exchange: Exchange) -> str | None:
+        self._nothing_unasked()
+                if not (exchange.again or isinstance(found, _Stray)):
+                    break
+        raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
+
+    def _once(self, exchange: Exchange) -> str | None:
+        stray = self._received + self._read(0.0)
+        self._received = b""
+        if stray and (not self._unanswered or stray.strip() != self._unanswered):
+            raise _Stray(f"unasked for {stray[:40]!r}")
         self._write(exchange)
         if exchange.shape is None:
+            self._unanswered = exchange.send.encode("latin-1")
             return None
         deadline_s = time.monotonic() + (exchange.deadline_s or self._settings.deadline_s)
         answer = self._reply(deadline_s)
+        if self._unanswered and answer.encode("latin-1") == self._unanswered:
+            answer = self._reply(deadline_s)
         if exchange.shape.fullmatch(answer) is None:
             if exchange.otherwise:
                 raise InstrumentError(f"{self._owner}: {exchange.otherwise}")

@@ -44,7 +44,7 @@ class EmulatedKeithley2450Settings(BiasSettings):
     relay: bool = True
     """A relay in its HI line, on a port of its own: the second way to switch it off."""
     echoes: bool = False
-    """A line that repeats what it is told, as some terminal servers do."""
+    """Commands are repeated on the line, as some emulations of this instrument do."""
 
 
 class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
@@ -82,8 +82,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         return True
 
     def answer(self, command: str, session: dict[str, Any]) -> str | None:
-        replies = super().answer(command, session)
-        return "\n".join(filter(None, (command, replies))) if self.settings.echoes else replies
+        reply = super().answer(command, session)
+        return command if reply is None and self.settings.echoes else reply
 
     # What it is
 
