@@ -32,8 +32,8 @@ class ScpiError(Exception):
 
 def short(header: str) -> str:
     """A header in its short form, without what may be left out: `:SOURce1:VOLTage:LEVel` is `SOUR:VOLT`."""
-    if header.startswith("*"):
-        return header.upper()
+    if header.lstrip(":").startswith("*"):
+        return header.lstrip(":").upper()
     nodes = [_short_node(node) for node in header.lstrip(":").split(":")]
     nodes[0] = re.sub(r"^(SOUR|SENS|OUTP)1$", r"\1", nodes[0])
     found = ":".join(nodes)

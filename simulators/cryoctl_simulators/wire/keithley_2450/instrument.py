@@ -317,6 +317,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         self._source.switch(on, self.world.time_s)
         self._source.record["due_s"] = math.inf
         self._own["tripped"] = False
+        if not on:
+            self.world.made_safe("bias at rest")
 
     # What it plays by itself
 
