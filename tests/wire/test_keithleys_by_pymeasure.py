@@ -16,9 +16,7 @@ def _port(port: str) -> Any:
     import serial
     from pymeasure.adapters import SerialAdapter
 
-    return SerialAdapter(
-        serial.serial_for_url(port, timeout=2.0), read_termination="\n", write_termination="\n"
-    )
+    return SerialAdapter(serial.serial_for_url(port, timeout=2.0), read_termination="\n", write_termination="\n")
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])

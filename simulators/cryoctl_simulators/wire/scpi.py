@@ -82,10 +82,11 @@ class ScpiEmulator(Emulator[S]):
     def answer(self, command: str, session: dict[str, Any]) -> str | None:
         self.look()
         replies: list[str] = []
-        path = ""
+        path, acts = "", False
         for part in split(command, ";"):
             header, _, rest = part.partition(" ")
             asks = header.endswith("?")
+            acts = acts or not asks
             header = header.rstrip("?")
             full = header if header.startswith((":", "*")) else path + header
             if not header.startswith("*"):
@@ -100,7 +101,8 @@ class ScpiEmulator(Emulator[S]):
             else:
                 if reply is not None:
                     replies.append(reply)
-        self.world.commit()
+        if acts:
+            self.world.commit()
         return ";".join(replies) if replies else None
 
     def look(self) -> None:

@@ -27,7 +27,7 @@ from cryoctl_simulators.wire.scpi import (
     short,
     switch,
 )
-from cryoctl_simulators.world.source import COMPLETE, TRIPPED, Source
+from cryoctl_simulators.world.source import BIAS_BUFFER, COMPLETE, TRIPPED, Source
 
 _EPOCH_S = 1_700_000_000
 """Its clock goes on while it is off: what the world's source counts since it was switched on is since then."""
@@ -35,6 +35,8 @@ _LIMITED, _ON = 32, 128
 _LISTS = {"VOLT": '"VoltCustomSweepList"', "CURR": '"CurrCustomSweepList"'}
 _CONTROL = {"VOLT": "voltage", "CURR": "current"}
 _MOST_LEVELS, _LEVELS_A_COMMAND, _MOST_BLOCKS, _MOST_EVENTS = 2500, 100, 63, 1000
+_FEW = 4
+"""More than the samples whose integration is not over."""
 
 
 class EmulatedKeithley2450Settings(BiasSettings):
@@ -191,9 +193,9 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
                 return "CONT"
             case "TRAC:ACT" | "TRAC:ACT:END" | "TRAC:ACT:STAR":
                 _buffer(arguments, 0)
-                numbers = self._numbers()
-                first, last = (numbers[0][0], numbers[-1][0]) if numbers else (0, 0)
-                return str({"TRAC:ACT": len(numbers), "TRAC:ACT:END": last, "TRAC:ACT:STAR": first}[header])
+                first, last = self._ends()
+                count = last - first + 1 if last else 0
+                return str({"TRAC:ACT": count, "TRAC:ACT:END": last, "TRAC:ACT:STAR": first}[header])
             case "TRAC:DATA":
                 first, last = int(number(arguments[0], 1, 1e9)), int(number(arguments[1], 1, 1e9))
                 elements = [_element(one) for one in arguments[3:]] or ["READ"]
@@ -395,19 +397,32 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         """The numbers of its samples begin anew, those of the world's source do not."""
         self._own["hidden"] = [[0, self._source.record["total"]]]
 
-    def _numbers(self) -> list[tuple[int, int]]:
-        """(index in the buffer, number of the world's source) of all samples that are there."""
-        first, total, _ = self._source.samples(0, self.world.time_s)
-        hidden = [(a, math.inf if b is None else b) for a, b in self._own["hidden"]]
-        kept = [n for n in range(total) if not any(a <= n < b for a, b in hidden)]
-        return [(k + 1, n) for k, n in enumerate(kept) if n >= first]
+    def _spans(self) -> list[tuple[int, int]]:
+        """Samples of the world's source that are none of the first buffer: [first, behind the last), in their order."""
+        return [(a, 10**12 if b is None else b) for a, b in self._own["hidden"]]
 
-    def _rows(self, first: int, last: int) -> list[tuple[float, float, float, int]]:
-        numbers = dict(self._numbers())
-        if first not in numbers or last not in numbers or last < first:
+    def _ends(self) -> tuple[int, int]:
+        """Indices of the oldest and newest sample that is there, 0 where there is none."""
+        done = max(0, int(self._source.record["total"]) - _FEW)
+        _, total, _ = self._source.samples(done, self.world.time_s)
+        oldest = max(0, total - BIAS_BUFFER[0][0])
+        hidden_old = sum(min(max(oldest - a, 0), b - a) for a, b in self._spans())
+        newest = total - sum(min(max(total - a, 0), b - a) for a, b in self._spans())
+        return (oldest - hidden_old + 1, newest) if newest else (0, 0)
+
+    def _number_of(self, index: int) -> int:
+        """Of the world's source."""
+        at = index - 1
+        for a, b in self._spans():
+            at += b - a if at >= a else 0
+        return at
+
+    def _rows(self, first: int, last: int) -> list[tuple[float, ...]]:
+        oldest, newest = self._ends()
+        if not max(1, oldest) <= first <= last <= newest:
             raise ScpiError(OUT_OF_RANGE)
-        start, _, rows = self._source.samples(numbers[first], self.world.time_s)
-        wanted = [rows[numbers[k] - start] for k in range(first, last + 1)]
+        start, _, rows = self._source.samples(self._number_of(first), self.world.time_s)
+        wanted = [rows[self._number_of(k) - start] for k in range(first, last + 1)]
         return [self._row(*(float(value) for value in row)) for row in wanted]
 
     def _row(self, clock_s: float, voltage_v: float, current_a: float, limited: float) -> tuple[float, ...]:
