@@ -38,6 +38,8 @@ class BiasCapabilities:
     sample_interval_s: tuple[float, float] = (0.02, 3600.0)
     buffer_samples: int = 10000
     clock_drift_rel: float = 2e-4
+    least_compliance_a: float = 0.0
+    """That it can hold."""
     offset_a: float = 0.0
     """Bound of what it reads with nothing connected, in its least current range."""
 

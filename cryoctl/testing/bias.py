@@ -21,8 +21,6 @@ class BiasContract(DeviceContract[BiasSource]):
     test_voltage_v = 1.0
     tolerance_v = 0.01
     largest_off_a = 1e-10
-    least_compliance_a = 1e-10
-    """The least that it can hold."""
     stamp_tolerance_rel = 1e-3
     """How regular its time stamps are, relative to the sampling interval."""
 
@@ -54,7 +52,7 @@ class BiasContract(DeviceContract[BiasSource]):
     @acts("switches the output on with 5 V and at most 0.1 nA")
     def test_compliance_holds_the_current(self) -> None:
         async def check(source: BiasSource) -> None:
-            least_a = self.least_compliance_a
+            least_a = max(1e-10, source.capabilities.least_compliance_a)
             await source.set_limits(BiasLimits(voltage_limit_v=5.0, compliance_a=least_a))
             await source.set_voltage(5.0)
             await source.output(True)

@@ -27,7 +27,6 @@ _UNEVEN_S = [float(time_s) for time_s in np.cumsum([0.0, *(0.1 + 0.05 * (k % 7) 
 
 class _Contract(EmulatedInstrument, BiasContract):
     driver, model = "keithley-2450", "keithley-2450"
-    least_compliance_a = 1e-9
 
 
 class TestKeithley2450OverTcp(_Contract):

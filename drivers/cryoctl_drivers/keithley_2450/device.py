@@ -74,6 +74,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
             has_high_impedance_off=True,
             sample_interval_s=(self._least_interval_s, LONGEST_INTERVAL_S),
             buffer_samples=one.buffer_samples,
+            least_compliance_a=LEAST_A,
             offset_a=one.offset_a,
         )
 

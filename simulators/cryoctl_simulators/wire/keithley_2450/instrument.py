@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -232,8 +231,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         if found is None:
             return '0,"No error;0;0 0"'
         code, kind, text, time_s = found
-        when = datetime.fromtimestamp(round(time_s, 3), UTC)
-        return f'{code},"{text};{kind};{when:%Y/%m/%d %H:%M:%S}.{when.microsecond // 1000:03d}"'
+        when = str(np.datetime64(round(1000 * time_s), "ms")).replace("-", "/").replace("T", " ")
+        return f'{code},"{text};{kind};{when}"'
 
     # Commands
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryoctl_simulators.wire.scpi import CONFLICT, ScpiError
+from cryoctl_simulators.wire.stairs import pack
 
 Block = tuple[str, list[str]]
 _MOST_STEPS = 200_000
-_SAME = 1e-6
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Walk:
             at = self._step(at)
             if self.program.endless:
                 break
-        _pack(self.program.segments)
+        pack(self.program.segments)
         return self.program
 
     def _step(self, at: int) -> int:
@@ -150,29 +150,3 @@ class Walk:
                 "until_v": until_v,
             }
         )
-
-
-def _pack(segments: list[dict[str, Any]]) -> None:
-    """Stairs of equal steps as one segment each, in place: a world's record has not room for each of many levels."""
-    packed: list[dict[str, Any]] = []
-    for one in segments:
-        last = packed[-1] if packed else None
-        if last is not None and _continues(last, one):
-            count = last.get("steps", 1)
-            last |= {"end": one["end"], "steps": count + 1, "duration_s": last["duration_s"] * (count + 1) / count}
-        else:
-            packed.append(dict(one))
-    segments[:] = packed
-
-
-def _continues(last: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
-    count = last.get("steps", 1)
-    if last["until_v"] is not None or one["until_v"] is not None or one["control"] != last["control"]:
-        return False
-    if abs(last["duration_s"] / count - one["duration_s"]) > _SAME * one["duration_s"]:
-        return False
-    step = one["start"] - last["end"]
-    if count == 1:
-        return True
-    before = (last["end"] - last["start"]) / (count - 1)
-    return abs(step - before) <= _SAME * max(abs(step), abs(before), 1e-12)
