@@ -1,0 +1,380 @@
+"""A 2400 as a biasing source."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from cryoctl.errors import NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.interfaces import waveform as forms
+from cryoctl.interfaces.bias import (
+    BiasCapabilities,
+    BiasLimits,
+    BiasReading,
+    BiasRest,
+    BiasSamples,
+    BiasStatus,
+    OffMode,
+)
+from cryoctl.interfaces.bias_rest import bring_to_rest
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.interfaces.device import Identity
+from cryoctl.interfaces.device_settings import SettingsFactory
+from cryoctl.interfaces.waveform import Waveform
+from cryoctl_drivers.cut_off import CutOff
+from cryoctl_drivers.keithley_2400.settings import (
+    LEAST_A,
+    LEAST_V,
+    MARK,
+    MARKED,
+    MOST_POINTS,
+    OVERHEAD_S,
+    SHORT,
+    Keithley2400Settings,
+    limit_settings,
+    prepare,
+)
+from cryoctl_drivers.keithley_2400.sweeper import Sweeper
+from cryoctl_drivers.link import Exchange, Lines, Link, Sync
+from cryoctl_drivers.port_device import PortDevice
+from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, make
+from cryoctl_drivers.staircase import check_waveform, staircase
+
+_IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,60}")
+_MODEL = re.compile(r"MODEL 24(00|01|10|20|25|30|40)(-[A-Z]{1,2})?")
+_SWITCH = re.compile("[01]")
+_POWER_ON = 128
+_TRIES = 4
+_LONGEST_INTERVAL_S = 0.5
+_OPEN_CIRCUIT_S = 0.3
+_PATIENCE_S = 3.0
+_SLACK = 1e-9
+
+
+class Keithley2400(PortDevice[Keithley2400Settings]):
+    kind = "bias"
+
+    def __init__(self, name: str, settings: Keithley2400Settings, link: Link) -> None:
+        super().__init__(name, settings, link)
+        self._cut_off = CutOff(name, settings.cut_off)
+        self._sweeper = Sweeper(link, name, settings.kept_samples)
+        self._mains_hz = 50.0
+        self._interval_s: float | None = None
+        self._rest_v: float | None = None
+        self._restarted = False
+        self._limits: BiasLimits | None = None
+        self._off_mode = OffMode.ZERO_VOLTS
+        self._doing = ""
+        self._ended = ""
+
+    @property
+    def capabilities(self) -> BiasCapabilities:
+        one = self.settings
+        return BiasCapabilities(
+            voltage_range_v=one.voltage_range_v,
+            current_range_a=one.current_range_a,
+            has_high_impedance_off=True,
+            sample_interval_s=(self._least_interval_s, _LONGEST_INTERVAL_S),
+            buffer_samples=one.kept_samples,
+            least_compliance_a=LEAST_A,
+            offset_a=one.offset_a,
+        )
+
+    @property
+    def _aperture_s(self) -> float:
+        return self.settings.integration_cycles / self._mains_hz
+
+    @property
+    def _least_interval_s(self) -> float:
+        """Voltage and current are measured one after the other."""
+        return 2 * self._aperture_s + OVERHEAD_S
+
+    async def identify(self) -> Identity:
+        told = await self.link.ask("*IDN?", _IDENTITY)
+        maker, model, serial, firmware = (part.strip() for part in told.split(","))
+        if "KEITHLEY" not in maker.upper() or not _MODEL.fullmatch(model):
+            raise self.not_this(told, "a Keithley 2400, 2401, 2410, 2420, 2425, 2430 or 2440")
+        return Identity(maker="Keithley", model=model.removeprefix("MODEL "), serial=serial, firmware=firmware)
+
+    async def connect(self) -> Identity:
+        if self.link.is_open:
+            async with self._sweeper.quiet():
+                return await super().connect()
+        return await super().connect()
+
+    async def set_up(self) -> None:
+        self._mains_hz = float(await self.link.ask(":SYST:LFR?", NUMBER))
+        await self._cut_off.connect()
+        on = await self._is_on()
+        await self._keep_up(on)
+        if not on:
+            await prepare(self.link, self.name, self.settings)
+        elif self._doing == "bias":
+            await self._sweeper.stop()
+            await self._sweeper.sample(self._sampling_s, self._least_interval_s)
+
+    async def close(self) -> None:
+        self._sweeper.leave()
+        await super().close()
+        await self._cut_off.close()
+
+    # Limits and rest
+
+    async def set_limits(self, limits: BiasLimits) -> BiasLimits:
+        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
+        async with self._sweeper.quiet():
+            await self._only_off("limits change")
+            if not LEAST_V <= limits.voltage_limit_v <= widest_v:
+                raise OutOfRange(
+                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {LEAST_V:g} to {widest_v:g} V"
+                )
+            if not LEAST_A <= limits.compliance_a <= largest_a:
+                raise OutOfRange(
+                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
+                )
+            await prepare(self.link, self.name, self.settings)
+            await make(self.link, self.name, *limit_settings(limits))
+            await self.link.ask("*ESR?", WHOLE, confirm=False)  # what it still says is of the past
+            self._restarted, self._ended = False, ""
+            return await self._read_limits()
+
+    async def set_rest(self, rest: BiasRest) -> OffMode:
+        async with self._sweeper.quiet():
+            await self._only_off("its off mode changes")
+            mode = "HIMP" if rest.off_mode is OffMode.HIGH_IMPEDANCE else "ZERO"
+            await make(self.link, self.name, Setting(":OUTP:SMOD", mode))
+            self._rest_v = rest.voltage_v
+            return await self._read_off_mode()
+
+    async def _only_off(self, what: str) -> None:
+        if await self._is_on():
+            raise Refused(f"{self.name}: {what} with the output off only; switch it off first")
+
+    async def _is_on(self) -> bool:
+        return await self.link.ask(":OUTP?", _SWITCH) == "1"
+
+    async def _read_limits(self) -> BiasLimits:
+        asked = [Exchange(send=one, shape=NUMBER, again=True) for one in (":SENS:VOLT:PROT?", ":SENS:CURR:PROT?")]
+        volts, amperes = (float(one) for one in await self.link.talk(*asked))
+        self._limits = BiasLimits(voltage_limit_v=volts, compliance_a=amperes)
+        return self._limits
+
+    async def _read_off_mode(self) -> OffMode:
+        told = await self.link.ask(":OUTP:SMOD?", WORD)
+        self._off_mode = OffMode.HIGH_IMPEDANCE if told.startswith("HIMP") else OffMode.ZERO_VOLTS
+        return self._off_mode
+
+    # Bias
+
+    async def set_voltage(self, voltage_v: float) -> float:
+        async with self._sweeper.quiet():
+            limit_v = (await self._read_limits()).voltage_limit_v
+            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
+                raise OutOfRange(
+                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
+                )
+            return await self._drive("voltage", voltage_v)
+
+    async def set_current(self, current_a: float) -> float:
+        async with self._sweeper.quiet():
+            limit_a = (await self._read_limits()).compliance_a
+            if not abs(current_a) <= limit_a * (1 + _SLACK):
+                raise OutOfRange(
+                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
+                )
+            return await self._drive("current", current_a)
+
+    async def _drive(self, control: str, value: float) -> float:
+        """A set point. Between voltage and current it may switch off, and is then switched on again."""
+        on = await self._is_on()
+        told = (await make(self.link, self.name, Setting(f":SOUR:{SHORT[control]}", float(value))))[0]
+        await make(self.link, self.name, Setting(":SOUR:FUNC", SHORT[control]))
+        if on and not await self._is_on():
+            await self.link.tell(":OUTP 1")
+        return float(told)
+
+    async def output(self, on: bool) -> bool:
+        await self._sweeper.stop()
+        async with self._sweeper.quiet():
+            return await (self._switch_on() if on else self._switch_off())
+
+    async def _switch_on(self) -> bool:
+        await self._sweeper.end_play()
+        if not await self._is_on():
+            await self.link.tell(":OUTP 1")
+        is_on = await self._is_on()
+        self._doing, self._ended = "bias" if is_on else "", ""
+        if is_on:
+            await self._sweeper.sample(self._sampling_s, self._least_interval_s)
+        return is_on
+
+    async def _switch_off(self) -> bool:
+        await self.link.tell(":OUTP 0")
+        if await self._is_on():
+            return True
+        self._doing, self._ended = "", ""
+        await self._sweeper.end_play()
+        levels = (Setting(":SOUR:VOLT", 0.0), Setting(":SOUR:CURR", 0.0))
+        await make(self.link, self.name, *levels, Setting(":SOUR:FUNC", "VOLT"))
+        return False
+
+    # Waveforms and samples
+
+    async def start_waveform(self, waveform: Waveform, sample_interval_s: float | None = None) -> float:
+        async with self._sweeper.quiet():
+            if await self._is_on():
+                raise Refused(f"{self.name}: a waveform begins with the output off; bring it to rest first")
+            check_waveform(waveform, await self._read_limits(), self.name)
+            await self._read_off_mode()
+            wanted_s = self._checked(sample_interval_s)
+            interval_s = await self._play(waveform, wanted_s)
+            self._interval_s = wanted_s
+            self._doing, self._ended = "waveform", ""
+            return interval_s
+
+    async def _play(self, waveform: Waveform, wanted_s: float) -> float:
+        longest_s = self.settings.longest_play_s
+        if waveform.duration_s > longest_s or any(one.until_v is not None for one in waveform.segments):
+            raise Refused(
+                f"{self.name}.waveform: {waveform.form} takes {waveform.duration_s:g} s or waits for a voltage; "
+                f"it can't be asked while it plays: at most {longest_s:g} s by the clock; use a 2450 or a constant bias"
+            )
+        stairs = staircase(waveform, wanted_s, MOST_POINTS, self.name)
+        levels = [one for stair in stairs.stairs for level in stair.levels for one in [level] * stair.ticks]
+        levels *= stairs.repeats
+        if len(levels) > MOST_POINTS:
+            raise Refused(
+                f"{self.name}.waveform: {waveform.form} has {len(levels)} samples, allowed {MOST_POINTS}; sample slower"
+            )
+        await make(self.link, self.name, Setting(":SOUR:FUNC", SHORT[stairs.control]))
+        await self._sweeper.play(stairs.control, levels, stairs.interval_s, self._least_interval_s)
+        return stairs.interval_s
+
+    def _checked(self, interval_s: float | None) -> float:
+        low_s, high_s = self.capabilities.sample_interval_s
+        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
+            raise OutOfRange(
+                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
+            )
+        return low_s if interval_s is None else interval_s
+
+    @property
+    def _sampling_s(self) -> float:
+        return self._interval_s or self._least_interval_s
+
+    async def sample_every(self, interval_s: float | None) -> float:
+        self._interval_s = self._checked(interval_s)
+        return self._interval_s
+
+    async def samples(self, since: int) -> BiasSamples:
+        async with self._sweeper.quiet():
+            sweeper = self._sweeper
+            first = max(since, sweeper.dropped)
+            rows = sweeper.rows[first - sweeper.dropped :]
+        return BiasSamples(
+            first=first,
+            total=sweeper.total,
+            time_s=rows[:, 0] - self._aperture_s / 2,
+            voltage_v=rows[:, 1].copy(),
+            current_a=rows[:, 2].copy(),
+            in_compliance=rows[:, 3] > 0,
+        )
+
+    async def clock_s(self) -> float:
+        """Two answers in a row have to be as far apart as they can be."""
+        async with self._sweeper.quiet():
+            return await self._read_clock()
+
+    async def _read_clock(self) -> float:
+        loop = asyncio.get_running_loop()
+        for _ in range(_TRIES):
+            began_s = loop.time()
+            first_s, second_s = [float(await self.link.ask(":SYST:TIME?", NUMBER, confirm=False)) for _ in range(2)]
+            if -1e-3 <= second_s - first_s <= loop.time() - began_s + 2e-3:
+                return self._sweeper.stamp_s(second_s)
+        raise NoAnswer(f"{self.name}: tells no time of its clock twice; check cable and instrument")
+
+    # What it is and does
+
+    async def status(self) -> BiasStatus:
+        """While it plays, what it was told: it can't be asked."""
+        if self._sweeper.sweeps and self._doing == "waveform" and self._limits is not None:
+            return BiasStatus(output_on=True, off_mode=self._off_mode, limits=self._limits, playing=True)
+        async with self._sweeper.quiet():
+            on = await self._is_on()
+            await self._keep_up(on)
+            return BiasStatus(
+                output_on=on,
+                off_mode=await self._read_off_mode(),
+                limits=await self._read_limits(),
+                playing=False,
+                ended=self._ended,
+                restarted=self._restarted,
+            )
+
+    async def _keep_up(self, on: bool) -> None:
+        """With what it did by itself."""
+        mark, register = await self.link.talk(
+            Exchange(send=f"{MARK}?", shape=NUMBER, again=True),
+            Exchange(send="*ESR?", shape=WHOLE, again=True, confirm=False),
+        )
+        lost = abs(float(mark) - MARKED) > 1e-6 or bool(int(register) & _POWER_ON)
+        if lost and not self._restarted:
+            self._sweeper.forget()
+        self._restarted = self._restarted or lost
+        if self._doing and not on:
+            self._ended = "complete" if self._doing == "waveform" and not self._restarted else ""
+            if await self.link.ask(":SOUR:VOLT:PROT:TRIP?", _SWITCH) == "1":
+                self._ended = "compliance"
+            self._doing = ""
+
+    async def read(self) -> BiasReading:
+        async with self._sweeper.quiet():
+            on = await self._is_on()
+            if not on:
+                await self._keep_up(on=False)
+                await asyncio.sleep(self._least_interval_s)
+                return await self._read_off()
+        row = await self._sweeper.fresh(self._sweeper.total, _PATIENCE_S + self._sampling_s)
+        return BiasReading(
+            voltage_v=float(row[1]),
+            current_a=float(row[2]),
+            in_compliance=bool(row[3]),
+            output_on=True,
+            time_s=float(row[0]) - self._aperture_s / 2,
+        )
+
+    async def _read_off(self) -> BiasReading:
+        """It measures with its output on only; with its relay open nothing flows."""
+        time_s = await self._read_clock()
+        return BiasReading(voltage_v=0.0, current_a=0.0, in_compliance=False, output_on=False, time_s=time_s)
+
+    async def open_circuit_voltage(self) -> float:
+        """A current of 0 A is sourced for a moment, by a sweep, which ends by itself."""
+        async with self._sweeper.quiet():
+            await self._only_off("the open-circuit voltage is measured")
+            await self._read_limits()
+            await self._play(forms.open_circuit(_OPEN_CIRCUIT_S), self._least_interval_s)
+            row = await self._sweeper.take_back()
+            if await self._switch_off():
+                raise ReadBackMismatch(f"{self.name}: told to switch off, its output reads back on; disconnect it")
+            return float(row[1])
+
+    async def make_safe(self) -> None:
+        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back; a waveform ends
+        at once."""
+        if self._sweeper.sweeps:
+            await self.output(False)
+        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
+
+    async def cut_off(self) -> None:
+        await self._cut_off.open_relay()
+
+
+def _make(name: str, settings: Keithley2400Settings, context: DeviceContext) -> Keithley2400:
+    del context
+    sync = Sync(send="*IDN?", shape=_IDENTITY)
+    return Keithley2400(name, settings, Link(name, settings, Lines(), sync))
+
+
+FACTORY = SettingsFactory("bias", Keithley2400Settings, _make)
