@@ -13,6 +13,7 @@ import pytest
 from cryoctl import registry
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import CryoctlError
+from cryoctl.interfaces.bias import BiasLimits
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl_simulators.wire.line_faults import KINDS, RandomLineFaults
 
@@ -72,6 +73,23 @@ def on_a_wire(
             await check(device, emulator)
         finally:
             await device.close()
+def with_source(
+    model: str,
+    limits: BiasLimits,
+    check: Callable[[Any, Any], Awaitable[None]],
+    settings: Mapping[str, Any] | None = None,
+    emulated: Mapping[str, Any] | None = None,
+) -> None:
+    """Check a source's driver, connected and with limits, and its emulator, in virtual time."""
+
+    async def whole() -> None:
+        source, emulator = plugged_in(model, model, settings, emulated)
+        try:
+            await source.connect()
+            await source.set_limits(limits)
+            await check(source, emulator)
+        finally:
+            await source.close()
             emulator.close()
 
     run_virtual(whole())

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cryoctl.clock.virtual import run_virtual
 from cryoctl.errors import DeviceError, InstrumentError, NoAnswer, OutOfRange, ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import BiasLimits, OffMode
 from cryoctl.testing.bias import BiasContract
 from cryoctl.testing.device import refused
-from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in
+from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in, with_source
 
 _LIMITS = BiasLimits(voltage_limit_v=5.0, compliance_a=1e-6)
 _FAST = {"deadline_s": 0.05, "confirm": True}
@@ -41,18 +40,7 @@ def _with(
     check: Callable[[Any, Any], Awaitable[None]], settings: dict[str, Any] | None = None, **emulated: Any
 ) -> None:
     """In virtual time, connected and with limits."""
-
-    async def whole() -> None:
-        source, emulator = plugged_in("keithley-2450", "keithley-2450", settings, {**_EXACT, **emulated})
-        try:
-            await source.connect()
-            await source.set_limits(_LIMITS)
-            await check(source, emulator)
-        finally:
-            await source.close()
-            emulator.close()
-
-    run_virtual(whole())
+    with_source("keithley-2450", _LIMITS, check, settings, {**_EXACT, **emulated})
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
@@ -173,6 +161,8 @@ def test_what_it_complains_of_is_told() -> None:
         error = await refused(DeviceError, source.set_voltage(2.0))
         assert "-113" in str(error)
         assert await source.link.ask(":SYST:ERR:COUN?") == "0"
+        await source.link.tell(":BOGUS")
+        await source.make_safe()  # whatever is in the queue
 
     _with(check)
 

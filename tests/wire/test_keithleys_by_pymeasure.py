@@ -63,3 +63,50 @@ def test_2450(wire: str) -> None:
     used, emulator = asked_by("keithley-2450", ask, {**_CELL, "wire": wire})
     print(f"2450 over {wire}, pymeasure's members that ran: {', '.join(used)}")
     assert not emulator.world.source.record["output_on"]
+
+
+@pytest.mark.parametrize("wire", ["pty", "tcp"])
+def test_2400(wire: str) -> None:
+    def ask(port: str) -> list[str]:
+        from pymeasure.instruments.keithley import Keithley2400
+
+        smu = Recorded(Keithley2400(_port(port)))
+        assert "MODEL 2400" in smu.id
+        smu.reset()
+        smu.source_mode = "voltage"
+        assert smu.source_mode == "voltage"
+        smu.compliance_current = 1e-4
+        assert smu.compliance_current == pytest.approx(1e-4)
+        smu.source_voltage_range_auto_enabled = True
+        smu.current_nplc = 1
+        smu.output_off_state = "HIMP"
+        assert smu.output_off_state in ("HIMP", "disconnected")
+        smu.source_voltage = 2.0
+        smu.enable_source()
+        assert smu.source_enabled
+        found = smu.measure_all()
+        assert found["voltage"] == pytest.approx(2.0, abs=1e-3)
+        assert found["current"] == pytest.approx(2e-6, rel=1e-3)
+        assert not found["status"] & 8
+        smu.compliance_current = 1e-6
+        found = smu.measure_all()
+        assert found["current"] == pytest.approx(1e-6, rel=1e-2)
+        assert found["status"] & 8  # held by its limit
+        smu.compliance_current = 1e-4
+        smu.ramp_to_voltage(1.0, steps=3, pause=0.0)
+        assert smu.current == pytest.approx(1e-6, rel=1e-3)
+        smu.disable_source()
+        assert not smu.source_enabled
+        smu.source_mode = "current"
+        smu.compliance_voltage = 5.0
+        smu.source_current = 3e-6
+        smu.enable_source()
+        assert smu.voltage == pytest.approx(3.0, rel=1e-3)
+        smu.write(":SOUR:BOGUS 1")
+        assert smu.check_errors()
+        smu.disable_source()
+        return smu.used
+
+    used, emulator = asked_by("keithley-2400", ask, {**_CELL, "wire": wire})
+    print(f"2400 over {wire}, pymeasure's members that ran: {', '.join(used)}")
+    assert not emulator.world.source.record["output_on"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 
 from cryoctl.errors import NoAnswer, OutOfRange, ReadBackMismatch, Refused
@@ -37,7 +38,7 @@ from cryoctl_drivers.keithley_2400.settings import (
 from cryoctl_drivers.keithley_2400.sweeper import Sweeper
 from cryoctl_drivers.link import Exchange, Lines, Link, Sync
 from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, make
+from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, make
 from cryoctl_drivers.staircase import check_waveform, staircase
 
 _IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,60}")
@@ -213,6 +214,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         if await self._is_on():
             return True
         self._doing, self._ended = "", ""
+        await clear_errors(self.link)  # what came before must not keep it from its rest
         await self._sweeper.end_play()
         levels = (Setting(":SOUR:VOLT", 0.0), Setting(":SOUR:CURR", 0.0))
         await make(self.link, self.name, *levels, Setting(":SOUR:FUNC", "VOLT"))
@@ -290,7 +292,8 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         for _ in range(_TRIES):
             began_s = loop.time()
             first_s, second_s = [float(await self.link.ask(":SYST:TIME?", NUMBER, confirm=False)) for _ in range(2)]
-            if -1e-3 <= second_s - first_s <= loop.time() - began_s + 2e-3:
+            digit_s = max(1e-3, 10.0 ** (math.floor(math.log10(max(second_s, 1.0))) - 6))
+            if -digit_s <= second_s - first_s <= loop.time() - began_s + 2 * digit_s:
                 return self._sweeper.stamp_s(second_s)
         raise NoAnswer(f"{self.name}: tells no time of its clock twice; check cable and instrument")
 
@@ -330,12 +333,14 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def read(self) -> BiasReading:
         async with self._sweeper.quiet():
-            on = await self._is_on()
-            if not on:
-                await self._keep_up(on=False)
-                await asyncio.sleep(self._least_interval_s)
+            if not await self._is_on():
                 return await self._read_off()
         row = await self._sweeper.fresh(self._sweeper.total, _PATIENCE_S + self._sampling_s)
+        if row is None:
+            async with self._sweeper.quiet():
+                if not await self._is_on():  # it went off meanwhile
+                    return await self._read_off()
+            raise ReadBackMismatch(f"{self.name}: samples no more though its output is on; bring it to rest")
         return BiasReading(
             voltage_v=float(row[1]),
             current_a=float(row[2]),
@@ -346,6 +351,8 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def _read_off(self) -> BiasReading:
         """It measures with its output on only; with its relay open nothing flows."""
+        await self._keep_up(on=False)
+        await asyncio.sleep(self._least_interval_s)
         time_s = await self._read_clock()
         return BiasReading(voltage_v=0.0, current_a=0.0, in_compliance=False, output_on=False, time_s=time_s)
 
@@ -361,8 +368,10 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             return float(row[1])
 
     async def make_safe(self) -> None:
-        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back; a waveform ends
-        at once."""
+        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back.
+
+        A waveform ends at once.
+        """
         if self._sweeper.sweeps:
             await self.output(False)
         await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))

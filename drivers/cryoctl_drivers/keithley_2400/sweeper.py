@@ -19,7 +19,7 @@ from cryoctl.clock import now_s
 from cryoctl.errors import CryoctlError, ReadBackMismatch
 from cryoctl_drivers.keithley_2400.settings import SHORT
 from cryoctl_drivers.link import Exchange, Link
-from cryoctl_drivers.scpi import Setting, check_errors, make
+from cryoctl_drivers.scpi import NUMBER, Setting, check_errors, clear_errors, make
 
 _BATCH_S = 0.5
 _PAUSE_S = 0.02
@@ -29,9 +29,9 @@ _ON_ITS_WAY_S = 0.005
 _LATE = 1.02
 """What it takes against what is reckoned, at the most."""
 _VALUES_A_COMMAND = 100
-_NUMBER = r"[+-]\d\.\d{6}E[+-]\d{2}"
-_ROW = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
-_LEVELS = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*")
+_FULL = r"[+-]\d\.\d{6}E[+-]\d{2}"
+_ROW = rf"{_FULL},{_FULL},{_FULL},{_FULL}"
+_LEVELS = re.compile(rf"{_FULL}(?:,{_FULL})*")
 _LIMITED = 1 << 3
 _WRAPS_S = 100_000.0
 """Its time stamps begin anew after so long."""
@@ -91,10 +91,16 @@ class Sweeper:
             return
         await asyncio.sleep(max(0.0, self._over_s - now_s()))
         count, self._pending = self._pending, 0
+        if int(float(await self._link.ask(":TRIG:COUN?", NUMBER))) != count:
+            await self._give_up()  # it was switched off and on
+            return
         shape = re.compile(_ROW if count == 1 else rf"{_ROW}(?:,{_ROW}){{{count - 1}}}")
         ask = Exchange(send=":FETC?", shape=shape, again=True, deadline_s=5.0)
         told = np.array([float(one) for one in (await self._link.talk(ask))[0].split(",")]).reshape(-1, 4)
         times = np.array([self.stamp_s(float(one)) for one in told[:, 2]])
+        if len(self.rows) and times[0] <= self.rows[-1, 0]:
+            await self._give_up()  # with its output off it did not begin, and tells the batch before
+            return
         limited = (told[:, 3].astype(np.int64) & _LIMITED) > 0
         self.rows = np.vstack([self.rows, np.column_stack([times, told[:, 0], told[:, 1], limited])])
         if (more := len(self.rows) - self._most_rows) > 0:
@@ -116,16 +122,15 @@ class Sweeper:
 
     async def _sample(self, count: int, interval_s: float) -> None:
         try:
-            while True:
+            while self._batches is not None:
                 if self._asked:
                     self._asked = False
                     await asyncio.sleep(_PAUSE_S)
                 async with self._lock:
                     await self._collect()
-                    if self._asked:
-                        continue
-                    await self._begin(count, interval_s)
-                await asyncio.sleep(count * interval_s * _LATE)
+                    if not (self._asked or self._batches is None):
+                        await self._begin(count, interval_s)
+                await asyncio.sleep(max(0.0, self._over_s - now_s()))
         except CryoctlError as error:
             self._problem = error
 
@@ -139,14 +144,18 @@ class Sweeper:
         self._pending = 0
         await self._link.tell(":ABOR")
 
+    async def _give_up(self) -> None:
+        self.leave()
+        await clear_errors(self._link)  # of what it could not begin
+
     def leave(self) -> None:
         """Sample no more; what the instrument does stays."""
         task, self._batches = self._batches, None
-        if task is not None:
+        if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    async def fresh(self, since: int, patience_s: float) -> npt.NDArray[np.float64]:
-        """The newest row, once there are more than `since`.
+    async def fresh(self, since: int, patience_s: float) -> npt.NDArray[np.float64] | None:
+        """The newest row, once there are more than `since`; None where it samples no more.
 
         Raises:
             CryoctlError: what ended its sampling.
@@ -155,6 +164,8 @@ class Sweeper:
         while self.total <= since:
             if self._problem is not None:
                 raise self._problem
+            if self._batches is None:
+                return None
             if now_s() > until_s:
                 raise ReadBackMismatch(f"{self._name}: takes no samples though its output is on; see its display")
             await asyncio.sleep(_BATCH_S / 4)

@@ -13,7 +13,7 @@ from cryoctl.interfaces.waveform import Waveform
 from cryoctl_drivers.keithley_2450 import trigger_model
 from cryoctl_drivers.keithley_2450.front import Front
 from cryoctl_drivers.link import Link
-from cryoctl_drivers.scpi import Setting, check_errors, make
+from cryoctl_drivers.scpi import Setting, check_errors, clear_errors, make
 from cryoctl_drivers.staircase import staircase
 
 _BEGINS_S = 1.0
@@ -65,6 +65,7 @@ class Player:
         on = await self._front.is_on()
         if not on:
             self.doing, self.ended = "", ""
+            await clear_errors(self._link)  # what came before must not keep it from its rest
             await make(self._link, self._name, Setting(":SOUR:VOLT", 0.0), Setting(":SOUR:CURR", 0.0))
             await self._control("voltage")
         return on
