@@ -177,3 +177,29 @@ def test_what_was_said_can_be_played_again(tmp_path: Path) -> None:
         await device.close()
 
     asyncio.run(again())
+
+
+@pytest.mark.parametrize("wire", ["tcp", "pty"])
+def test_a_command_that_is_repeated_on_the_line_is_no_answer(wire: str) -> None:
+    async def play(link: Link, emulator: Any) -> None:
+        answer = emulator.answer
+        emulator.answer = lambda command, session: answer(command, session) or command
+        exchanges = (Exchange(send="SETP 1,120", shape=None), Exchange(send="SETP? 1", shape=KELVIN, again=True))
+        for _ in range(3):
+            assert await link.talk(*exchanges) == [SET_K]
+        assert emulator.heard.count("SETP 1,120") == 3
+        assert emulator.heard.count("SETP? 1") == 3
+
+    with_link(play, wire)
+
+
+def test_a_command_before_which_something_came_unasked_is_sent_once() -> None:
+    async def play(link: Link, emulator: Any) -> None:
+        emulator.line_faults = Scripted(lambda reply: Bent(pieces=(reply, b"+001.000\r\n")))
+        assert await link.ask("KRDG? A", KELVIN) == AT_K
+        await asyncio.sleep(0.01)
+        await link.tell("SETP 1,120")
+        assert await link.ask("SETP? 1", KELVIN) == SET_K
+        assert emulator.heard.count("SETP 1,120") == 1
+
+    with_link(play)
