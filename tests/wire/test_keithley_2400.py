@@ -18,7 +18,7 @@ from cryoctl.testing.device import refused
 from tests.wire.emulated import BadLine, EmulatedInstrument, plugged_in, with_source
 
 _LIMITS = BiasLimits(voltage_limit_v=5.0, compliance_a=1e-6)
-_FAST = {"deadline_s": 0.1, "confirm": True}
+_FAST = {"deadline_s": 0.1, "confirm": True, "baud": 57600}
 _EXACT = {"noise_v": 0.0, "noise_a": 0.0, "noise_rel": 0.0, "offset_a": 0.0, "clock_drift_sigma_rel": 0.0}
 
 

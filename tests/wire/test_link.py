@@ -184,6 +184,8 @@ def test_a_command_that_is_repeated_on_the_line_is_no_answer(wire: str) -> None:
     async def play(link: Link, emulator: Any) -> None:
         answer = emulator.answer
         emulator.answer = lambda command, session: answer(command, session) or command
+        assert await link.ask("SETP? 1", KELVIN) == SET_K
+        emulator.heard.clear()
         exchanges = (Exchange(send="SETP 1,120", shape=None), Exchange(send="SETP? 1", shape=KELVIN, again=True))
         for _ in range(3):
             assert await link.talk(*exchanges) == [SET_K]

@@ -10,6 +10,8 @@ While it sweeps it carries out nothing but an abort; what else it is told waits 
 - a waveform is one sweep, which ends with its output off whatever becomes of this computer. No longer than
   `longest_play_s` and 2500 samples, since nobody can look at it meanwhile but by ending it: until then its status is
   what it was told, and whoever reads it waits. Longer ones are refused.
+A sample is 56 characters, asked twice on a serial line: at 9600 baud a batch takes three times as long to be told as to
+be taken, so set it to 57600 baud. Its stamps have seven digits: 10 ms once it has been on for three hours.
 Its samples follow each other without a timer: an interval is what was asked for to within its overhead, and the stamps
 say what it was. With its relay open it measures nothing, and reads 0 V and 0 A.
 """

@@ -37,6 +37,7 @@ from cryoctl_drivers.keithley_2400.settings import (
 )
 from cryoctl_drivers.keithley_2400.sweeper import Sweeper
 from cryoctl_drivers.link import Exchange, Lines, Link, Sync
+from cryoctl_drivers.link.port import SerialForm
 from cryoctl_drivers.port_device import PortDevice
 from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, make
 from cryoctl_drivers.staircase import check_waveform, staircase
@@ -50,6 +51,9 @@ _LONGEST_INTERVAL_S = 0.5
 _OPEN_CIRCUIT_S = 0.3
 _PATIENCE_S = 3.0
 _SLACK = 1e-9
+_FORM = SerialForm(baud=9600)
+_VALUE_BITS = 140
+"""Of a number with its comma on a serial line."""
 
 
 class Keithley2400(PortDevice[Keithley2400Settings]):
@@ -58,7 +62,8 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
     def __init__(self, name: str, settings: Keithley2400Settings, link: Link) -> None:
         super().__init__(name, settings, link)
         self._cut_off = CutOff(name, settings.cut_off)
-        self._sweeper = Sweeper(link, name, settings.kept_samples)
+        value_s = _VALUE_BITS / (settings.baud or _FORM.baud)
+        self._sweeper = Sweeper(link, name, settings.kept_samples, value_s)
         self._mains_hz = 50.0
         self._interval_s: float | None = None
         self._rest_v: float | None = None
@@ -383,7 +388,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 def _make(name: str, settings: Keithley2400Settings, context: DeviceContext) -> Keithley2400:
     del context
     sync = Sync(send="*IDN?", shape=_IDENTITY)
-    return Keithley2400(name, settings, Link(name, settings, Lines(), sync))
+    return Keithley2400(name, settings, Link(name, settings, Lines(), sync, _FORM))
 
 
 FACTORY = SettingsFactory("bias", Keithley2400Settings, _make)

@@ -29,6 +29,7 @@ _ON_ITS_WAY_S = 0.005
 _LATE = 1.02
 """What it takes against what is reckoned, at the most."""
 _VALUES_A_COMMAND = 100
+_ANSWERS_S = 0.3
 _FULL = r"[+-]\d\.\d{6}E[+-]\d{2}"
 _ROW = rf"{_FULL},{_FULL},{_FULL},{_FULL}"
 _LEVELS = re.compile(rf"{_FULL}(?:,{_FULL})*")
@@ -39,12 +40,17 @@ _WRAPS_S = 100_000.0
 
 class Sweeper:
     """
+    Args:
+        most_rows: how many samples are kept.
+        value_s: that a number takes on the line.
+
     Attributes:
         rows: [n, 4] of all samples so far: its time (s), V, A, limited.
     """
 
-    def __init__(self, link: Link, name: str, most_rows: int) -> None:
+    def __init__(self, link: Link, name: str, most_rows: int, value_s: float) -> None:
         self._link = link
+        self._value_s = value_s
         self._name = name
         self._most_rows = most_rows
         self._lock = asyncio.Lock()
@@ -95,7 +101,7 @@ class Sweeper:
             await self._give_up()  # it was switched off and on
             return
         shape = re.compile(_ROW if count == 1 else rf"{_ROW}(?:,{_ROW}){{{count - 1}}}")
-        ask = Exchange(send=":FETC?", shape=shape, again=True, deadline_s=5.0)
+        ask = Exchange(send=":FETC?", shape=shape, again=True, deadline_s=self._within_s(4 * count))
         told = np.array([float(one) for one in (await self._link.talk(ask))[0].split(",")]).reshape(-1, 4)
         times = np.array([self.stamp_s(float(one)) for one in told[:, 2]])
         if len(self.rows) and times[0] <= self.rows[-1, 0]:
@@ -105,6 +111,9 @@ class Sweeper:
         self.rows = np.vstack([self.rows, np.column_stack([times, told[:, 0], told[:, 1], limited])])
         if (more := len(self.rows) - self._most_rows) > 0:
             self.rows, self.dropped = self.rows[more:], self.dropped + more
+
+    def _within_s(self, values: int) -> float:
+        return _ANSWERS_S + 2 * values * self._value_s
 
     # Batches under a constant bias
 
@@ -200,7 +209,8 @@ class Sweeper:
         await self._begin(len(levels), interval_s)
 
     async def _check(self, header: str, levels: Sequence[float]) -> None:
-        told = await self._link.talk(Exchange(send=f"{header}?", shape=_LEVELS, again=True, deadline_s=5.0))
+        within_s = self._within_s(len(levels))
+        told = await self._link.talk(Exchange(send=f"{header}?", shape=_LEVELS, again=True, deadline_s=within_s))
         found = np.array([float(one) for one in told[0].split(",")])
         if found.shape != (len(levels),) or not np.allclose(found, levels, rtol=1e-5, atol=1e-12):
             raise ReadBackMismatch(
