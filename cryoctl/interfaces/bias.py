@@ -6,6 +6,7 @@ own buffer, with time stamps of its own clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,6 +39,8 @@ class BiasCapabilities:
     sample_interval_s: tuple[float, float] = (0.02, 3600.0)
     buffer_samples: int = 10000
     clock_drift_rel: float = 2e-4
+    longest_waveform_s: float = math.inf
+    """That it plays."""
     least_compliance_a: float = 0.0
     """That it can hold."""
     offset_a: float = 0.0

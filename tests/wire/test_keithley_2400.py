@@ -24,7 +24,6 @@ _EXACT = {"noise_v": 0.0, "noise_a": 0.0, "noise_rel": 0.0, "offset_a": 0.0, "cl
 
 class _Contract(EmulatedInstrument, BiasContract):
     driver, model = "keithley-2400", "keithley-2400"
-    long_s = 5.0
     stamp_tolerance_rel = 5e-3  # stamps of seven digits
 
 

@@ -82,6 +82,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             has_high_impedance_off=True,
             sample_interval_s=(self._least_interval_s, _LONGEST_INTERVAL_S),
             buffer_samples=one.kept_samples,
+            longest_waveform_s=one.longest_play_s,
             least_compliance_a=LEAST_A,
             offset_a=one.offset_a,
         )
