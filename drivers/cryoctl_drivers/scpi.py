@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from cryoctl.errors import DeviceError, ReadBackMismatch
+from cryoctl.errors import DeviceError, NoAnswer, ReadBackMismatch
 from cryoctl_drivers.link import Exchange, Link
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
@@ -41,6 +41,21 @@ class Setting:
         return NUMBER.fullmatch(answer) is not None and math.isclose(
             float(answer), self.value, rel_tol=_REL, abs_tol=_ABS
         )
+
+
+async def identity(link: Link, owner: str, shape: re.Pattern[str]) -> str:
+    """Who answers, told alike twice on any wire: whoever is taken for another instrument ends a run.
+
+    Raises:
+        NoAnswer: no two answers are alike.
+    """
+    told = await link.ask("*IDN?", shape)
+    for _ in range(4):
+        again = await link.ask("*IDN?", shape)
+        if again == told:
+            return told
+        told = again
+    raise NoAnswer(f"{owner}: never says twice alike who it is, last {told[:60]!r}; check cable and port settings")
 
 
 async def make(link: Link, owner: str, *settings: Setting) -> list[str]:

@@ -39,10 +39,11 @@ from cryoctl_drivers.keithley_2400.sweeper import Sweeper
 from cryoctl_drivers.link import Exchange, Lines, Link, Sync
 from cryoctl_drivers.link.port import SerialForm
 from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, make
+from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, identity, make
 from cryoctl_drivers.staircase import check_waveform, staircase
 
-_IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,60}")
+_PART = r"[ -+\--~]"
+_IDENTITY = re.compile(rf"{_PART}{{2,40}},{_PART}{{2,20}},{_PART}{{1,40}},{_PART}{{1,60}}")
 _MODEL = re.compile(r"MODEL 24(00|01|10|20|25|30|40)(-[A-Z]{1,2})?")
 _SWITCH = re.compile("[01]")
 _POWER_ON = 128
@@ -97,7 +98,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         return 2 * self._aperture_s + OVERHEAD_S
 
     async def identify(self) -> Identity:
-        told = await self.link.ask("*IDN?", _IDENTITY)
+        told = await identity(self.link, self.name, _IDENTITY)
         maker, model, serial, firmware = (part.strip() for part in told.split(","))
         if "KEITHLEY" not in maker.upper() or not _MODEL.fullmatch(model):
             raise self.not_this(told, "a Keithley 2400, 2401, 2410, 2420, 2425, 2430 or 2440")

@@ -40,10 +40,11 @@ from cryoctl_drivers.keithley_2450.settings import (
 )
 from cryoctl_drivers.link import Lines, Link, Sync
 from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import WORD, Setting, make
+from cryoctl_drivers.scpi import WORD, Setting, identity, make
 from cryoctl_drivers.staircase import check_waveform
 
-_IDENTITY = re.compile(r"[^,]{2,40},[^,]{2,20},[^,]{1,40},[^,]{1,20}")
+_PART = r"[ -+\--~]"
+_IDENTITY = re.compile(rf"{_PART}{{2,40}},{_PART}{{2,20}},{_PART}{{1,40}},{_PART}{{1,20}}")
 _MOST_SAMPLES = 20_000
 """That one call gives; the rest by the next."""
 _OPEN_CIRCUIT_S = 0.3
@@ -94,7 +95,7 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
     # Connecting
 
     async def identify(self) -> Identity:
-        told = await self.link.ask("*IDN?", _IDENTITY)
+        told = await identity(self.link, self.name, _IDENTITY)
         maker, model, serial, firmware = (part.strip() for part in told.split(","))
         if "KEITHLEY" not in maker.upper() or model != "MODEL 2450":
             raise self.not_this(told, "a Keithley 2450")
