@@ -73,6 +73,11 @@ def on_a_wire(
             await check(device, emulator)
         finally:
             await device.close()
+            emulator.close()
+
+    run_virtual(whole())
+
+
 def with_source(
     model: str,
     limits: BiasLimits,

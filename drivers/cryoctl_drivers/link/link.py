@@ -44,10 +44,6 @@ class _OutOfStep(Exception):
     """What came is not the answer; the argument says what was found."""
 
 
-class _Stray(_OutOfStep):
-    """It came before anything was sent: whatever is to be said may still be said, once."""
-
-
 class Link:
     """Construction opens nothing.
 
@@ -210,15 +206,6 @@ class Link:
             self._nothing_unasked()
     def _once(self, exchange: Exchange) -> str | None:
         self._nothing_unasked()
-                if not (exchange.again or isinstance(found, _Stray)):
-                    break
-        raise NoAnswer(f"{self._owner}: to {exchange.told} {odd}; check cable, port settings and instrument"[:300])
-
-    def _once(self, exchange: Exchange) -> str | None:
-        stray = self._received + self._read(0.0)
-        self._received = b""
-        if stray and (not self._unanswered or stray.strip() != self._unanswered):
-            raise _Stray(f"unasked for {stray[:40]!r}")
         self._write(exchange)
         if exchange.shape is None:
             self._unanswered = exchange.send.encode("latin-1")
@@ -235,7 +222,7 @@ class Link:
 
     def _nothing_unasked(self) -> None:
         stray, self._received = self._unasked(self._received + self._read(0.0))
-        if stray:
+        if stray and (not self._unanswered or stray.strip() != self._unanswered):
             self._received = b""
             raise _OutOfStep(f"unasked for {stray[:40]!r}")
 
