@@ -204,8 +204,6 @@ class Link:
             self._received = b""
         else:
             self._nothing_unasked()
-    def _once(self, exchange: Exchange) -> str | None:
-        self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             self._unanswered = exchange.send.encode("latin-1")
