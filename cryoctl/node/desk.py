@@ -32,7 +32,8 @@ Secure = Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What is handed out to whoever asks: the instrument file (YAML), its name, what its devices state, who they are."""
+    """What is handed out to whoever asks: name and text (YAML) of the instrument file, what its devices state, and who
+    they are, both by device."""
 
     instrument: str
     text: str
@@ -62,6 +63,8 @@ class NodeDesk:
         self.audit = audit
         self.lease = Lease(heartbeat_limit_s)
         self.send: Send = lambda peer, frames: None
+        self.read_first: Callable[[], None] = lambda: None
+        """Takes what has come and was not read yet."""
         self._devices = devices
         self._served = served
         self._secure = secure
@@ -303,8 +306,7 @@ class NodeDesk:
         while True:
             await asyncio.sleep(self.lease.limit_s / 100)
             if self.lease.overdue:
-                await asyncio.sleep(0)  # what came while this loop was busy is read first
-                await asyncio.sleep(0)
+                self.read_first()  # this loop may have been busy
                 if self.lease.overdue and self.lease.held is not None:
                     held = self.lease.held
                     self.lose(f"no heartbeat of {held.person.name} ({held.where}) for {self.lease.limit_s:g} s")

@@ -171,7 +171,7 @@ class Session:
         if answer is None or answer.done():
             return
         if "error" in header:
-            answer.set_exception(_error_of(str(header["error"]), str(header.get("message", ""))))
+            answer.set_exception(error_of(str(header["error"]), str(header.get("message", ""))))
         else:
             answer.set_result(Reply(header.get("is"), arrays, float(header.get("at_s", 0.0))))
 
@@ -195,7 +195,7 @@ class Session:
                 answer.set_exception(ConnectionLost(sentence))
 
 
-def _error_of(name: str, message: str) -> CryoctlError:
+def error_of(name: str, message: str) -> CryoctlError:
     """The error of our tree that has this name; a fault of the device for any other."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, CryoctlError):

@@ -22,8 +22,8 @@ _TOLERANCE_M = 1e-12
 
 
 class PermitBook:
-    """Permits of one node; `shift_m` is where the beam was last sent, `current_a` what it was last measured to be (None:
-    not known), both as they went through the node."""
+    """Permits of one node. `shift_m` is where the beam was last sent and `current_a` what it was last measured to be, as
+    they went through the node; None where neither did."""
 
     def __init__(self, beam: str) -> None:
         self._beam = beam
@@ -83,8 +83,8 @@ class PermitBook:
         if outside_m > _TOLERANCE_M:
             raise self._refused(
                 permit,
-                f"allows {permit.width_m:.4g} x {permit.height_m:.4g} m around ({permit.x_m:.4g}, {permit.y_m:.4g}), the "
-                f"scan with its strip covers {width_m:.4g} x {height_m:.4g} m around ({x_m:.4g}, {y_m:.4g})",
+                f"allows {permit.width_m:.4g} x {permit.height_m:.4g} m around ({permit.x_m:.4g}, {permit.y_m:.4g}), "
+                f"the scan with its strip covers {width_m:.4g} x {height_m:.4g} m around ({x_m:.4g}, {y_m:.4g})",
             )
 
     def _refused(self, permit: Permit, why: str) -> Refused:

@@ -191,7 +191,8 @@ def _class_of(kind: str) -> type[RemoteDevice]:
     own = {"connect", "expose"} if kind == "beam" else {"connect"}
     members: dict[str, Any] = {name: _method(verb) for name, verb in VERBS[kind].items() if name not in own}
     members |= {name: _fact(name) for name in FACTS[kind]}
-    return type(f"Remote{kind.title().replace('_', '')}", (base,), members | {"kind": kind})
+    made = type(f"Remote{kind.title().replace('_', '')}", (base,), members | {"kind": kind})
+    return cast("type[RemoteDevice]", made)
 
 
 _CLASSES: Mapping[str, type[RemoteDevice]] = {kind: _class_of(kind) for kind in VERBS}
@@ -207,7 +208,7 @@ def remote_device(kind: str, name: str, client: NodeClient, facts: Mapping[str, 
         Malformed: they are not those of its kind.
     """
     told = {one: decode(hint, facts.get(one), (), f"{name}.{one}") for one, hint in FACTS[kind].items()}
-    return _CLASSES[kind](name, client, told)
+    return cast(Device, _CLASSES[kind](name, client, told))
 
 
 def facts_of(kind: str, device: Any) -> dict[str, Any]:

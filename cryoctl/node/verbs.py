@@ -1,7 +1,7 @@
 """What may be called: the verbs of the interfaces, what each needs, and the types of what it takes and gives.
 
 Names, parameters and types are read from the interfaces, so that both ends and the interfaces can't differ; what a verb
-needs is said here, for each. A verb of an interface that is not said here is an error at import, and nothing else can be
+needs is said here, for each. A verb of an interface that is not said here is an error at import; nothing else can be
 called.
 """
 
