@@ -39,7 +39,7 @@ def serve(
 ) -> None:
     """Own an instrument's devices, so that a runner on another PC drives them: run RECIPE --instrument tcp://HOST:PORT.
 
-    One runner at a time has the lease. When it dies, or the network, the node brings the safe state; when the node dies,
+    One runner at a time has the lease. When it or the network dies, the node brings the safe state; when the node dies,
     its watchdog does. Ctrl-C ends it, safe. Exit code 6: that is not confirmed, go to the microscope.
     """
     from cryoctl.launch.serve import ServeRequest, keys_to_use

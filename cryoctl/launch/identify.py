@@ -71,7 +71,9 @@ def _of_node(address: str) -> Identified:
     return Identified(
         instrument=str(told["name"]),
         devices=tuple(
-            Answered(name=name, kind=kind, who=_words(who.get(name, {})), problem="" if name in who else "not connected")
+            Answered(
+                name=name, kind=kind, who=_words(who.get(name, {})), problem="" if name in who else "not connected"
+            )
             for name, kind in kinds.items()
         ),
         node=address,

@@ -215,11 +215,16 @@ class _Node:
         """Beat for the watchdog until somebody ends the node; a watchdog that died is started anew, without a beam."""
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def told(number: int, frame: object) -> None:
+            del number, frame
+            loop.call_soon_threadsafe(ended.set)
+
         if threading.current_thread() is threading.main_thread():
             for name in ENDING:
                 number = getattr(signal, name, None)
                 if number is not None:
-                    signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
+                    signal.signal(number, told)
         while not ended.is_set() and not (stop is not None and stop.is_set()):
             watchdog.beat()
             if not watchdog.alive:

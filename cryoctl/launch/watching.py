@@ -89,7 +89,8 @@ class _Watching:
         return 6 if dangers(actions) else 0
 
     async def _connect_beam(self) -> bool:
-        """A second connection to what stops the beam; one that a device does not allow is made when the node is gone."""
+        """A second connection to what stops the beam; where the device allows one only, it is made when the node is
+        gone."""
         entry = self._instrument.file.devices[self._devices.beam.name]
         if getattr(find("cryoctl.devices", entry.driver), "one_link", False):
             return False

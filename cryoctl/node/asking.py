@@ -66,7 +66,7 @@ class _Asking:
         poller.register(self._monitor, zmq.POLLIN)
         deadline_s = time.monotonic() + patience_s
         while (left_s := deadline_s - time.monotonic()) > 0:
-            ready = dict(poller.poll(left_s * 1000))
+            ready = dict(poller.poll(int(left_s * 1000) + 1))
             if self._socket in ready:
                 header, _ = unpack(self._socket.recv_multipart(), LARGEST_REPLY)
                 if header.get("n") == number:

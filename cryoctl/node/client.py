@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost, CryoctlError
@@ -15,15 +16,32 @@ SPARE_S = 0.5
 """The runner waits so much longer than the node for a heartbeat's answer: the node is to notice first."""
 
 
+class Heart(Protocol):
+    """See `cryoctl.node.heart`."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class NodeClient:
     """Shared by the remote devices of one run.
 
     Args:
         make: makes a link; called once for each session, and again after one was lost.
         control: whether the lease is taken; without it one may look and stop.
+        heart: makes what beats beside the loop, of the session's secret and the interval; None: the loop alone beats.
     """
 
-    def __init__(self, address: str, make: Callable[[], Link], where: str, *, control: bool = True) -> None:
+    def __init__(
+        self,
+        address: str,
+        make: Callable[[], Link],
+        where: str,
+        *,
+        control: bool = True,
+        heart: Callable[[str, float], Heart] | None = None,
+    ) -> None:
         self.address = address
         self.main = Session(address, make, where)
         self.urgent = Session(address, make, where)
@@ -32,6 +50,8 @@ class NodeClient:
         self._beating: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._lost_lease = ""
+        self._make_heart = heart
+        self._heart: Heart | None = None
         self.main.notice = self._noticed
 
     @property
@@ -70,6 +90,7 @@ class NodeClient:
                     await self.main.call("node.release", {})
         if beating is not None:
             beating.cancel()
+        self._end_heart()
         self.main.close()
         self.urgent.close()
 
@@ -99,9 +120,18 @@ class NodeClient:
             self._beating.cancel()
         limit_s = float(self.main.told.get("heartbeat_limit_s", HEARTBEAT_LIMIT_S))
         self._beating = asyncio.create_task(self._beat(limit_s))
+        self._end_heart()
+        if self._make_heart is not None:
+            self._heart = self._make_heart(self.main.secret, limit_s / BEATS_A_LIMIT)
+            self._heart.start()
+
+    def _end_heart(self) -> None:
+        if self._heart is not None:
+            self._heart.close()
+        self._heart = None
 
     async def _beat(self, limit_s: float) -> None:
-        answered_s = now_s()
+        answered_s = looked_s = now_s()
         pending: asyncio.Task[bool] | None = None
 
         async def one() -> bool:
@@ -109,6 +139,9 @@ class NodeClient:
 
         try:
             while self.main.is_open:
+                if now_s() - looked_s > limit_s:
+                    answered_s = now_s()  # this loop was busy; what came meanwhile is not read yet
+                looked_s = now_s()
                 if pending is not None and pending.done():
                     if pending.cancelled() or pending.exception() is not None or not pending.result():
                         return

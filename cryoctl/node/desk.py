@@ -76,7 +76,6 @@ class NodeDesk:
             "state": self._tell_state,
             "lease": self._take_lease,
             "release": self._release,
-            "beat": self._beat,
             "corrected": self._corrected,
             "cancel": self._cancel,
             "safe": self._make_safe,
@@ -119,6 +118,9 @@ class NodeDesk:
             self._hello(peer, header, given)
             return
         number = peer.check(header.get("n"), header.get("session"))
+        if do == "node.beat":  # at once: it must not wait for its turn behind other work
+            self._answer(peer, number, self._beat(peer, given), [])
+            return
         if len(peer.calls) >= MOST_CALLS:
             raise Malformed(f"message {number}: {MOST_CALLS} calls are under way, no more are taken")
         target, _, name = do.partition(".")
@@ -241,9 +243,15 @@ class NodeDesk:
                 self.lose(f"given back by {peer.person.name} with a beam, a bias or a move on")
         return None
 
-    async def _beat(self, peer: Peer, number: int, given: Mapping[str, Any]) -> Any:
-        del number, given
-        return self.lease.beat(peer.identity)
+    def _beat(self, peer: Peer, given: Mapping[str, Any]) -> bool:
+        """Of the holder's loop, or of its heart, which knows the secret of its session."""
+        secret, held = given.get("secret"), self.lease.held
+        if secret is None or held is None:
+            return self.lease.beat(peer.identity)
+        holder = self._peers.known(held.peer)
+        if not isinstance(secret, str) or holder is None or not holder.is_session(secret):
+            raise Malformed("node.beat: its secret is not that of the session which has the lease")
+        return self.lease.beat(held.peer, by_loop=False)
 
     async def _corrected(self, peer: Peer, number: int, given: Mapping[str, Any]) -> Any:
         of = (decode(int, given.get("of"), where="of"), decode(int, given.get("index"), where="index"))

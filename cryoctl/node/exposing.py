@@ -1,4 +1,4 @@
-"""An exposure as the node makes it: within its permit, and ended by the node itself where the device does not end it."""
+"""An exposure as the node makes it: within its permit, and ended by the node where the device does not end it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Keys of a node and of whoever speaks to it: who one is, whom the node allows in which role, which nodes one knows.
 
 A folder holds `own.json` (this computer's pair, readable by its user only), `allowed.json` (public keys that may speak
-to the node here) and `known.json` (public keys of nodes elsewhere). Keys are CURVE25519, shown as 64 hexadecimal digits.
+to the node here) and `known.json` (public keys of nodes elsewhere). Keys are CURVE25519, shown as 64 hex digits.
 """
 
 from __future__ import annotations

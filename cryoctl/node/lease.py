@@ -12,6 +12,9 @@ from cryoctl.node.roles import Person
 HEARTBEAT_LIMIT_S = 1.0
 """So long without a heartbeat, and the holder counts as dead."""
 BEATS_A_LIMIT = 5
+LOOP_LIMIT_S = 15.0
+"""A runner whose loop has not beaten itself for so long hangs, though its process lives: an analysis that is loaded, or
+a file that is synced, may hold a loop up for seconds, and what it exposes meanwhile is bounded by its permit."""
 
 
 class LeaseRefused(DeviceError):
@@ -28,6 +31,7 @@ class Held:
     number: int
     since_s: float
     beat_s: float
+    loop_beat_s: float
 
 
 class Lease:
@@ -58,14 +62,16 @@ class Lease:
                 f"{now_s() - self.held.since_s:.0f} s; wait for the end, or speak to them"
             )
         if self.held is None:
-            self.held = Held(peer, person, where, next(self._numbers), now_s(), now_s())
+            self.held = Held(peer, person, where, next(self._numbers), now_s(), now_s(), now_s())
         return self.held
 
-    def beat(self, peer: bytes) -> bool:
-        """A heartbeat of this peer; whether it has the lease."""
+    def beat(self, peer: bytes, *, by_loop: bool = True) -> bool:
+        """A heartbeat for this peer, by its loop or only by its process; whether it has the lease."""
         if self.held is None or self.held.peer != peer:
             return False
         self.held.beat_s = now_s()
+        if by_loop:
+            self.held.loop_beat_s = now_s()
         return True
 
     def is_with(self, peer: bytes) -> bool:
@@ -73,7 +79,10 @@ class Lease:
 
     @property
     def overdue(self) -> bool:
-        return self.held is not None and now_s() - self.held.beat_s > self.limit_s
+        if self.held is None:
+            return False
+        silent = now_s() - self.held.beat_s > self.limit_s
+        return silent or now_s() - self.held.loop_beat_s > max(LOOP_LIMIT_S, self.limit_s)
 
     def end(self) -> Held | None:
         held, self.held = self.held, None

@@ -74,6 +74,11 @@ class Session:
     def is_open(self) -> bool:
         return bool(self._key)
 
+    @property
+    def secret(self) -> str:
+        """What the node gave at the greeting, empty while it is not open."""
+        return self._key
+
     async def open(self) -> None:
         """Connect and greet, unless it is open.
 

@@ -36,6 +36,10 @@ class Peer:
         self.session, self.where, self.last = secrets.token_hex(16), where[:80], 0
         return self.session
 
+    def is_session(self, secret: str) -> bool:
+        mine = self.session.encode()
+        return bool(mine) and secrets.compare_digest(secret.encode("utf-8", "replace"), mine)
+
     def check(self, number: Any, session: Any) -> int:
         """
         Raises:
@@ -43,11 +47,7 @@ class Peer:
         """
         if type(number) is not int or not 0 < number < 1 << 53:
             raise Malformed(f"message: its number is {str(number)[:20]!r}, allowed are whole numbers above 0")
-        if (
-            not self.session
-            or not isinstance(session, str)
-            or not secrets.compare_digest(session.encode("utf-8", "replace"), self.session.encode())
-        ):
+        if not isinstance(session, str) or not self.is_session(session):
             raise Malformed("message: it belongs to no session that is open; say hello first")
         if number <= self.last:
             raise Malformed(f"message {number}: it was here before; the latest was {self.last}")
@@ -73,6 +73,9 @@ class Peers:
         """Those that are too many; the holder of the lease is none of them."""
         idle = [one for one in self._known.values() if not one.calls and one.identity != kept]
         return idle[: max(0, len(self._known) - MOST_PEERS)]
+
+    def known(self, identity: bytes) -> Peer | None:
+        return self._known.get(identity)
 
     def on(self, link: int) -> list[Peer]:
         return [one for one in self._known.values() if one.link == link]

@@ -22,8 +22,8 @@ _TOLERANCE_M = 1e-12
 
 
 class PermitBook:
-    """Permits of one node. `shift_m` is where the beam was last sent and `current_a` what it was last measured to be, as
-    they went through the node; None where neither did."""
+    """Permits of one node. `shift_m` is where the beam was last sent and `current_a` what it was last measured to be,
+    as they went through the node; None where neither did."""
 
     def __init__(self, beam: str) -> None:
         self._beam = beam

@@ -20,7 +20,7 @@ from cryoctl.interfaces.permit import Permit
 from cryoctl.node.client import NodeClient, not_connected
 from cryoctl.node.codec import decode, encode
 from cryoctl.node.link import Reply, Session
-from cryoctl.node.verbs import FACTS, VERBS, Verb
+from cryoctl.node.verbs import FACTS, VERBS, Needs, Verb
 
 STOP_LIMIT_S = 5.0
 """An exposure whose caller was cancelled has ended by then, or the node has made it safe."""
@@ -75,11 +75,22 @@ class RemoteDevice:
         do = f"{self._name}.{verb.name}"
         try:
             session = await self._client.stopping() if verb.urgent else self._client.main
+            self._check_lease(verb)
             reply = await session.call(do, given, arrays, frames=frames)
-        except ConnectionLost as error:
+        except DeviceError as error:
+            self._check_lease(verb)  # it may have been lost on the way
+            if not isinstance(error, ConnectionLost):
+                raise
             text = str(error)
             raise error if text.startswith(f"{self._name}:") else ConnectionLost(f"{self._name}: {text}") from error
         return self._told(verb, reply, session)
+
+    def _check_lease(self, verb: Verb) -> None:
+        """As a link that is lost: once it is connected anew, the lease may be had again."""
+        if self._client.lost_lease and verb.needs is Needs.CONTROL:
+            raise ConnectionLost(
+                f"{self._name}: the node {self._client.address} took the lease away ({self._client.lost_lease})"
+            )
 
     def _told(self, verb: Verb, reply: Reply, session: Session) -> Any:
         try:

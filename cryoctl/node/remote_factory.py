@@ -11,10 +11,10 @@ from cryoctl.node.address import check_address
 from cryoctl.node.asking import ask_node
 from cryoctl.node.client import NodeClient
 from cryoctl.node.dealer import DealerLink
+from cryoctl.node.heart import Heart
 from cryoctl.node.keys import KeyFolder, key_folder
 from cryoctl.node.remote import remote_device
 from cryoctl.units import StrictModel
-
 
 HERE = "tcp://this.node:1"
 """Stands for the node's address in what it hands out: by which one it is reached, only the other end knows."""
@@ -54,7 +54,12 @@ def _node_of(address: str, context: DeviceContext) -> tuple[NodeClient, Mapping[
         where = str(context.shared.get("person", "a runner"))
         told = ask_node(address, "node.instrument", where)
         keys = KeyFolder(key_folder())
-        client = NodeClient(address, lambda: DealerLink(address, keys), where)
+        client = NodeClient(
+            address,
+            lambda: DealerLink(address, keys),
+            where,
+            heart=lambda secret, every_s: Heart(address, keys, where, secret, every_s),
+        )
         nodes[address] = client, cast("Mapping[str, Any]", told.get("facts", {}))
     return nodes[address]
 

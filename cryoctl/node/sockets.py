@@ -111,7 +111,7 @@ def refusal(event: int, *, has_keys: bool, knows_node: bool) -> str:
         )
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         return (
-            "it has another key than is known here, or none; compare `cryoctl keys list` there, then `cryoctl keys know`"
+            "it has another key than is known here, or none; compare with `cryoctl keys list` there, then `keys know`"
             if knows_node
             else "what listens there is no node; look at the port"
         )

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cryoctl.clock import now_s
 
@@ -52,14 +52,7 @@ class Watchdog:
     async def start(self) -> bool:
         """Start it anew and wait until it is ready; False where it does not become so."""
         self.close()
-        flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
-        process = self._process = subprocess.Popen(  # in a group of its own: Ctrl-C in the node's window is not for it
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=sys.platform != "win32",
-            **flags,
-        )
+        process = self._process = self._spawned()
         loop = asyncio.get_running_loop()
         said: asyncio.Future[str] = loop.create_future()
         output, given = process.stdout, process.stdin
@@ -90,6 +83,13 @@ class Watchdog:
             return False
         self.report, self._echoed = line, True
         return True
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        """In a group of its own: Ctrl-C in the node's window is not for it."""
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        if sys.platform == "win32":
+            return subprocess.Popen(self._command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **pipes)
+        return subprocess.Popen(self._command, start_new_session=True, **pipes)
 
     def beat(self) -> None:
         """Say that the node lives; nothing is written to one that does not read."""
