@@ -42,6 +42,7 @@ from cryoctl.registry import find
 ANSWERS_S = 180.0
 """How long it answers afterwards: longer than a runner tries to reach its node again."""
 LOOK_S = 0.2
+KEEP_ALIVE_S = 5.0
 PORT_FREE_WITHIN_S = 5.0
 
 
@@ -59,6 +60,7 @@ class _Watching:
     def __init__(self, told: Mapping[str, Any]) -> None:
         self._told = told
         self._node = os.getppid()
+        self._connected = False
         self._world = None if told["world"] is None else Path(str(told["world"]))
         self._instrument: Instrument = parse_instrument(str(told["text"]), "instrument")
         context = DeviceContext(seed=0, world_file=self._world)
@@ -67,15 +69,16 @@ class _Watching:
         self._audit = Audit(None if told["audit"] is None else Path(str(told["audit"])))
 
     async def watch(self) -> int:
-        beforehand = await self._connect_beam()
-        ended = NodeEnded(sys.stdin.buffer, sys.stdout.buffer)
-        why = await ended.wait(lambda: self._ready(beforehand))
+        self._connected = await self._connect_beam()
+        keeping = asyncio.create_task(self._keep_alive())
+        why = await NodeEnded(sys.stdin.buffer, sys.stdout.buffer).wait(self._ready)
+        keeping.cancel()
         if why == "left":
             await close_all(self._devices)
             return 0
         gone_s = now_s()
         with contextlib.suppress(Exception):
-            await within(self._blank(beforehand), ACTION_LIMIT_S / 4)
+            await within(self._blank(), ACTION_LIMIT_S / 4)
         took_s = now_s() - gone_s
         if why == "hangs":
             end_process(self._node)
@@ -96,6 +99,7 @@ class _Watching:
             return False
         try:
             await within(self._connect(), ACTION_LIMIT_S)
+            await within(self._read(), ACTION_LIMIT_S)
         except Exception as error:
             self._audit.note("watchdog", "watchdog", f"no second connection to the beam ({error}); made when needed")
             return False
@@ -104,13 +108,22 @@ class _Watching:
     async def _connect(self) -> None:
         await self._devices.beam.connect()
 
-    async def _blank(self, connected: bool) -> None:
-        if not connected:
+    async def _read(self) -> None:
+        """So that a connection that is silent for hours is known to live, and all is loaded that blanking needs."""
+        await self._devices.beam.valves_open()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            self._connected = await self._connect_beam()
+
+    async def _blank(self) -> None:
+        if not self._connected:
             await self._devices.beam.connect()
         await self._devices.beam.blank()
 
-    def _ready(self, beforehand: bool) -> None:
-        how = "beam connected" if beforehand else "connects when the node is gone: its device has one link"
+    def _ready(self) -> None:
+        how = "beam connected" if self._connected else "connects when the node is gone: its device has one link"
         sys.stdout.buffer.write(READY + b" " + how.encode() + b"\n")
         sys.stdout.buffer.flush()
 

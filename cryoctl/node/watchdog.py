@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from cryoctl.clock import now_s
 
@@ -86,10 +86,11 @@ class Watchdog:
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         """In a group of its own: Ctrl-C in the node's window is not for it."""
-        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        pipe = subprocess.PIPE
         if sys.platform == "win32":
-            return subprocess.Popen(self._command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **pipes)
-        return subprocess.Popen(self._command, start_new_session=True, **pipes)
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
+            return subprocess.Popen(self._command, stdin=pipe, stdout=pipe, creationflags=flags)
+        return subprocess.Popen(self._command, stdin=pipe, stdout=pipe, start_new_session=True)
 
     def beat(self) -> None:
         """Say that the node lives; nothing is written to one that does not read."""
