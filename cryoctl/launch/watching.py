@@ -60,7 +60,7 @@ class _Watching:
     def __init__(self, told: Mapping[str, Any]) -> None:
         self._told = told
         self._node = os.getppid()
-        self._connected = False
+        self._connected = self._tried = False
         self._world = None if told["world"] is None else Path(str(told["world"]))
         self._instrument: Instrument = parse_instrument(str(told["text"]), "instrument")
         context = DeviceContext(seed=0, world_file=self._world)
@@ -101,8 +101,12 @@ class _Watching:
             await within(self._connect(), ACTION_LIMIT_S)
             await within(self._read(), ACTION_LIMIT_S)
         except Exception as error:
-            self._audit.note("watchdog", "watchdog", f"no second connection to the beam ({error}); made when needed")
+            if self._connected or not self._tried:
+                said = f"no second connection to the beam ({error}); made when needed"
+                self._audit.note("watchdog", "watchdog", said)
+            self._tried = True
             return False
+        self._tried = True
         return True
 
     async def _connect(self) -> None:
@@ -115,7 +119,10 @@ class _Watching:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            self._connected = await self._connect_beam()
+            try:
+                await within(self._read(), ACTION_LIMIT_S)
+            except Exception:  # silent for now, or for good
+                self._connected = await self._connect_beam()
 
     async def _blank(self) -> None:
         if not self._connected:

@@ -43,7 +43,7 @@ def ask_node(
             socket.connect(address)
         except zmq.ZMQError as error:
             raise NodeNotReached(f"node {address}: no such host ({error.strerror}); check the address") from error
-        asking = _Asking(address, socket, monitor, {"has_keys": pair is not None, "knows_node": server is not None})
+        asking = _Asking(address, socket, monitor, knows_node=server is not None)
         greeting = asking.ask(1, "", "node.hello", {"where": where}, HELLO_S)
         answer = asking.ask(2, str(greeting.get("session", "")), do, given or {}, patience_s)
         return {**answer, "greeting": greeting}
@@ -53,11 +53,11 @@ def ask_node(
 
 
 class _Asking:
-    def __init__(self, address: str, socket: Any, monitor: Any, knows: Mapping[str, bool]) -> None:
+    def __init__(self, address: str, socket: Any, monitor: Any, *, knows_node: bool) -> None:
         self._address = address
         self._socket = socket
         self._monitor = monitor
-        self._knows = knows
+        self._knows_node = knows_node
 
     def ask(self, number: int, session: str, do: str, given: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
         self._socket.send_multipart(pack({"n": number, "session": session, "do": do, "with": dict(given)}))
@@ -76,7 +76,7 @@ class _Asking:
         raise self._not_reached(f"nobody answers within {patience_s:g} s; see that `cryoctl serve` runs there", number)
 
     def _look(self, event: int, number: int) -> None:
-        why = refusal(event, has_keys=self._knows["has_keys"], knows_node=self._knows["knows_node"])
+        why = refusal(event, knows_node=self._knows_node)
         if why:
             raise self._not_reached(why, number)
 

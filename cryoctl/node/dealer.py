@@ -66,7 +66,7 @@ class DealerLink:
         self.receive(frames)
 
     def _heard(self, frames: Sequence[bytes]) -> None:
-        why = refusal(event_of(frames)[0], has_keys=self._pair is not None, knows_node=self._server is not None)
+        why = refusal(event_of(frames)[0], knows_node=self._server is not None)
         if why:
             self.lost(why)
 

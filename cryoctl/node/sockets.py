@@ -96,25 +96,21 @@ class Reading:
                 self._loop.remove_reader(self._descriptor)
 
 
-def refusal(event: int, *, has_keys: bool, knows_node: bool) -> str:
-    """Why a connection failed, as far as the runner's end can tell; empty for an event that is no failure."""
+def refusal(event: int, *, knows_node: bool) -> str:
+    """Why a connection failed, as far as the runner's end can tell; empty for an event that is no failure.
+
+    Args:
+        knows_node: whether the node's public key is known, so that the connection was made with keys.
+    """
     if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
         return (
             "this computer's key is not allowed there; `cryoctl keys list` shows it, and who keeps the node allows it "
             "with `cryoctl keys allow`"
         )
-    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        return (
-            "it speaks without keys, or another protocol; look at what listens there"
-            if has_keys and knows_node
-            else "it wants keys, and its own is not known here; `cryoctl keys know` takes its public key"
-        )
-    if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        return (
-            "it has another key than is known here, or none; compare with `cryoctl keys list` there, then `keys know`"
-            if knows_node
-            else "what listens there is no node; look at the port"
-        )
+    if event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):  # either, by who is first
+        if knows_node:
+            return "it has another key than is known here, or none; compare `cryoctl keys list` there, then `keys know`"
+        return "it wants keys and its own is not known here, or is no node; `cryoctl keys know` takes its public key"
     if event == zmq.EVENT_CLOSED:
         return "nobody listens there; see that `cryoctl serve` runs, and on which port"
     if event == zmq.EVENT_DISCONNECTED:
