@@ -183,6 +183,10 @@ class Network:
             target.shutdown(socket.SHUT_WR)
 
 
+def p99(times_s: Sequence[float]) -> float:
+    return float(np.percentile(times_s, 99))
+
+
 def told(what: str, times_s: Sequence[float]) -> str:
     """Median and p99 in ms."""
     median, p99 = np.percentile(times_s, [50, 99]) * 1e3

@@ -30,6 +30,7 @@ from cryoctl.node.calls import named_devices
 from cryoctl.node.desk import NodeDesk, Served
 from cryoctl.node.keys import ALLOWED, KeyFolder
 from cryoctl.node.lease import HEARTBEAT_LIMIT_S
+from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote
 from cryoctl.node.router import Router
@@ -91,6 +92,8 @@ def serve(request: ServeRequest, on_ready: Callable[[Serving], None], stop: thre
         BadInput: address, keys or instrument; nothing was connected.
         DeviceError: a device does not answer, or the watchdog does not start.
     """
+    if stop is None:  # else a part of somebody's process
+        go_first()
     with ExitStack() as held:
         node = _Node(request, held)
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -32,6 +32,7 @@ from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
 from cryoctl.node.desk import NodeDesk, Served
 from cryoctl.node.keys import KeyFolder
+from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote
 from cryoctl.node.router import Router
@@ -51,6 +52,7 @@ def main() -> int:
         number = getattr(signal, name, None)
         if number is not None:
             signal.signal(number, signal.SIG_IGN)  # whoever ends the node ends this by its beats
+    go_first()
     told: dict[str, Any] = json.loads(first_line(sys.stdin.buffer))
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(_Watching(told).watch())

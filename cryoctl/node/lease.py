@@ -21,6 +21,10 @@ class LeaseRefused(DeviceError):
     """Another one has the lease, or the role may not have it; one sentence."""
 
 
+class NodeClosed(LeaseRefused):
+    """Nobody gets a lease here any more: the node has died or ends."""
+
+
 @dataclass(slots=True)
 class Held:
     """`number` tells one lease from the next: what was allowed under one is not under another."""
@@ -55,7 +59,7 @@ class Lease:
                 "admin of the node for another role"
             )
         if self.closed:
-            raise LeaseRefused(f"lease: {self.closed}")
+            raise NodeClosed(f"lease: {self.closed}")
         if self.held is not None and self.held.peer != peer:
             raise LeaseRefused(
                 f"lease: {self.held.person.name} ({self.held.where}) has controlled this instrument for "

@@ -12,6 +12,7 @@ from cryoctl import errors
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError
 from cryoctl.node.codec import Malformed
+from cryoctl.node.lease import LeaseRefused, NodeClosed
 from cryoctl.node.messages import LARGEST_REPLY, pack, unpack
 
 HELLO_S = 3.0
@@ -202,7 +203,7 @@ class Session:
 
 def error_of(name: str, message: str) -> CryoctlError:
     """The error of our tree that has this name; a fault of the device for any other."""
-    kind = getattr(errors, name, None)
+    kind = {"LeaseRefused": LeaseRefused, "NodeClosed": NodeClosed}.get(name) or getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, CryoctlError):
         return kind(message)
     return DeviceError(message)

@@ -74,7 +74,7 @@ class RemoteDevice:
         given = {name: encode(value, arrays) for name, value in values.items()}
         do = f"{self._name}.{verb.name}"
         try:
-            session = await self._client.stopping() if verb.urgent else self._client.main
+            session = await self._client.stopping() if self._by_the_other(verb) else self._client.main
             self._check_lease(verb)
             reply = await session.call(do, given, arrays, frames=frames)
         except DeviceError as error:
@@ -85,9 +85,15 @@ class RemoteDevice:
             raise error if text.startswith(f"{self._name}:") else ConnectionLost(f"{self._name}: {text}") from error
         return self._told(verb, reply, session)
 
+    def _by_the_other(self, verb: Verb) -> bool:
+        """Over the connection for stopping. Once the main one is lost, also what a safe state asks for besides: who
+        answers there then is the node's watchdog."""
+        safe = verb.needs is Needs.READ or verb.name == "make_safe"
+        return verb.urgent or (safe and not self._client.main.is_open)
+
     def _check_lease(self, verb: Verb) -> None:
         """As a link that is lost: once it is connected anew, the lease may be had again."""
-        if self._client.lost_lease and verb.needs is Needs.CONTROL:
+        if self._client.lost_lease and verb.needs is Needs.CONTROL and verb.name != "make_safe":
             raise ConnectionLost(
                 f"{self._name}: the node {self._client.address} took the lease away ({self._client.lost_lease})"
             )
