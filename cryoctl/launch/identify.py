@@ -14,7 +14,7 @@ from cryoctl.instrument import load_instrument, parse_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.launch.connecting import close_all
+from cryoctl.launch.connecting import attach_emulators, close_all
 from cryoctl.launch.person import person
 from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.safe import lock_of
@@ -82,6 +82,7 @@ def _of_node(address: str) -> Identified:
 
 
 async def _all(devices: DeviceSet, kinds: dict[str, Any]) -> tuple[Answered, ...]:
+    attach_emulators(devices)
     try:
         return tuple(await asyncio.gather(*(_one(device, str(kinds[device.name])) for device in devices)))
     finally:

@@ -25,7 +25,7 @@ from cryoctl.errors import BadInput
 from cryoctl.instrument import Instrument, parse_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.launch.connecting import close_all
+from cryoctl.launch.connecting import attach_emulators, close_all
 from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.safe import lock_of, secured
 from cryoctl.node.audit import Audit
@@ -71,6 +71,7 @@ class _Watching:
         self._audit = Audit(None if told["audit"] is None else Path(str(told["audit"])))
 
     async def watch(self) -> int:
+        attach_emulators(self._devices)
         self._connected = await self._connect_beam()
         keeping = asyncio.create_task(self._keep_alive())
         why = await NodeEnded(sys.stdin.buffer, sys.stdout.buffer).wait(self._ready)

@@ -86,4 +86,4 @@ def as_remote(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 STAGE, BEAM, IMAGE_DETECTOR, EDX = map(RemoteFactory, ("stage", "beam", "image_detector", "edx"))
-HOLDER, BIAS, NEEDLE, LIGHT = map(RemoteFactory, ("holder", "bias", "needle", "light"))
+HOLDER, BIAS, NEEDLE, LIGHT, VACUUM = map(RemoteFactory, ("holder", "bias", "needle", "light", "vacuum"))

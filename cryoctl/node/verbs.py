@@ -21,6 +21,7 @@ from cryoctl.interfaces.image_detector import ImageDetector
 from cryoctl.interfaces.light import Light
 from cryoctl.interfaces.needle import Needle
 from cryoctl.interfaces.stage import Stage
+from cryoctl.interfaces.vacuum import VacuumGauge
 
 INTERFACES: Mapping[str, type[Any]] = {
     "stage": Stage,
@@ -31,6 +32,7 @@ INTERFACES: Mapping[str, type[Any]] = {
     "bias": BiasSource,
     "needle": Needle,
     "light": Light,
+    "vacuum": VacuumGauge,
 }
 
 
@@ -51,6 +53,7 @@ _READ: Mapping[str, str] = {
     "bias": "samples clock_s status read",
     "needle": "state",
     "light": "irradiance",
+    "vacuum": "pressure",
 }
 _STOP: Mapping[str, str] = {
     "stage": "stop",
@@ -61,6 +64,7 @@ _STOP: Mapping[str, str] = {
     "bias": "cut_off",
     "needle": "stop",
     "light": "",
+    "vacuum": "",
 }
 _CONTROL: Mapping[str, str] = {
     "stage": "move",
@@ -71,6 +75,7 @@ _CONTROL: Mapping[str, str] = {
     "bias": "set_limits set_rest set_voltage set_current output start_waveform sample_every open_circuit_voltage",
     "needle": "step fine high_voltage note_hold",
     "light": "set_irradiance",
+    "vacuum": "",
 }
 _MADE_SAFE_BY_ALL = frozenset({"stage", "beam", "bias", "light"})
 """The others in their order only: a needle is not withdrawn from a source that is on."""
