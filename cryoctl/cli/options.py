@@ -55,7 +55,9 @@ Json = Annotated[bool, typer.Option("--json", help="Exactly one JSON object on s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
 Instrument = Annotated[
     str | None,
-    typer.Option("--instrument", metavar="FILE", help="Instrument file or bundled name; default: simulated."),
+    typer.Option(
+        "--instrument", metavar="FILE", help="Instrument file, bundled name or tcp://HOST:PORT; default: simulated."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run file.")]
 Seed = Annotated[

@@ -15,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("safe")
 def safe(
     instrument: Annotated[
-        str, typer.Argument(metavar="[INSTRUMENT]", help="Instrument file or bundled name; default: simulated.")
+        str, typer.Argument(metavar="[INSTRUMENT]", help="Instrument file, bundled name or node; default: simulated.")
     ] = "simulated",
     world: options.World = None,
     json: options.Json = False,
@@ -41,6 +41,7 @@ def safe(
                 "status": "safe" if made.exit_code < 6 else "faulted",
                 "instrument": made.instrument,
                 "ended_run": made.ended_run,
+                "ended_lease": made.ended_lease or None,
                 "actions": list(made.actions),
                 "message": message,
             }
@@ -51,6 +52,8 @@ def safe(
             put(f"{word:<15}{one.name}" + (f": {one.detail}" if one.detail else ""))
     if made.ended_run is not None and not quiet:
         say(f"run {made.ended_run.stem} had the instrument and was aborted")
+    if made.ended_lease and not quiet:
+        say(f"{made.ended_lease} controlled the instrument and does no more")
     if not quiet or made.exit_code:
         say(f"cryoctl: {message}")
     raise typer.Exit(made.exit_code)

@@ -17,6 +17,7 @@ from cryoctl.engine.source_watch import SourceWatch
 from cryoctl.errors import ConnectionLost, DeviceError, NoAnswer, ReadBackMismatch
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.node.lease import NodeClosed
 from cryoctl.steps import Insert, MeasureCurrent, Retract, SetBiasLimits, SetLight, SetTemperature, Step, UseOptics
 
 RECONNECT_LIMIT_S = 120.0
@@ -103,6 +104,8 @@ class Links:
         while True:
             try:
                 return await answered(device.connect(), device.name)
+            except NodeClosed:
+                raise
             except (DeviceError, OSError) as error:
                 if now_s() + RETRY_S >= deadline_s:
                     raise ConnectionLost(

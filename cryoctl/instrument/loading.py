@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from cryoctl import registry
 from cryoctl.errors import BadInput, InstrumentError
 from cryoctl.instrument.model import DeviceEntry, InstrumentFile
+from cryoctl.node.address import is_address
 from cryoctl.recipe.canonical import to_yaml
 from cryoctl.recipe.loading import check_version, place_of
 from cryoctl.recipe.overrides import Override, apply_override
@@ -51,7 +52,12 @@ class Instrument:
 
 
 def load_instrument(source: Source, overrides: Iterable[Override] = (), check_drivers: bool = True) -> Instrument:
-    """By path or bundled name; raises InstrumentError or FileProblem. `overrides` have no `instrument.` prefix."""
+    """By path, bundled name or a node's address; raises InstrumentError or FileProblem, `NodeNotReached` where no node
+    answers. `overrides` have no `instrument.` prefix."""
+    if is_address(source):
+        from cryoctl.node.remote_factory import remote_instrument  # late: a socket is needed by few
+
+        return parse_instrument(remote_instrument(str(source)), str(source), overrides, check_drivers)
     data, origin = read_source(source, "cryoctl.instruments")
     return parse_instrument(data, origin, overrides, check_drivers)
 

@@ -190,5 +190,10 @@ class InstrumentFile(StrictModel):
         """Kinds of device that are there, sorted."""
         return tuple(sorted({entry.kind for entry in self.devices.values()}))
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a node elsewhere has all of its devices."""
+        return all(entry.driver.startswith("remote-") for entry in self.devices.values())
+
     def calibration_set(self) -> CalibrationSet:
         return CalibrationSet.of(entry.calibration(name) for name, entry in self.calibrations.items())

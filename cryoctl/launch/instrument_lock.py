@@ -19,12 +19,13 @@ from cryoctl.runfile.lock import OwnedFile, is_locked, owner_text
 
 
 class InstrumentInUse(InstrumentError):
-    """Another process has it; `pid` and `run_file` as far as it tells them."""
+    """Another process has it; `pid`, `run_file` and `node` (an address) as far as it tells them."""
 
-    def __init__(self, message: str, pid: int | None, run_file: Path | None) -> None:
+    def __init__(self, message: str, pid: int | None, run_file: Path | None, node: str = "") -> None:
         super().__init__(message)
         self.pid = pid
         self.run_file = run_file
+        self.node = node
 
 
 class InstrumentLock(OwnedFile):
@@ -69,6 +70,14 @@ class InstrumentLock(OwnedFile):
         owner = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
         pid, run = owner.get("pid"), owner.get("run")
         process = f"process {pid}" if pid else "another process"
+        if owner.get("node"):
+            node = str(owner["node"])
+            return InstrumentInUse(
+                f"{self._told}: the node {node} ({process}) has it; run with --instrument {node}, or end the node",
+                pid,
+                None,
+                node,
+            )
         if not run:
             return InstrumentInUse(f"{self._told}: {process} has it; wait for its end", pid, None)
         name = Path(run).stem
@@ -79,6 +88,9 @@ class InstrumentLock(OwnedFile):
 
     def used_by(self, run_file: Path) -> None:
         self.say(json.dumps({"pid": os.getpid(), "run": os.path.abspath(run_file)}))
+
+    def served_at(self, address: str) -> None:
+        self.say(json.dumps({"pid": os.getpid(), "node": address}))
 
     @property
     def taken(self) -> bool:

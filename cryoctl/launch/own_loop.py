@@ -26,7 +26,10 @@ def in_own_loop(main: Callable[[], Coroutine[Any, Any, T]], *, virtual: bool, sp
         return await main()
 
     def play() -> T:
-        return run_virtual(told(), speed) if virtual else asyncio.run(told())
+        if virtual:
+            return run_virtual(told(), speed)
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as real:  # as sockets of a node need on Windows
+            return real.run(told())
 
     try:
         asyncio.get_running_loop()

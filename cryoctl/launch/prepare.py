@@ -21,6 +21,7 @@ from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.emulator import Emulator
 from cryoctl.interfaces.stage import StageLimits
+from cryoctl.launch.person import person
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import CalibratedValue, InstrumentFacts, Protocol
@@ -263,6 +264,7 @@ def build_devices(
 ) -> DeviceSet:
     """One device an entry of the instrument file; `InstrumentError` where a kind that the protocol needs is missing."""
     instrument.require_kinds(("stage", "beam", *requires), protocol)
+    context.shared.setdefault("person", person())
     by_kind: dict[str, dict[str, Device]] = {}
     emulators: list[Emulator] = []
     for name, entry in instrument.file.devices.items():

@@ -171,8 +171,8 @@ def not_packed(run_file: Path, ending: Ending, error: OSError | RunFileError) ->
 
 def shared_instrument(prepared: Prepared, dry: Furnished) -> InstrumentLock | None:
     """The lock on what another run could have as well; None where this run has a world of its own or only replays."""
-    if dry.replay_of:
-        return None
+    if dry.replay_of or prepared.instrument.file.is_remote:
+        return None  # a node's lease stands for the lock
     if not prepared.virtual:
         return InstrumentLock.of_instrument(prepared.instrument.file.name)
     world = prepared.request.world

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryoctl.clock.virtual import run_virtual
 from cryoctl.engine.patience import within
@@ -23,7 +23,10 @@ from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
 from cryoctl.launch.control_client import ask
 from cryoctl.launch.instrument_lock import InstrumentInUse, InstrumentLock
+from cryoctl.launch.person import person
 from cryoctl.launch.prepare import build_devices
+from cryoctl.node.address import is_address
+from cryoctl.node.asking import ask_node
 
 RUN_ENDS_WITHIN_S = 120.0
 """A run that was told to abort has let go of the instrument by then."""
@@ -37,6 +40,8 @@ class MadeSafe:
     instrument: str
     actions: tuple[SafeAction, ...]
     ended_run: Path | None
+    ended_lease: str = ""
+    """Who controlled the node and does no more."""
 
     @property
     def exit_code(self) -> int:
@@ -50,13 +55,15 @@ def make_safe(source: Path | str, world: Path | None = None, patience_s: float =
     """Abort the run that has the instrument, if one has, then reach the safe state.
 
     Args:
-        source: instrument file or bundled name.
+        source: instrument file, bundled name, or the address of a node.
         world: file of the simulators' truth, for a simulated instrument that is to be found as it was left.
 
     Raises:
         BadInput: there is no such instrument or world; nothing was done.
         SafeStateUnconfirmed: a run has the instrument and does not end.
     """
+    if is_address(source):
+        return _by_node(str(source))
     instrument = load_instrument(source)
     virtual = instrument.file.clock == "virtual"
     if world is not None and not virtual:
@@ -68,18 +75,38 @@ def make_safe(source: Path | str, world: Path | None = None, patience_s: float =
     devices = build_devices(instrument, context, (), "safe")
     if devices.truth is not None:
         devices.truth.check()
-    lock = _lock(instrument, world)
+    lock = lock_of(instrument, world)
+    if lock is not None and (node := _node_of(lock)):
+        return _by_node(node)
     with ExitStack() as held:
         ended = None
         if lock is not None:
             ended = _take(lock, patience_s)
             held.callback(lock.release)
-        played: Coroutine[Any, Any, tuple[SafeAction, ...]] = _secured(devices)
+        played: Coroutine[Any, Any, tuple[SafeAction, ...]] = _secured_and_closed(devices)
         actions = run_virtual(played) if virtual else asyncio.run(played)
     return MadeSafe(instrument=instrument.file.name, actions=actions, ended_run=ended)
 
 
-def _lock(instrument: Instrument, world: Path | None) -> InstrumentLock | None:
+def _by_node(address: str) -> MadeSafe:
+    """The node brings its safe state itself; whoever controls it loses the lease."""
+    told = ask_node(address, "node.safe", person(), patience_s=RUN_ENDS_WITHIN_S)
+    ended = cast("dict[str, str]", told.get("ended") or {})
+    return MadeSafe(
+        instrument=str(told["greeting"].get("instrument", address)),
+        actions=tuple(SafeAction(one["name"], one["confirmed"] is True, one["detail"]) for one in told["actions"]),
+        ended_run=None,
+        ended_lease=f"{ended['name']} ({ended['where']})" if ended else "",
+    )
+
+
+def _node_of(lock: InstrumentLock) -> str:
+    """Address of the node that has the instrument, empty where none has."""
+    return lock.in_use().node if lock.taken else ""
+
+
+def lock_of(instrument: Instrument, world: Path | None) -> InstrumentLock | None:
+    """None where there is nothing that another process could have as well."""
     if instrument.file.clock != "virtual":
         return InstrumentLock.of_instrument(instrument.file.name)
     return None if world is None else InstrumentLock.of_world(world)
@@ -108,8 +135,16 @@ def _take(lock: InstrumentLock, patience_s: float) -> Path | None:
             return told
 
 
-async def _secured(devices: DeviceSet) -> tuple[SafeAction, ...]:
+async def _secured_and_closed(devices: DeviceSet) -> tuple[SafeAction, ...]:
     attach_emulators(devices)
+    try:
+        return await secured(devices)
+    finally:
+        await close_all(devices)
+
+
+async def secured(devices: DeviceSet) -> tuple[SafeAction, ...]:
+    """Connect what answers, and bring all of it into the safe state; the devices stay connected."""
     wanted = [devices.beam, devices.stage, devices.bias, devices.needle, devices.holder, devices.light]
     present: list[Device] = [device for device in wanted if device is not None]
     silent = [problem for problem in await asyncio.gather(*map(_connected, present)) if problem is not None]
@@ -117,10 +152,7 @@ async def _secured(devices: DeviceSet) -> tuple[SafeAction, ...]:
     if devices.bias is not None:
         with contextlib.suppress(Exception):
             last_bias = await within(devices.bias.read(), ACTION_LIMIT_S)
-    try:
-        return (*silent, *await reach_safe_state(devices, alarm=False, last_bias=last_bias))
-    finally:
-        await close_all(devices)
+    return (*silent, *await reach_safe_state(devices, alarm=False, last_bias=last_bias))
 
 
 async def _connected(device: Device) -> SafeAction | None:

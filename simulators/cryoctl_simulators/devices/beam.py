@@ -22,7 +22,7 @@ from cryoctl_simulators.devices.simulated_device import SimulatedDevice, Simulat
 from cryoctl_simulators.settings import BeamSettings
 from cryoctl_simulators.world import World
 from cryoctl_simulators.world.column import ScanFrame
-from cryoctl_simulators.world.exposing import close_frame, lay_run_on, line_times_s, open_frame
+from cryoctl_simulators.world.exposing import close_frame, cut_pending, lay_run_on, line_times_s, open_frame
 
 _SLICE_S = 1.0
 _ACKNOWLEDGE_S = 0.02
@@ -144,6 +144,8 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
 
     async def is_blanked(self) -> bool:
         await self._link()
+        if self.world.second:
+            cut_pending(self.world, blank=False)
         return bool(self.world.column.record["blanked"])
 
     async def close_valves(self) -> None:
@@ -231,6 +233,9 @@ class SimulatedBeam(SimulatedDevice[BeamSettings]):
         await asyncio.sleep(self.settings.blanker_latency_s)
         if self._run_on is not None:
             raise ReadBackMismatch(f"{self.name}: the blanker does not close, it reads back open; close the valves")
+        if self.world.second:
+            self.world.look()
+            cut_pending(self.world, blank=True)
         self.world.column.set_blanked(True, self.world.time_s)
         self.world.made_safe("beam blanked")
         if self.world.faults.take(self.name, "blank-not-acknowledged") is not None:

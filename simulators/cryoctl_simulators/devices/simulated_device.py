@@ -52,6 +52,7 @@ class SimulatedDevice(Generic[S]):
         """
         if not self._connected:
             raise ConnectionLost(f"{self._name}: not connected; call connect first")
+        self.world.look()
         lost = self.fault("lost-link")
         if isinstance(lost, dict):
             if not self._away and lost["forgets"]:

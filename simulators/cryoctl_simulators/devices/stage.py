@@ -86,6 +86,8 @@ class SimulatedStage(SimulatedDevice[StageSettings]):
         if self._stop is not None:
             self._stop.set()
             await asyncio.sleep(self.settings.stop_s)
+        elif self.world.second:
+            self.world.stage.finish_interrupted_move(self.world.time_s)
         self.world.made_safe("stage stopped")
 
     async def make_safe(self) -> None:

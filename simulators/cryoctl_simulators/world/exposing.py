@@ -97,6 +97,34 @@ def finish_pending(world: World) -> None:
     world.column.set_blanked(True, world.time_s)
 
 
+def cut_pending(world: World, *, blank: bool) -> None:
+    """A scan frame that another process opened ends here: over for as long as it has been, or cut off now.
+
+    Args:
+        blank: cut it off; else only one that is over by itself has ended.
+    """
+    pending: dict[str, Any] | None = world.column.record.get("pending")
+    if not pending:
+        return
+    frame = frame_of(pending)
+    scan = Scan(shape=frame.shape, pixel_size_m=frame.nominal_pixel_m, dwell_s=frame.dwell_s)
+    line_s, _, _ = line_times_s(scan, world.column.settings)
+    over_s = frame.time_s + frame.shape[0] * line_s
+    if not blank and world.time_s < over_s:
+        return
+    ended_s = min(world.time_s, over_s)
+    world.column.set_blanked(True, ended_s)  # before its dose is laid, which takes some time
+    world.column.record["pending"] = None
+    world.commit()
+    world.pre_image.put_back()  # of a process that died while it laid this very dose
+    at = world.stage.true_position(ended_s)
+    lines = min(float(frame.shape[0]), max(0.0, ended_s - frame.time_s) / line_s)
+    done = replace(frame, lines=lines, content_end_m=at.content_m)
+    lay_dose(world, done)
+    _note(world, done)
+    world.commit()
+
+
 def _note(world: World, frame: ScanFrame) -> None:
     """It stands in the log, with what the specimen was like half-way through."""
     if world.contact is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoctl.clock import now_s
+from cryoctl.clock import in_virtual_time, now_s
 from cryoctl.errors import FileProblem, InstrumentError
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.truth import MapGrid, VolumeGrid
@@ -57,7 +57,8 @@ class World:
     `context.shared` may hold `resumed_s` (run time at which a resumed run goes on; absent for a new one), `attended`
     (False where nobody is there to open the valves) and `specimen` (the recipe's specimen fields). It gets `world`
     (this), an `on_state` listener that sets off faults, `followers` to be told what happens, and `victims`, where child
-    processes of the run are entered so that a fault can end them.
+    processes of the run are entered so that a fault can end them. With `second` true this is a second connection to an
+    instrument that another process drives in real time: it looks on, and changes only what it is told to.
 
     Args:
         context: what the device factories were given.
@@ -76,6 +77,7 @@ class World:
         self.settings: dict[str, Settings] = {}
         self.devices: dict[str, Any] = {}
         self._opened = False
+        self.second = bool(context.shared.get("second"))
         self._base_s = 0.0
         self._run_began_s = 0.0
         self._asked_s = 0.0
@@ -175,6 +177,11 @@ class World:
         self._opened = True
         self.computer.switch_on()
 
+    def look(self) -> None:
+        """What the process that drives has done; only a second connection has to ask."""
+        if self.second:
+            self.file.refresh()
+
     def _of(self, kind: str, model: type[Any]) -> Any:
         return self.settings.get(kind) or model()
 
@@ -212,7 +219,11 @@ class World:
             record.setdefault(name, {})
         record.setdefault("safe_order", [])
         fresh = "time_s" not in record
-        self._begin_session(record)
+        if self.second:
+            self._base_s = float(record.get("real_base_s", 0.0))
+            self._run_began_s = float(record.get("run_began_s", 0.0))
+        else:
+            self._begin_session(record)
         seed = int(header["seed"])
         drawn = dict(header["stage"])
         drawn["runout"] = tuple(tuple(one) for one in drawn["runout"])
@@ -239,6 +250,8 @@ class World:
         lit = self.sample.illuminate
         self.lamp = Lamp(self._of("light", LightSettings), HiddenLamp(**header.get("light", {})), record["light"], lit)
         self.pre_image = PreImage(file.arrays, record, self.commit)
+        if self.second:
+            return
         self.pre_image.put_back()
         if self.context.shared.get("resumed_s") is None:
             self.frames.begin_run()
@@ -261,6 +274,8 @@ class World:
             time_s = max(time_s, float(record.setdefault("run_began_s", 0.0)) + float(resumed_s))
         self._run_began_s = float(record["run_began_s"])
         self._base_s = time_s - now_s()
+        if not in_virtual_time():
+            record["real_base_s"] = self._base_s  # the clock of real loops is one for all processes of a computer
 
     def _remember_prior(self) -> None:
         """A second run in this world: what was there before is no dose of this run."""

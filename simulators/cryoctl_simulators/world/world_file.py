@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,15 @@ class WorldFile:
         sequence, record = _newest(slots)
         return cls(header, arrays, record, slots, sequence)
 
+    def refresh(self) -> None:
+        """Take over what another process has stored since, into the same record."""
+        if self._slots is None:
+            return
+        sequence, record = _newest(self._slots)
+        if sequence > self._sequence:
+            self._sequence = sequence
+            _take_over(self.record, record)
+
     def commit(self) -> None:
         """Store the record; a kill in the midst of it leaves the previous one."""
         if self._slots is None:
@@ -138,6 +147,18 @@ class WorldFile:
 
 def _slots_at(header_bytes: int) -> int:
     return -(-(len(MAGIC) + 8 + header_bytes) // _PAGE) * _PAGE
+
+
+def _take_over(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Parts of a record are held by those whose state they are: they stay the same objects."""
+    for name in old.keys() - new.keys():
+        del old[name]
+    for name, value in new.items():
+        there = old.get(name)
+        if isinstance(there, dict) and isinstance(value, dict):
+            _take_over(cast("dict[str, Any]", there), cast("dict[str, Any]", value))
+        else:
+            old[name] = value
 
 
 def _newest(slots: npt.NDArray[np.uint8]) -> tuple[int, dict[str, Any]]:

@@ -1,0 +1,193 @@
+"""The watchdog: a process beside the node that stops the beam when the node dies or hangs.
+
+The node writes a beat into its standard input; the kernel closes that when the node is gone, however it went. All that
+takes time is done beforehand: modules are imported, and the beam is connected, over a connection of the watchdog's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+from cryoctl.clock import now_s
+
+BEAT_S = 0.05
+HUNG_S = 3.0
+"""A node that lives but has not beaten for so long hangs: it is ended, after the beam was stopped."""
+READY_S = 60.0
+BEAT, LEAVE = b".", b"Q"
+READY = b"ready"
+
+
+class Watchdog:
+    """The node's end; `report` is what the process says once it is ready.
+
+    Args:
+        command: starts the process, which says a line that begins with `READY` once it is.
+        told: the first line that it is given.
+    """
+
+    def __init__(self, command: Sequence[str], told: bytes) -> None:
+        self._command = list(command)
+        self._told = told + b"\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._echoed = True
+        self.report = ""
+
+    @property
+    def process_id(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and is ready."""
+        return bool(self.report) and self._process is not None and self._process.poll() is None
+
+    async def start(self) -> bool:
+        """Start it anew and wait until it is ready; False where it does not become so."""
+        self.close()
+        process = self._process = self._spawned()
+        loop = asyncio.get_running_loop()
+        said: asyncio.Future[str] = loop.create_future()
+        output, given = process.stdout, process.stdin
+        assert output is not None
+        assert given is not None
+        given.write(self._told)
+        given.flush()
+
+        def listen() -> None:
+            line = output.readline()
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, line.decode("utf-8", "replace").strip())
+            while output.read(1):
+                self._echoed = True
+
+        def tell(line: str) -> None:
+            if not said.done():
+                said.set_result(line)
+
+        threading.Thread(target=listen, name="watchdog-echo", daemon=True).start()
+        try:
+            async with asyncio.timeout(READY_S):
+                line = await said
+        except TimeoutError:
+            line = ""
+        if not line.startswith(READY.decode()):
+            self.close()
+            return False
+        self.report, self._echoed = line, True
+        return True
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        """In a group of its own: Ctrl-C in the node's window is not for it."""
+        pipe = subprocess.PIPE
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
+            return subprocess.Popen(self._command, stdin=pipe, stdout=pipe, creationflags=flags)
+        return subprocess.Popen(self._command, stdin=pipe, stdout=pipe, start_new_session=True)
+
+    def beat(self) -> None:
+        """Say that the node lives; nothing is written to one that does not read."""
+        process = self._process
+        if process is None or process.stdin is None or not self._echoed:
+            return
+        self._echoed = False
+        with contextlib.suppress(OSError, ValueError):
+            process.stdin.write(BEAT)
+            process.stdin.flush()
+
+    def close(self) -> None:
+        """The node ends in good order: the watchdog leaves without doing anything."""
+        process, self._process = self._process, None
+        self.report = ""
+        if process is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            if process.stdin is not None:
+                process.stdin.write(LEAVE)
+                process.stdin.close()
+        try:
+            process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def first_line(beats: BinaryIO) -> bytes:
+    """What the node tells its watchdog; not a byte beyond it is read."""
+    line = b""
+    while not line.endswith(b"\n"):
+        more = os.read(beats.fileno(), 1)
+        if not more:
+            break
+        line += more
+    return line
+
+
+class NodeEnded:
+    """The watchdog's end: waits until the node is gone.
+
+    Args:
+        beats: where the node's beats come from.
+        echoes: where they are answered.
+    """
+
+    def __init__(self, beats: BinaryIO, echoes: BinaryIO, hung_s: float = HUNG_S) -> None:
+        self._beats = beats.fileno()
+        self._echoes = echoes
+        self._hung_s = hung_s
+        self._ended: asyncio.Future[str] | None = None
+        self._beat_s = 0.0
+
+    async def wait(self, on_ready: Callable[[], None]) -> str:
+        """Why the node is taken for gone: ``died``, ``hangs``; ``left`` where it ended in good order."""
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        self._beat_s = now_s()
+        threading.Thread(target=self._read, args=(loop,), name="watchdog-beats", daemon=True).start()
+        on_ready()
+        while True:
+            try:
+                async with asyncio.timeout(self._hung_s / 10):
+                    return await asyncio.shield(self._ended)
+            except TimeoutError:
+                if now_s() - self._beat_s > self._hung_s:
+                    return "hangs"
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        why = "died"
+        while data := self._read_some():
+            if LEAVE in data:
+                why = "left"
+                break
+            with contextlib.suppress(OSError, ValueError):
+                self._echoes.write(BEAT)
+                self._echoes.flush()
+            loop.call_soon_threadsafe(self._note)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._end, why)
+
+    def _read_some(self) -> bytes:
+        try:
+            return os.read(self._beats, 4096)
+        except OSError:
+            return b""
+
+    def _note(self) -> None:
+        self._beat_s = now_s()
+
+    def _end(self, why: str) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(why)
+
+
+def end_process(process_id: int) -> None:
+    """At once and for good: a node that hangs must not wake up and go on."""
+    with contextlib.suppress(OSError):
+        os.kill(process_id, 9)  # on Windows any number but those of Ctrl-C and Ctrl-Break ends the process
