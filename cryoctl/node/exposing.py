@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from cryoctl.clock import now_s
-from cryoctl.dose.footprint import scan_cost
 from cryoctl.errors import DeviceError
 from cryoctl.interfaces.beam import Beam, ExposureReport, Scan
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.scan_cost import scan_cost
 
 FRAME_GRACE_S = 0.25
 """A scan frame that takes longer than it should by more than this is ended by the node."""

@@ -11,10 +11,10 @@ import math
 from dataclasses import replace
 
 from cryoctl.clock import now_s
-from cryoctl.dose.footprint import extent_m, scan_cost
 from cryoctl.errors import Refused
 from cryoctl.interfaces.beam import BeamCapabilities, Scan
 from cryoctl.interfaces.permit import Permit
+from cryoctl.interfaces.scan_cost import extent_m, scan_cost
 
 LONGEST_SPARE_S = 3600.0
 """A permit that lasts longer than its scan by more than this is none that a gate issues."""
