@@ -247,6 +247,16 @@ def check_bias(bias: Bias, facts: InstrumentFacts, prefix: str = "bias") -> None
             f"{prefix}.compliance_a: found {bias.compliance_a:g} A, the source and the instrument file allow up to "
             f"{most_a:g} A: lower it"
         )
+    if bias.compliance_a < source.least_compliance_a * (1 - _SLACK):
+        raise RecipeError(
+            f"{prefix}.compliance_a: found {bias.compliance_a:g} A, the source holds {source.least_compliance_a:g} A or "
+            "more: raise it"
+        )
+    if isinstance(bias, BiasWaveform) and bias.played().duration_s > source.longest_waveform_s:
+        raise RecipeError(
+            f"{prefix}.waveform: takes {bias.played().duration_s:g} s, the source plays up to "
+            f"{source.longest_waveform_s:g} s by itself: shorten it, or use another source"
+        )
     least_s, most_s = source.sample_interval_s
     if bias.sample_interval_s is not None and not least_s * (1 - _SLACK) <= bias.sample_interval_s <= most_s:
         raise RecipeError(

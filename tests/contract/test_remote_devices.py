@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cryoctl.testing.beam import BeamContract
 from cryoctl.testing.bias import BiasContract
 from cryoctl.testing.edx import EdxContract
@@ -35,14 +37,17 @@ class WithRemoteBeam:
         return self.bench.remote("beam", self.client)
 
 
+@pytest.mark.campaign
 class TestRemoteImageDetector(WithRemoteBeam, ImageDetectorContract):
     pass
 
 
+@pytest.mark.campaign
 class TestRemoteEdx(WithRemoteBeam, EdxContract):
     name = "edx"
 
 
+@pytest.mark.campaign
 class TestRemoteHolder(HolderContract):
     def build(self):
         return NodeBench(heartbeat_limit_s=3600.0).remote("holder")  # a night in virtual time
@@ -58,6 +63,7 @@ class TestRemoteNeedle(NeedleContract):
         return NodeBench().remote("needle")
 
 
+@pytest.mark.campaign
 class TestRemoteLight(LightContract):
     def build(self):
         return NodeBench("chip-holder").remote("light")

@@ -80,6 +80,7 @@ def test_three_dimensions_tell_what_two_can_not(electrons: float) -> None:
     assert in_3d >= 0.95
 
 
+@pytest.mark.campaign
 def test_three_dimensions_tell_two_pairs_apart() -> None:
     found = scores(range(2))
     assert auc(found[:, 0, 1], found[:, 1, 1]) == 1.0

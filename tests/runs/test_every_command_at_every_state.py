@@ -23,8 +23,19 @@ def states(protocol: str) -> list[str]:
     return [state for state in find("cryoctl.protocols", protocol).chart.states if state not in NEVER]
 
 
+LONG = "calibrate"
+"""Takes seconds a case: the suite aborts it where it leaves, the campaign everywhere."""
+
+
 EVERYWHERE = [
-    pytest.param(protocol, state, id=f"{protocol}-{state}") for protocol in EVERY_STATE for state in states(protocol)
+    pytest.param(
+        protocol,
+        state,
+        id=f"{protocol}-{state}",
+        marks=[pytest.mark.campaign] if protocol == LONG and state not in LEAVING else [],
+    )
+    for protocol in EVERY_STATE
+    for state in states(protocol)
 ]
 
 

@@ -165,7 +165,7 @@ def approach(seed: int, gap_m: float, most: int, **given: float) -> tuple[Contac
     return run_virtual(played())
 
 
-@pytest.mark.parametrize("seed", [3, 11])
+@pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.campaign), 11])
 def test_contact_is_seen_as_soon_as_it_is_made(seed: int) -> None:
     told, beyond_m, particle = approach(seed, 100e-9, 40, drift_m_per_s=1e-9)
     assert told is not None
