@@ -249,8 +249,8 @@ def check_bias(bias: Bias, facts: InstrumentFacts, prefix: str = "bias") -> None
         )
     if bias.compliance_a < source.least_compliance_a * (1 - _SLACK):
         raise RecipeError(
-            f"{prefix}.compliance_a: found {bias.compliance_a:g} A, the source holds {source.least_compliance_a:g} A or "
-            "more: raise it"
+            f"{prefix}.compliance_a: found {bias.compliance_a:g} A, the source holds {source.least_compliance_a:g} A "
+            "or more: raise it"
         )
     if isinstance(bias, BiasWaveform) and bias.played().duration_s > source.longest_waveform_s:
         raise RecipeError(
