@@ -28,9 +28,10 @@ async def expose_on(address: str) -> None:
         return (0.0, 0.0)
 
     async def look() -> None:
-        while True:
-            await devices.stage.position()
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(CryoctlError):  # the node is gone
+            while True:
+                await devices.stage.position()
+                await asyncio.sleep(0.01)
 
     looking = asyncio.create_task(look())
     while True:
