@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from cryoctl.interfaces.context import DeviceContext
-from cryoctl.interfaces.device_settings import Settings, read_settings
+from cryoctl.interfaces.device_settings import Settings, SettingsFactory
 from cryoctl_simulators.wire.line import Line
 from cryoctl_simulators.wire.line_faults import LineFaults, ScheduledLineFaults
 from cryoctl_simulators.wire.sockets import PtySocket, Socket, TcpSocket
@@ -145,21 +145,11 @@ class Emulator(Generic[S]):
         """It was restarted: as it is when it is switched on."""
 
 
-class EmulatorFactory(Generic[S]):
+class EmulatorFactory(SettingsFactory[S]):
     """What an entry point of the group `cryoctl.emulators` names."""
 
     def __init__(self, kind: str, model: type[S], emulator: type[Any]) -> None:
-        self.kind = kind
-        self.settings_model = model
-        self._emulator = emulator
+        def make(name: str, settings: S, context: DeviceContext) -> Any:
+            return emulator(name, settings, World.of(context), getattr(settings, "wire", "tcp"))
 
-    def check(self, settings: Mapping[str, Any]) -> None:
-        """
-        Raises:
-            InstrumentError: a setting that there is not, or a value out of its range.
-        """
-        read_settings(self.settings_model, self.kind, settings)
-
-    def __call__(self, name: str, settings: Mapping[str, Any], context: DeviceContext) -> Any:
-        checked = read_settings(self.settings_model, name, settings)
-        return self._emulator(name, checked, World.of(context), getattr(checked, "wire", "tcp"))
+        super().__init__(kind, model, make)
