@@ -198,15 +198,19 @@ class DoseLedger:
         return float(self._total[row, column]) if 0 <= row < rows and 0 <= column < columns else 0.0
 
 
+_ADJOINS_PX = 1.5 + 1e-6
+
+
 def _reaching(one: Deposit, middles_m: Iterable[float], pixel_m: float) -> Deposit:
-    """With a left or right edge that lies within a pixel of one of these middles moved out to it."""
+    """With a left or right edge that lies within a pixel and a half of one of these middles moved out to it: what adjoins
+    a narrow one begins within a pixel of its middle, and half a pixel more where it was itself laid on two pixels."""
     if one.rotation_deg:
         return one
     left_m, right_m = one.x_m - one.width_m / 2, one.x_m + one.width_m / 2
     for middle_m in middles_m:
-        if 0.0 < left_m - middle_m < pixel_m:
+        if 0.0 < left_m - middle_m <= _ADJOINS_PX * pixel_m:
             left_m = middle_m
-        if 0.0 < middle_m - right_m < pixel_m:
+        if 0.0 < middle_m - right_m <= _ADJOINS_PX * pixel_m:
             right_m = middle_m
     return replace(one, x_m=(left_m + right_m) / 2, width_m=right_m - left_m)
 

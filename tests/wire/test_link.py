@@ -128,7 +128,7 @@ def test_a_link_that_was_cut_says_so_and_can_be_made_again(wire: str) -> None:
         await link.open()
         assert await link.ask("KRDG? A", KELVIN) == AT_K
 
-    with_link(play, wire)
+    with_link(play, wire, deadline_s=1.0)
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
