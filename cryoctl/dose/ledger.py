@@ -202,8 +202,11 @@ _ADJOINS_PX = 1.5 + 1e-6
 
 
 def _reaching(one: Deposit, middles_m: Iterable[float], pixel_m: float) -> Deposit:
-    """With a left or right edge that lies within a pixel and a half of one of these middles moved out to it: what adjoins
-    a narrow one begins within a pixel of its middle, and half a pixel more where it was itself laid on two pixels."""
+    """With a left or right edge that lies within a pixel and a half of one of these middles moved out to it.
+
+    What adjoins a narrow one begins within a pixel of its middle, and half a pixel more where it was itself laid on two
+    pixels.
+    """
     if one.rotation_deg:
         return one
     left_m, right_m = one.x_m - one.width_m / 2, one.x_m + one.width_m / 2
