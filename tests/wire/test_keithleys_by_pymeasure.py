@@ -58,6 +58,7 @@ def test_2450(wire: str) -> None:
         smu.write(":SOUR:BOGUS 1")
         assert any("-113" in str(error) for error in smu.check_errors())
         smu.shutdown()
+        assert not smu.source_enabled  # answered: what was written before it was carried out
         return smu.used
 
     used, emulator = asked_by("keithley-2450", ask, {**_CELL, "wire": wire})
@@ -105,6 +106,7 @@ def test_2400(wire: str) -> None:
         smu.write(":SOUR:BOGUS 1")
         assert smu.check_errors()
         smu.disable_source()
+        assert not smu.source_enabled  # answered: what was written before it was carried out
         return smu.used
 
     used, emulator = asked_by("keithley-2400", ask, {**_CELL, "wire": wire})
