@@ -36,7 +36,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-_AT_ONCE = 10
+_AT_ONCE = 25
 _finished = itertools.count(1)
 
 

@@ -79,7 +79,8 @@ class DamageMap:
 
     def __post_init__(self) -> None:
         for feature in self.critical:
-            self.exponent.setdefault(feature, np.zeros(self.shape))
+            if feature not in self.exponent:
+                self.exponent[feature] = np.zeros(self.shape)
 
     def expose(self, dose_e_per_a2: npt.ArrayLike, temperature_k: float, at: tuple[slice, slice] | None = None) -> None:
         """Add a dose (a number, or an array of the shape of the window `at`) received at `temperature_k`."""

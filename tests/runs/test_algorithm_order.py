@@ -117,6 +117,7 @@ def test_what_few_counts_and_much_background_do(electrons: float, bremsstrahlung
     assert paired(table["Si", "mlem"][:, 0], table["Si", "wbp"][:, 0]) < 0.05
 
 
+@pytest.mark.campaign
 def test_mlem_beats_wbp_on_the_simulated_wire() -> None:
     table = study(range(2), methods=("mlem", "sirt", "wbp"))
     assert set(ELEMENTS) == {element for element, _ in table}

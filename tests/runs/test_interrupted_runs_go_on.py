@@ -90,14 +90,16 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(tmp_path: Path) -
     assert tilts_of(run) == TILTS
 
 
-def test_a_second_kill_while_it_is_driven_back(tmp_path: Path) -> None:
-    for second in (3, 12, 20, 26):
-        run = killed(tmp_path / str(second), 300)
-        assert run is not None
-        assert killed_again(run, second)
-        assert resumed(run).exit_code == 0
-        assert judge(run) == []
-        assert tilts_of(run) == TILTS
+@pytest.mark.parametrize(
+    "second", [3, pytest.param(12, marks=pytest.mark.campaign), 20, pytest.param(26, marks=pytest.mark.campaign)]
+)
+def test_a_second_kill_while_it_is_driven_back(tmp_path: Path, second: int) -> None:
+    run = killed(tmp_path, 300)
+    assert run is not None
+    assert killed_again(run, second)
+    assert resumed(run).exit_code == 0
+    assert judge(run) == []
+    assert tilts_of(run) == TILTS
 
 
 @pytest.mark.parametrize(

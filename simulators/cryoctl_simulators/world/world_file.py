@@ -9,6 +9,8 @@ to the older slot: of two slots one is always whole. Untouched array pages are h
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
 import struct
 import zlib
@@ -53,7 +55,7 @@ class WorldFile:
 
     @classmethod
     def in_memory(cls, header: Mapping[str, Any], specs: Mapping[str, ArraySpec]) -> WorldFile:
-        return cls(header, {name: np.zeros(shape, dtype) for name, (shape, dtype) in specs.items()}, {})
+        return cls(header, {name: _zeros(shape, np.dtype(dtype)) for name, (shape, dtype) in specs.items()}, {})
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any], specs: Mapping[str, ArraySpec]) -> WorldFile:
@@ -143,6 +145,14 @@ class WorldFile:
         self._slots[body : body + len(payload)] = np.frombuffer(payload, dtype=np.uint8)
         head = _SLOT_HEAD.pack(self._sequence, len(payload), zlib.crc32(payload))
         self._slots[begin:body] = np.frombuffer(head, dtype=np.uint8)
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Zeros on pages of their own, so that only those that are written to take memory, as in a file."""
+    size = math.prod(shape)
+    if not size:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, size * dtype.itemsize), dtype, size).reshape(shape)
 
 
 def _slots_at(header_bytes: int) -> int:

@@ -15,7 +15,7 @@ ANGLES = np.linspace(-60.0, 60.0, 25)
 TILT_DEG = ANGLES[np.argsort(np.abs(ANGLES), kind="stable")]
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.campaign)])
 def test_unaligned_tilts_are_aligned_as_they_come(seed: int) -> None:
     specimen = wire("core-shell", seed, n_x=48)
     rng = np.random.default_rng(seed)
