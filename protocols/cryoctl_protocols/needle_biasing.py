@@ -128,6 +128,7 @@ class NeedleBiasing(Protocol):
             "edx": None,
             "particles": {"side": recipe.needle.side},
             "tilts": count,
+            "scattered": True,
         }
 
     def closing_message(self, final: str) -> str:

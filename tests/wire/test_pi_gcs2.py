@@ -38,7 +38,7 @@ def place(emulator: Any, axis: str) -> float:
 
 
 @pytest.mark.parametrize("wire", ["tcp", "pty"])
-@pytest.mark.parametrize("cases", [2, pytest.param(200, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("cases", [2, pytest.param(500, marks=pytest.mark.campaign)])
 def test_on_a_bad_line_it_goes_nowhere_else_and_every_step_is_counted(wire: str, cases: int) -> None:
     def begin(needle: Any, emulator: Any) -> tuple[Callable[[], Awaitable[None]], Callable[[], None]]:
         draw = random.Random(3)

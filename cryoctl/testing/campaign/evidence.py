@@ -25,6 +25,7 @@ from cryoctl.runfile.reader import Run, open_run
 from cryoctl.testing.campaign.judge import Acknowledged, Opened
 
 Map = npt.NDArray[np.float64]
+Bound = tuple[Map, float]
 _CHUNK = 1 << 20
 _ON, _OFF = "bias output on", "bias output off: "
 _ASKED = ("rest", "limits are set", "complete", "it was on before the run", "the end of the run")
@@ -80,18 +81,17 @@ def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[st
 
     How the run ended is what the world told its file at that moment, where the file has it.
     """
-    ledger: Map | None = None
-    grid, reach_m = _ANYWHERE, 0.0
+    bounds: tuple[Bound, ...] = ()
+    grid = _ANYWHERE
     at_the_end: dict[str, Any] = {}
     if run_file is not None:
         try:
             with open_run(run_file) as run:
-                grid, ledger = run.dose.grid, run.dose.map
-                reach_m = 3 * float(run.dose.position_sigma_m)
+                grid, bounds = run.dose.grid, bounds_of(run)
                 if "simulation/final" in run:
                     at_the_end = {"final": run.truth.final.to_dict(), "beam_open": _left_open(run.truth.blank.open)}
         except (CryoctlError, OSError, AttributeError, KeyError):
-            ledger = None
+            bounds = ()
     if not world.exists():
         return {"exposed": False}
     told = world_truth(request, world, grid)
@@ -105,8 +105,8 @@ def of_world(request: RunRequest, world: Path, run_file: Path | None) -> dict[st
         "biased_untouched_v": biased_untouched_v(told),
         "bias_came_on": came_on(told["bias/output_on"]),
     }
-    if ledger is not None:
-        found["ledger_above_truth_e_per_a2"] = least_above(ledger, true, reach_m / grid.pixel_size_m)
+    if bounds:
+        found["ledger_above_truth_e_per_a2"] = least_above(bounds, true)
     return found | at_the_end
 
 
@@ -157,19 +157,36 @@ def back_after(said: Iterable[str]) -> str:
     return ""
 
 
-def least_above(ledger: Map, true: Map, reach_px: float) -> float:
-    """Least difference of the ledger, dilated by a disc of this radius, and the truth; own code on purpose.
+def bounds_of(run: Run) -> tuple[Bound, ...]:
+    """Maps of a ledger and how far each may be displaced (px): what they add up to is nowhere below the truth."""
+    dose, pixel_m = run.dose, run.dose.grid.pixel_size_m
+    if "scattered_e_per_a2" in dose:
+        prior_px = 3 * float(dose.prior_sigma_m) / pixel_m
+        return ((np.asarray(dose.scattered_e_per_a2), 0.0), (np.asarray(dose.prior), prior_px))
+    return ((np.asarray(dose.map), 3 * float(dose.position_sigma_m) / pixel_m),)
 
-    A row of the disc is a running maximum along x; only the rows and columns that received anything are looked at.
+
+def least_above(bounds: Iterable[Bound], true: Map) -> float:
+    """Least difference of the ledger's maps, each displaced as far as it may be, and the truth; own code on purpose.
+
+    Only the rows and columns that received anything are looked at.
     """
-    from scipy.ndimage import maximum_filter1d
-
     rows, columns = np.flatnonzero(true.any(axis=1)), np.flatnonzero(true.any(axis=0))
     if not rows.size:
         return 0.0
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    difference = -true[window]
+    for ledger, reach_px in bounds:
+        difference += _dilated(ledger, reach_px, *window) if reach_px else ledger[window]
+    return float(difference.min())
+
+
+def _dilated(ledger: Map, reach_px: float, y: slice, x: slice) -> Map:
+    """By a disc of this radius, a row of which is a running maximum along x; a window of the map."""
+    from scipy.ndimage import maximum_filter1d
+
     reach = math.ceil(reach_px + 0.71)  # half a pixel's diagonal: what lies within the distance from any part of it
     padded = np.pad(ledger, reach)
-    y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     height, width = y.stop - y.start, x.stop - x.start
     dilated = np.zeros((height, width))
     for dy in range(-reach, reach + 1):
@@ -177,7 +194,7 @@ def least_above(ledger: Map, true: Map, reach_px: float) -> float:
         line = padded[reach + y.start + dy : reach + y.stop + dy, x.start : x.stop + 2 * reach]
         widest = maximum_filter1d(line, 2 * half + 1, axis=1, mode="nearest")[:, reach : reach + width]
         np.maximum(dilated, widest, out=dilated)
-    return float((dilated - true[y, x]).min())
+    return dilated
 
 
 def of_file(run_file: Path) -> dict[str, Any]:

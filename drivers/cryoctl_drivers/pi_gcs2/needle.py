@@ -165,17 +165,15 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             )
 
     async def stop(self) -> None:
-        """All axes stop where they are and stay servoed; a stop that was not answered is sent again."""
+        """All axes stop where they are and stay servoed; a stop that was not answered, or otherwise than it should be, is sent again."""
         self._halts += 1
         for attempt in range(1, _TRIES + 1):
             try:
                 await self._gcs.do("STP")
                 break
-            except Declined as error:
-                if error.code == STOPPED:
+            except (Declined, NoAnswer) as error:
+                if isinstance(error, Declined) and error.code == STOPPED:
                     break
-                raise
-            except NoAnswer:
                 if attempt == _TRIES:
                     raise
         one = self.settings

@@ -202,10 +202,10 @@ def test_the_ledger_is_dilated_by_a_disc() -> None:
     ledger, true = np.zeros((60, 80)), np.zeros((60, 80))
     ledger[30, 40] = 5.0
     true[33, 44] = 5.0
-    assert least_above(ledger, true, 5.0) == 0.0
-    assert least_above(ledger, true, 4.0) == -5.0
+    assert least_above([(ledger, 5.0)], true) == 0.0
+    assert least_above([(ledger, 4.0)], true) == -5.0
     true[33, 44] = 5.5
-    assert least_above(ledger, true, 5.0) == -0.5
-    assert least_above(ledger, np.zeros_like(true), 5.0) == 0.0
+    assert least_above([(ledger, 5.0)], true) == -0.5
+    assert least_above([(ledger, 5.0)], np.zeros_like(true)) == 0.0
     true[0, 79] = 1.0
-    assert least_above(ledger, true, 5.0) == -1.0
+    assert least_above([(ledger, 5.0)], true) == -1.0
