@@ -11,7 +11,7 @@ from cryoctl.engine.safe_state import reach_safe_state
 from cryoctl.instrument import Instrument, load_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.device_building import build_devices
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
 from cryoctl.node.client import NodeClient

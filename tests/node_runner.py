@@ -10,7 +10,7 @@ from cryoctl.errors import CryoctlError
 from cryoctl.instrument import load_instrument
 from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.device_building import build_devices
 from cryoctl.testing.beam import permit_for
 
 

@@ -13,9 +13,10 @@ from cryoctl.analysis.lines import line_energy_ev
 from cryoctl.clock.wall import utc_now
 from cryoctl.dose.ledger import DoseLedger
 from cryoctl.interfaces.device_set import DeviceSet
+from cryoctl.launch.against_devices import record_voltage_v
 from cryoctl.launch.paths import RunPaths
 from cryoctl.launch.person import host
-from cryoctl.launch.prepare import Furnished, Prepared, record_voltage_v
+from cryoctl.launch.prepare import Furnished, Prepared
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.recipe.canonical import to_yaml
 from cryoctl.steps.codec import plain

@@ -15,8 +15,8 @@ from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
+from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.person import person
-from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.safe import lock_of
 from cryoctl.node.address import check_address, is_address
 from cryoctl.node.asking import ask_node

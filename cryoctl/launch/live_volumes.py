@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cryoctl.launch.prepare import Furnished, Prepared, record_voltage_v
+from cryoctl.launch.against_devices import record_voltage_v
+from cryoctl.launch.prepare import Furnished, Prepared
 from cryoctl.runfile.parts import RunParts
 
 if TYPE_CHECKING:

@@ -19,13 +19,14 @@ from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
 from cryoctl.errors import BadInput
 from cryoctl.events import Event
+from cryoctl.launch.against_devices import record_voltage_v
 from cryoctl.launch.connecting import connect_all
 from cryoctl.launch.counting import make_ledger
 from cryoctl.launch.counts import counts_of_spectrum
 from cryoctl.launch.outfitting import build_outfit
 from cryoctl.launch.own_loop import in_own_loop
 from cryoctl.launch.preflight import disk_free_bytes, look_ahead, planned_frames, run_file_bytes
-from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare, record_voltage_v
+from cryoctl.launch.prepare import Furnished, Prepared, furnish, prepare
 from cryoctl.launch.prior import EarlierDose, earlier_dose
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.runfile.event_store import EventPlace, ScanEvents

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 from cryoctl.errors import FileProblem, RecipeError
 from cryoctl.instrument import parse_instrument
 from cryoctl.interfaces.recording import Recording
+from cryoctl.launch.against_devices import check_wanted_elements
 from cryoctl.launch.preflight import look_ahead
-from cryoctl.launch.prepare import Furnished, Prepared, check_wanted_elements, recipe_name
+from cryoctl.launch.prepare import Furnished, Prepared, recipe_name
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.replay_devices import replay_devices

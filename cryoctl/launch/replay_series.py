@@ -15,8 +15,10 @@ from cryoctl.engine.finish import Finished
 from cryoctl.errors import CryoctlError
 from cryoctl.instrument import load_instrument
 from cryoctl.interfaces.recording import RecordedSeries, Recording
+from cryoctl.launch.against_devices import check_wanted_elements
+from cryoctl.launch.facts import gather_facts
 from cryoctl.launch.preflight import look_ahead
-from cryoctl.launch.prepare import Furnished, Prepared, check_wanted_elements, gather_facts, recipe_name
+from cryoctl.launch.prepare import Furnished, Prepared, recipe_name
 from cryoctl.launch.prior import EarlierDose
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.replay_devices import replay_devices

@@ -22,9 +22,9 @@ from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
 from cryoctl.launch.control_client import ask
+from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.instrument_lock import InstrumentInUse, InstrumentLock
 from cryoctl.launch.person import person
-from cryoctl.launch.prepare import build_devices
 from cryoctl.node.address import is_address
 from cryoctl.node.asking import ask_node
 

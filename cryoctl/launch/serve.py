@@ -21,8 +21,8 @@ from cryoctl.instrument import Instrument, load_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import close_all, connect_all
+from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.instrument_lock import InstrumentLock
-from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.safe import lock_of
 from cryoctl.node.address import DEFAULT_PORT
 from cryoctl.node.audit import Audit

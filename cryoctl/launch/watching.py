@@ -26,7 +26,7 @@ from cryoctl.instrument import Instrument, parse_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.safe import lock_of, secured
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices

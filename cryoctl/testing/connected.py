@@ -23,7 +23,8 @@ from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.connecting import attach_emulators, close_all
-from cryoctl.launch.prepare import build_devices, optics_of
+from cryoctl.launch.device_building import build_devices
+from cryoctl.launch.facts import optics_of
 from cryoctl.recipe.wording import nearest
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from cryoctl.errors import InstrumentError
 from cryoctl.instrument import load_instrument, parse_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.launch.connecting import close_all, connect_all
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.device_building import build_devices
 
 _HOLDER = """\
   holder:

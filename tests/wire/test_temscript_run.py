@@ -12,7 +12,7 @@ import pytest
 from cryoctl.errors import RecipeError
 from cryoctl.instrument import parse_instrument
 from cryoctl.interfaces.context import DeviceContext
-from cryoctl.launch.prepare import build_devices
+from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import run
 from cryoctl.runfile.check import check_run

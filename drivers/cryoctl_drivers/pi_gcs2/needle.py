@@ -165,7 +165,7 @@ class PiNeedle(PiezoNeedle[PiSettings]):
             )
 
     async def stop(self) -> None:
-        """All axes stop where they are and stay servoed; a stop that was not answered, or otherwise than it should be, is sent again."""
+        """All axes stop where they are and stay servoed; a stop that was not answered as it should be is sent again."""
         self._halts += 1
         for attempt in range(1, _TRIES + 1):
             try:

@@ -9,7 +9,8 @@ from cryoctl.engine.allowed import Allowed
 from cryoctl.errors import InstrumentError, OutOfRange
 from cryoctl.instrument import load_instrument, parse_instrument
 from cryoctl.launch.calibrating import block, merge, updated
-from cryoctl.launch.prepare import furnish, optics_of, prepare
+from cryoctl.launch.facts import optics_of
+from cryoctl.launch.prepare import furnish, prepare
 from cryoctl.launch.request import RunRequest
 from cryoctl.recipe.source import bundled
 from cryoctl.steps import MoveStage
