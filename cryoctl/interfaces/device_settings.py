@@ -39,11 +39,15 @@ class SettingsFactory(Generic[S]):
 
     Args:
         make: given the device's name, its checked settings and what all devices of the instrument share.
+        emulated_by: model of the emulator that a driver is rehearsed on; empty: that of the driver's own name.
     """
 
-    def __init__(self, kind: str, model: type[S], make: Callable[[str, S, DeviceContext], Device]) -> None:
+    def __init__(
+        self, kind: str, model: type[S], make: Callable[[str, S, DeviceContext], Device], emulated_by: str = ""
+    ) -> None:
         self.kind = kind
         self.settings_model = model
+        self.emulated_by = emulated_by
         self._make = make
 
     def check(self, settings: Mapping[str, Any]) -> None:

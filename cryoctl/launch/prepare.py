@@ -16,6 +16,7 @@ from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.against_devices import check_detectors, check_presets, check_shapes, check_wanted_elements
 from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.facts import gather_facts
+from cryoctl.launch.on_emulators import on_emulators
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import InstrumentFacts, Protocol
@@ -66,8 +67,11 @@ class Furnished:
     """Name of the recorded data, empty where devices are what they say."""
 
 
-def prepare(request: RunRequest) -> Prepared:
+def prepare(request: RunRequest, *, rehearsed: bool = False) -> Prepared:
     """Read and check recipe, instrument file and faults.
+
+    Args:
+        rehearsed: a real instrument's devices are put on emulators.
 
     Raises:
         BadInput: one sentence; nothing was written.
@@ -76,6 +80,8 @@ def prepare(request: RunRequest) -> Prepared:
     parameters = validate(protocol_class.Parameters, raw)
     source = _named_instrument(request, raw)
     instrument = load_instrument(source, raw.instrument_overrides)
+    if rehearsed and instrument.file.clock != "virtual":
+        instrument = on_emulators(instrument)
     if raw.simulation and instrument.file.clock != "virtual":
         raise RecipeError("simulation: this instrument is real; fields of the simulation can be set on simulators only")
     seed = request.seed if request.seed is not None else 0

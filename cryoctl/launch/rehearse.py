@@ -17,7 +17,6 @@ from cryoctl.engine.ending import Ending
 from cryoctl.engine.frames import FrameShelf
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.runner import Runner
-from cryoctl.errors import BadInput
 from cryoctl.events import Event
 from cryoctl.launch.against_devices import record_voltage_v
 from cryoctl.launch.connecting import connect_all
@@ -94,18 +93,13 @@ class _Tally:
 
 
 def rehearse(request: RunRequest) -> RunResult:
-    """Play the recipe on simulators without hidden draws.
+    """Play the recipe on simulators, or a real instrument's drivers on emulators, without hidden draws.
 
     Raises:
         BadInput: as `run` would; nothing is written in any case.
     """
     began_s = time.perf_counter()
-    prepared = prepare(request)
-    if not prepared.virtual:
-        raise BadInput(
-            f"instrument: {prepared.instrument.file.name} is a real instrument; rehearse with a simulated one "
-            "of the same limits (--instrument)"
-        )
+    prepared = prepare(request, rehearsed=True)
     earlier = earlier_dose(request.specimen, request.out)
     furnished = furnish(prepared, None, hidden_draws=False)
     outlook = look_ahead(prepared, furnished, earlier, request.out)

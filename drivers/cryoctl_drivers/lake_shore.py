@@ -274,4 +274,4 @@ def _make(name: str, settings: LakeShoreSettings, context: DeviceContext) -> Lak
     return LakeShore(name, settings, Link(name, settings, Lines(reply_end=b"\n"), sync, _FORM))
 
 
-FACTORY = SettingsFactory("holder", LakeShoreSettings, _make)
+FACTORY = SettingsFactory("holder", LakeShoreSettings, _make, emulated_by="lake-shore-336")

@@ -255,4 +255,4 @@ def _make(name: str, settings: SecopHolderSettings, context: DeviceContext) -> S
     return SecopHolder(name, settings, Link(name, settings, Messages(), SYNC, unasked=unasked))
 
 
-FACTORY = SettingsFactory("holder", SecopHolderSettings, _make)
+FACTORY = SettingsFactory("holder", SecopHolderSettings, _make, emulated_by="secop-node")

@@ -190,4 +190,4 @@ def _make(name: str, settings: SpectrumFolderSettings, context: DeviceContext) -
     return SpectrumFolder(name, settings)
 
 
-FACTORY = SettingsFactory("edx", SpectrumFolderSettings, _make)
+FACTORY = SettingsFactory("edx", SpectrumFolderSettings, _make, emulated_by="spectrum-vendor")

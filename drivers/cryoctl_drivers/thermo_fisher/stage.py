@@ -72,7 +72,8 @@ class ThermoFisherStage:
         for axis, short in _AXES.items():
             low, high = (_outward(axis, float(value)) for value in told[short])
             stated = getattr(self.limits, axis)
-            if stated[0] < low or stated[1] > high:
+            rounding = 1e-9 * (abs(low) + abs(high))  # of radians
+            if stated[0] < low - rounding or stated[1] > high + rounding:
                 raise InstrumentError(
                     f"{self.name}: limits of {axis}: stated are {stated[0]:g} to {stated[1]:g}, the stage allows "
                     f"{low:.6g} to {high:.6g}; narrow them in its settings"
