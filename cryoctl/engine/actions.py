@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,19 +14,17 @@ from cryoctl.engine.bias_desk import BiasDesk
 from cryoctl.engine.compute import computed
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.frames import FrameShelf
+from cryoctl.engine.light_desk import LightDesk
 from cryoctl.engine.monitors import Monitors
 from cryoctl.engine.needle_desk import CLEAR_M, NeedleDesk
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon, answered, within
 from cryoctl.engine.reconnect import LINK_FAULTS, Links
 from cryoctl.engine.recorder import Recorder
 from cryoctl.engine.safe_between import make_safe
+from cryoctl.engine.stage_desk import StageDesk
 from cryoctl.errors import (
     BadInput,
-    DeviceError,
-    DeviceTimeout,
     InterlockRefused,
-    NotReached,
     ReadBackMismatch,
     StepLost,
 )
@@ -35,7 +32,6 @@ from cryoctl.interfaces.beam import Optics
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.interfaces.edx import EdxDetector
 from cryoctl.interfaces.image_detector import ImageDetector
-from cryoctl.interfaces.stage import StagePosition
 from cryoctl.steps import (
     Afford,
     Checkpoint,
@@ -47,7 +43,6 @@ from cryoctl.steps import (
     EndTarget,
     Expose,
     Insert,
-    LightSet,
     MakeSafe,
     MeasureCurrent,
     MoveStage,
@@ -61,7 +56,6 @@ from cryoctl.steps import (
     Sensors,
     SetLight,
     SetTemperature,
-    StageAt,
     Step,
     UseOptics,
     Wait,
@@ -71,12 +65,8 @@ from cryoctl.steps.codec import encode
 
 WAIT_SLICE_S = 1.0
 """Long waits are divided: a pause or an interlock acts within this."""
-STEP_LIMIT_S = 900.0
-"""No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
 TRIES = 3
 """Of a step whose link is lost again and again."""
-STOP_LIMIT_S = 10.0
-"""A step that was told to end has ended by then, or is left behind."""
 
 
 class Actions:
@@ -117,6 +107,8 @@ class Actions:
         self._nominal_a = math.nan
         self.needle = NeedleDesk(devices, recorder, monitors, refuse, between, limits.get("needle_clear_m", CLEAR_M))
         self.bias = BiasDesk(devices, recorder, monitors, allowed, refuse, limits, lambda: desk.open_s)
+        self._stage = StageDesk(devices.stage, allowed, operator, recorder, self.needle.check_stage_move, between)
+        self._light = LightDesk(devices.light, monitors, recorder)
         operator.requests.stop_exposure = desk.stop
         self._table: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             Afford: self._afford,
@@ -128,13 +120,13 @@ class Actions:
             Insert: self._insert,
             MakeSafe: self._make_safe,
             MeasureCurrent: self._measure_current,
-            MoveStage: self._move_stage,
+            MoveStage: self._stage.move,
             NextRequest: self._next_request,
             Note: self._note,
             NoteParticles: self._note_particles,
             ReadSensors: self._read_sensors,
             Retract: self._retract,
-            SetLight: self._set_light,
+            SetLight: self._light.set,
             SetTemperature: self._set_temperature,
             UseOptics: self._use_optics,
             Wait: self._wait,
@@ -240,38 +232,6 @@ class Actions:
         self._monitors.keep("beam_current", reading.current_a, force=True)
         return CurrentMeasured(current_a=reading.current_a, sigma_rel=reading.sigma_rel, time_s=self._recorder.time_s)
 
-    async def _move_stage(self, step: MoveStage) -> StageAt:
-        """Absolute, so that a pause may stop it on its way: it is sent again when the run goes on."""
-        self._allowed.check_move(step)
-        await self.needle.check_stage_move()
-        while (at := await self._moved(step)) is None:
-            if self._operator.requests.withdrawn:
-                raise StepLost(f"MoveStage: {self._devices.stage.name} was stopped on its way; move it again")
-            await self._between()
-        return StageAt(x_m=at.x_m, y_m=at.y_m, z_m=at.z_m, tilt_deg=at.tilt_deg, time_s=self._recorder.time_s)
-
-    async def _moved(self, step: MoveStage) -> StagePosition | None:
-        """None where it was not wanted and the stage was stopped; one that can't be stopped goes to its end."""
-        stage = self._devices.stage
-        moving = asyncio.create_task(stage.move(x_m=step.x_m, y_m=step.y_m, z_m=step.z_m, tilt_deg=step.tilt_deg))
-        pausing = asyncio.create_task(self._operator.until_not_wanted())
-        try:
-            await asyncio.wait((moving, pausing), timeout=STEP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-            if pausing.done() and not moving.done():
-                with contextlib.suppress(DeviceError, TimeoutError):
-                    await within(stage.stop(), STOP_LIMIT_S)
-                await asyncio.wait((moving,), timeout=STEP_LIMIT_S)
-                if moving.done() and isinstance(moving.exception(), NotReached):
-                    return None
-            if not moving.done():
-                raise DeviceTimeout(f"MoveStage: {stage.name} did not answer within {STEP_LIMIT_S:g} s; look at it")
-            return moving.result()
-        finally:
-            pausing.cancel()
-            if not moving.done():
-                abandon(moving)
-                await asyncio.wait((moving,), timeout=STOP_LIMIT_S)
-
     async def _note(self, step: Note) -> None:
         self._recorder.event("note", step.name, step.message, step.level)
 
@@ -294,26 +254,9 @@ class Actions:
             raise BadInput("temperature: the instrument file has no holder that could be set")
         await self._devices.holder.set_temperature(step.temperature_k)
 
-    async def _set_light(self, step: SetLight) -> LightSet:
-        light, wanted = self._devices.light, step.irradiance_w_per_m2
-        if light is None:
-            raise BadInput("light: the instrument file has no light that could be set")
-        self._monitors.light_w_per_m2 = math.nan
-        found = await light.set_irradiance(wanted)
-        if not abs(found - wanted) <= light.capabilities.read_back_rel * wanted:
-            raise ReadBackMismatch(f"{light.name}: set to {wanted:g} W/m2, reads back {found:g} W/m2; look at it")
-        self._monitors.light_w_per_m2 = wanted
-        self._monitors.keep("light", found, force=True)
-        return LightSet(irradiance_w_per_m2=found, time_s=self._recorder.time_s)
-
     async def darken(self, why: str) -> None:
         """Light off, verified, where there is one that shines. Raises `DeviceError`."""
-        light = self._devices.light
-        if light is None or await answered(light.irradiance(), light.name) == 0.0:
-            return
-        await answered(light.make_safe(), light.name)
-        self._monitors.keep("light", 0.0, force=True)
-        self._recorder.event("note", light.name, f"light off: {why}")
+        await self._light.darken(why)
 
     async def _make_safe(self, step: MakeSafe) -> None:
         await make_safe(step, self._devices, self._monitors, self._recorder)

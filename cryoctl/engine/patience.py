@@ -11,9 +11,12 @@ from cryoctl.errors import NoAnswer
 
 T = TypeVar("T")
 
-
 ANSWER_LIMIT_S = 10.0
 """What a device may take for a setting or a frame; moves and detectors on their way in have longer limits."""
+STEP_LIMIT_S = 900.0
+"""No device takes longer for one step; exposures are bounded by their permits, waits and analyses by themselves."""
+STOP_LIMIT_S = 10.0
+"""A step that was told to end has ended by then, or is left behind."""
 
 
 async def answered(action: Awaitable[T], who: str, limit_s: float = ANSWER_LIMIT_S) -> T:

@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from cryoctl.engine.actions import STEP_LIMIT_S, STOP_LIMIT_S, Actions
+from cryoctl.engine.actions import Actions
 from cryoctl.engine.boundary import Aborted, Boundary, Secured
 from cryoctl.engine.exposures import ExposureDesk
 from cryoctl.engine.operator import OperatorDesk
-from cryoctl.engine.patience import abandon
+from cryoctl.engine.patience import STEP_LIMIT_S, STOP_LIMIT_S, abandon
 from cryoctl.errors import DeviceError, DeviceTimeout
 from cryoctl.steps import Compute, ComputeTrace, Expose, MakeSafe, MoveStage, NextRequest, Step, Wait
 
