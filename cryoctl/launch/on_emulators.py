@@ -46,8 +46,7 @@ def _on_emulator(name: str, entry: DeviceEntry) -> DeviceEntry:
             "a simulated device in its place (--instrument)"
         )
     emulator: Any = registry.find("cryoctl.emulators", model)
-    shared = emulator.settings_model.model_fields.keys() & entry.settings.keys()
-    told = EmulatorEntry(model=model, settings={key: entry.settings[key] for key in sorted(shared)})
+    told = EmulatorEntry(model=model, settings=dict(emulator.settings_for(entry.settings)))
     try:
         emulator.check(told.settings)
     except InstrumentError as problem:

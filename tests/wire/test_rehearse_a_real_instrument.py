@@ -41,7 +41,7 @@ SPECIMEN = """\
     driver: keithley-2450
     settings: {port: "socket://tem-pc:5025", voltage_range_v: [-5, 5], cut_off: {port: /dev/ttyNOWHERE2}}
   needle: {kind: needle, driver: pi-gcs2, settings: {port: /dev/ttyNOWHERE3, state_file: /nowhere/needle.json}}
-  edx: {kind: edx, driver: amptek-dp5, settings: {host: tem-pc}}
+  edx: {kind: edx, driver: amptek-dp5, settings: {host: tem-pc, serial: "51", channels: 2048, pixel_buffers: 128}}
 """
 OPTICS = """\
 optics:
@@ -86,12 +86,14 @@ def test_settings_that_both_know_are_the_emulated_instruments_too() -> None:
     found = on_emulators(parse_instrument(DEVICES + SPECIMEN + OPTICS)).file
     assert found.clock == "virtual"
     assert all(entry.emulator is not None for entry in found.devices.values())
-    bias, holder = found.devices["bias"], found.devices["holder"]
+    bias, holder, edx = (found.devices[name] for name in ("bias", "holder", "edx"))
     assert bias.emulator is not None
     assert bias.emulator.settings == {"voltage_range_v": [-5, 5]}
     assert bias.settings == {"voltage_range_v": [-5, 5]}
     assert holder.emulator is not None
     assert holder.emulator.model == "lake-shore-336"
+    assert edx.emulator is not None
+    assert edx.emulator.settings == {"serial": 51, "n_channels": 2048, "pixel_clock_wired": True, "buffers": 128}
 
 
 @pytest.mark.parametrize(

@@ -252,4 +252,15 @@ def _three_bytes(spectrum: Any) -> bytes:
     return spectrum.astype("<u4").view("u1").reshape(-1, 4)[:, :3].tobytes()
 
 
-FACTORY = EmulatorFactory("edx", AmptekDp5Settings, AmptekDp5)
+def _as_wired(driver: Mapping[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {"serial": int(driver["serial"]) if str(driver.get("serial", "")).isdigit() else None}
+    if "channels" in driver:
+        told["n_channels"] = driver["channels"]
+    if driver.get("pixel_buffers"):
+        told |= {"pixel_clock_wired": True, "buffers": driver["pixel_buffers"]}
+    if driver.get("gate", "OFF") != "OFF":
+        told["gate_wired"] = True
+    return told
+
+
+FACTORY = EmulatorFactory("edx", AmptekDp5Settings, AmptekDp5, _as_wired)

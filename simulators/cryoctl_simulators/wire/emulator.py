@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from cryoctl.interfaces.context import DeviceContext
@@ -145,11 +145,32 @@ class Emulator(Generic[S]):
         """It was restarted: as it is when it is switched on."""
 
 
-class EmulatorFactory(SettingsFactory[S]):
-    """What an entry point of the group `cryoctl.emulators` names."""
+def _nothing_else(driver: Mapping[str, Any]) -> Mapping[str, Any]:
+    del driver
+    return {}
 
-    def __init__(self, kind: str, model: type[S], emulator: type[Any]) -> None:
+
+class EmulatorFactory(SettingsFactory[S]):
+    """What an entry point of the group `cryoctl.emulators` names.
+
+    Args:
+        otherwise: of a driver's settings, what the emulated instrument calls otherwise; None where it says nothing.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        model: type[S],
+        emulator: type[Any],
+        otherwise: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing_else,
+    ) -> None:
         def make(name: str, settings: S, context: DeviceContext) -> Any:
             return emulator(name, settings, World.of(context), getattr(settings, "wire", "tcp"))
 
         super().__init__(kind, model, make)
+        self._otherwise = otherwise
+
+    def settings_for(self, driver: Mapping[str, Any]) -> dict[str, Any]:
+        """What both call the same is taken over as it is."""
+        same = {key: driver[key] for key in sorted(self.settings_model.model_fields.keys() & driver.keys())}
+        return {key: value for key, value in {**same, **self._otherwise(driver)}.items() if value is not None}
