@@ -27,10 +27,7 @@ class SimulatedEdx(SimulatedScanDetector[EdxSettings, EdxEvents]):
             insert_s=one.insert_s,
         )
 
-    def record_scan(self, frame: ScanFrame) -> None:
-        """The beam finished a scan frame; noise is keyed by exposure and scan frame."""
-        if not self.follows(frame):
-            return
+    def record(self, index: int, frame: ScanFrame) -> None:
         one = self.settings
         real_s = frame.shape[0] * frame.shape[1] * frame.dwell_s
         rng = generator(self.world.seed, self.name, frame.exposure, frame.index)
@@ -45,7 +42,7 @@ class SimulatedEdx(SimulatedScanDetector[EdxSettings, EdxEvents]):
             left = (1 / (1 + rate * one.pulse_s)) * real_s / live_s
             kept = rng.random(len(pixel)) < left
             pixel, channel, live_s = pixel[kept], channel[kept], live_s * left
-        self._taken[frame.index] = EdxEvents(
+        self._taken[index] = EdxEvents(
             pixel=pixel, channel=channel, live_time_s=live_s, real_time_s=real_s, input_rate_per_s=rate
         )
 

@@ -24,17 +24,14 @@ class SimulatedImageDetector(SimulatedScanDetector[ImageDetectorSettings, npt.ND
             kind=one.type, max_shape=one.max_shape, tilt_limits_deg=one.tilt_limits_deg, insert_s=one.insert_s
         )
 
-    def record_scan(self, frame: ScanFrame) -> None:
-        """The beam finished a scan frame; noise is keyed by exposure and scan frame."""
-        if not self.follows(frame):
-            return
+    def record(self, index: int, frame: ScanFrame) -> None:
         if self.world.faults.take(self.name, "frame-missing") is not None:
             return
-        again = self._taken.get(frame.index - 1)
+        again = self._taken.get(index - 1)
         if again is not None and self.world.faults.take(self.name, "frame-duplicated") is not None:
-            self._taken[frame.index] = again
+            self._taken[index] = again
             return
-        self._taken[frame.index] = self._picture(frame)
+        self._taken[index] = self._picture(frame)
 
     def _picture(self, frame: ScanFrame) -> npt.NDArray[np.uint16]:
         electrons = frame.current_a * frame.dwell_s / elementary_charge

@@ -24,6 +24,7 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
     def __init__(self, name: str, settings: S, world: World) -> None:
         super().__init__(name, settings, world)
         self._armed: Scan | None = None
+        self._followed = 0
         self._taken: dict[int, Taken] = {}
 
     @property
@@ -59,6 +60,7 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
         if not self._inserted:
             raise DeviceError(f"{self.name}: is retracted; insert it before arming")
         self._armed = scan
+        self._followed = 0
         self._taken = {}
 
     async def read_scan(self, index: int) -> Taken:
@@ -79,6 +81,13 @@ class SimulatedScanDetector(SimulatedDevice[S], Generic[S, Taken]):
         self.world.file.record["inserted"][self.name] = False
         self._armed = None
 
-    def follows(self, frame: ScanFrame) -> bool:
-        """Whether it is armed for the scan that the beam makes."""
-        return self._armed is not None and self._armed.shape == frame.shape
+    def record_scan(self, frame: ScanFrame) -> None:
+        """The beam finished a scan frame: numbered from when it was armed, since not every beam numbers its own."""
+        if self._armed is None or self._armed.shape != frame.shape:
+            return
+        index, self._followed = self._followed, self._followed + 1
+        self.record(index, frame)
+
+    def record(self, index: int, frame: ScanFrame) -> None:
+        """Keep of it what the detector saw; noise is keyed by exposure and scan frame."""
+        raise NotImplementedError

@@ -130,6 +130,8 @@ class EmulatedColumn(SimulatedBeam):
         if self._frame is not None:
             self._close_frame(float(scan.shape[0]))
             self._idle_since_s = began_s + scan.shape[0] * line_s
+            if self._seen is not None:
+                self.world.seen(self._seen)  # an EDX detector that follows the scan
         return scan, self._seen
 
     def scan(self) -> Scan:
