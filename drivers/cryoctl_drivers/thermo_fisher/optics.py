@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from cryoctl.errors import OutOfRange, ReadBackMismatch
 from cryoctl.interfaces.beam import Optics
+from cryoctl_drivers.by_command.settings import unknown_preset
 from cryoctl_drivers.thermo_fisher.connection import ScriptingConnection
-from cryoctl_drivers.thermo_fisher.settings import BeamSettings, unknown_preset
+from cryoctl_drivers.thermo_fisher.settings import BeamSettings
 
 _SAME_CURRENT_REL = 0.01
 _SAME_REL = 0.1
