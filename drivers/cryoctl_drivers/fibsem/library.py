@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import threading
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cryoctl.errors import InstrumentError
 from cryoctl.interfaces.context import DeviceContext
@@ -81,7 +82,7 @@ class Library:
             return
         logging.getLogger().addFilter(_no_chatter)
         try:
-            with redirect_stdout(sys.stderr):  # it greets on stdout, which belongs to results
+            with redirect_stdout(_Hushed(sys.stdout)):
                 import fibsem.structures
         except ImportError as error:
             raise InstrumentError(
@@ -123,6 +124,17 @@ def _made(owner: str, manufacturer: str, system: Any) -> Any:
 
 def told(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+class _Hushed(io.TextIOBase):
+    """fibsem greets on stdout, which belongs to results: what this thread writes is dropped, others' goes through."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
 
 
 def _no_chatter(record: logging.LogRecord) -> bool:

@@ -13,7 +13,7 @@ from cryoctl_drivers.by_command.settings import CommandedBeamSettings, Commanded
 DEMO, THERMO_FISHER = "Demo", "ThermoFisher"
 _NOT_DRIVEN = {
     "tescan": "fibsem has no call that blanks its beams or reads them back, and switches them on when it connects",
-    "odemis": "its client lets a call to blank wait until the picture is taken",
+    "odemis": "its client has one lock for all calls, so that to blank waits until a picture is taken",
     "zeiss": "fibsem has an empty class for it",
 }
 
