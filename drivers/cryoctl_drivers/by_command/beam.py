@@ -27,13 +27,13 @@ from cryoctl.interfaces.beam import (
     Optics,
     Scan,
     ScanFrameDone,
-    ScanTiming,
 )
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.permit import Permit
 from cryoctl.interfaces.permit_check import PermitCheck
 from cryoctl.interfaces.scan_cost import scan_cost
 from cryoctl_drivers.by_command.blanker import Blanker
+from cryoctl_drivers.by_command.capabilities import capabilities
 from cryoctl_drivers.by_command.deflectors import Deflectors
 from cryoctl_drivers.by_command.own_thread import look_away
 from cryoctl_drivers.by_command.pictures import Pictures
@@ -134,31 +134,8 @@ class CommandedBeam(ABC, Generic[F]):
     @property
     def capabilities(self) -> BeamCapabilities:
         """The blanker's latency is the longest that was seen, and before it was tried the limit that was set for it."""
-        one = self._stated
-        currents = [preset.current_a for preset in one.presets.values()]
-        return BeamCapabilities(
-            timing=ScanTiming(
-                settle_px=one.settle_px,
-                flyback_s=one.flyback_s,
-                blanks_flyback=False,
-                latency_s=0.0,
-                frame_s=one.frame_s,
-            ),
-            image_shift_range_m=one.image_shift_range_m,
-            defocus_range_m=one.defocus_range_m,
-            min_dwell_s=one.min_dwell_s,
-            max_dwell_s=one.max_dwell_s,
-            max_scan_px=self.max_scan_px,
-            current_range_a=(min(currents), max(currents)),
-            blanker_latency_s=self._blanker.slowest_s or one.blanker_latency_limit_s,
-            second_stop_s=one.second_stop_s,
-            current_drift_rel_per_s=one.current_drift_rel_per_s,
-            voltages_v=self.voltages_v,
-            optics_s=one.optics_s,
-            measure_s=0.0,
-            square_px=self.sides_px,
-            measure_sigma_rel=max(preset.current_sigma_rel for preset in one.presets.values()),
-        )
+        latency_s = self._blanker.slowest_s or self._stated.blanker_latency_limit_s
+        return capabilities(self._stated, self.voltages_v, self.sides_px, self.max_scan_px, latency_s)
 
     async def close(self) -> None:
         """Waits for an acquisition under way: nothing can stop it."""

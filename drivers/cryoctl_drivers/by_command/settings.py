@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,7 +16,6 @@ from cryoctl.units import (
     MetresPerSecond,
     PerSecond,
     Seconds,
-    quoted,
 )
 
 
@@ -68,8 +66,3 @@ class CommandedBeamSettings(Settings):
     defocus_range_m: Annotated[Metres, Above0] = 1e-5
     optics_s: Annotated[Seconds, From0] = 2.0
     """What lenses take to settle."""
-
-
-def unknown_preset(name: str, there: Mapping[str, Any]) -> str:
-    known = ", ".join(there)
-    return f"settings.presets has no {quoted(name)}, it has {known}: measure its current and add it"

@@ -24,7 +24,7 @@ from cryoctl_drivers.fibsem.blanker import ColumnsBlanker
 from cryoctl_drivers.fibsem.connection import MicroscopeConnection
 from cryoctl_drivers.fibsem.deflectors import ElectronDeflectors
 from cryoctl_drivers.fibsem.library import Library
-from cryoctl_drivers.fibsem.settings import BeamSettings
+from cryoctl_drivers.fibsem.settings import ElectronBeamSettings
 
 _SAME_REL = 1e-3
 
@@ -38,7 +38,7 @@ class Acquisition:
 
 
 class FibsemBeam(CommandedBeam[Acquisition]):
-    def __init__(self, name: str, settings: BeamSettings, library: Library, pictures: Pictures) -> None:
+    def __init__(self, name: str, settings: ElectronBeamSettings, library: Library, pictures: Pictures) -> None:
         self.settings = settings
         self._connection = MicroscopeConnection(name, settings, library)
         self._columns = ColumnsBlanker(name, settings, library)
@@ -151,8 +151,8 @@ class FibsemBeam(CommandedBeam[Acquisition]):
             return await self._connection.call("read whether a beam is on", act)
 
 
-def _make(name: str, settings: BeamSettings, context: DeviceContext) -> FibsemBeam:
+def _make(name: str, settings: ElectronBeamSettings, context: DeviceContext) -> FibsemBeam:
     return FibsemBeam(name, settings, Library.of(context), Pictures.of(context, "fibsem"))
 
 
-FACTORY = SettingsFactory("beam", BeamSettings, _make)
+FACTORY = SettingsFactory("beam", ElectronBeamSettings, _make)

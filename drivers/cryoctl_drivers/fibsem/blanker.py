@@ -8,13 +8,13 @@ from cryoctl.errors import DeviceError
 from cryoctl_drivers.by_command.blanker import PROMPT_S, Blanker
 from cryoctl_drivers.fibsem.connection import MicroscopeConnection
 from cryoctl_drivers.fibsem.library import Library
-from cryoctl_drivers.fibsem.settings import BeamSettings
+from cryoctl_drivers.fibsem.settings import ElectronBeamSettings
 
 
 class ColumnsBlanker(Blanker):
     """Opens the electron column only, and reads blanked where both columns are."""
 
-    def __init__(self, name: str, settings: BeamSettings, library: Library) -> None:
+    def __init__(self, name: str, settings: ElectronBeamSettings, library: Library) -> None:
         super().__init__(name, settings.blanker_latency_limit_s, "switch the beams off")
         self._library = library
         self._ion_column = settings.ion_column

@@ -6,11 +6,11 @@ from typing import Any
 
 from cryoctl_drivers.by_command.deflectors import Deflectors
 from cryoctl_drivers.fibsem.connection import MicroscopeConnection
-from cryoctl_drivers.fibsem.settings import BeamSettings
+from cryoctl_drivers.fibsem.settings import ElectronBeamSettings
 
 
 class ElectronDeflectors(Deflectors):
-    def __init__(self, name: str, settings: BeamSettings, connection: MicroscopeConnection) -> None:
+    def __init__(self, name: str, settings: ElectronBeamSettings, connection: MicroscopeConnection) -> None:
         super().__init__(name, settings)
         self._eucentric_m = settings.working_distance_m
         self._connection = connection

@@ -13,38 +13,28 @@ from typing import Any
 
 from cryoctl.errors import OutOfRange, ReadBackMismatch
 from cryoctl.interfaces.beam import Optics
-from cryoctl_drivers.by_command.settings import unknown_preset
+from cryoctl_drivers.by_command.presets import check_preset, check_turn, turn_rad
 from cryoctl_drivers.fibsem.connection import MicroscopeConnection
-from cryoctl_drivers.fibsem.settings import BeamSettings
+from cryoctl_drivers.fibsem.settings import ElectronBeamSettings
 
 _SAME_CURRENT_REL = 0.01
 _SAME_REL = 1e-3
-_SAME_RAD = 1e-3
 _VOLTAGE_S = 60.0
 """A change of the high voltage."""
 
 
-def check(name: str, wanted: Optics, settings: BeamSettings) -> None:
+def check(name: str, wanted: Optics, settings: ElectronBeamSettings) -> None:
     """
     Raises:
         OutOfRange: it can't be had; nothing was asked of the column.
     """
-    preset = settings.presets.get(wanted.name)
+    check_preset(name, wanted, settings.presets)
     if wanted.voltage_v not in settings.voltages_v:
         there = ", ".join(f"{one:g}" for one in settings.voltages_v)
         raise OutOfRange(f"{name}.voltage_v: {wanted.voltage_v:g} V is not among settings.voltages_v: {there}"[:300])
-    if preset is None:
-        raise OutOfRange(f"{name}: {unknown_preset(wanted.name, settings.presets)}"[:300])
-    if not abs(wanted.beam_current_a - preset.current_a) <= _SAME_CURRENT_REL * preset.current_a:
-        raise OutOfRange(
-            f"{name}.beam_current_a: {wanted.beam_current_a:g} A, measured for preset {wanted.name} is "
-            f"{preset.current_a:g} A; write the measured one in both"
-        )
-    if wanted.mode != "stem":
-        raise OutOfRange(f"{name}.mode: {wanted.mode[:40]!r}, this driver scans: allowed is stem")
 
 
-async def apply(name: str, connection: MicroscopeConnection, wanted: Optics, settings: BeamSettings) -> Optics:
+async def apply(name: str, connection: MicroscopeConnection, wanted: Optics, settings: ElectronBeamSettings) -> Optics:
     """Set what can be set, the beam being blanked; as read back. A voltage that is right already is left alone.
 
     Raises:
@@ -76,12 +66,6 @@ async def apply(name: str, connection: MicroscopeConnection, wanted: Optics, set
 
 async def set_rotation(name: str, connection: MicroscopeConnection, rotation_deg: float) -> None:
     """Of the scan; read back."""
-    electrons = connection.library.electrons
-    wanted_rad = math.remainder(math.radians(rotation_deg), 2 * math.pi)
-    found_rad = float(
-        await connection.call("turn the scan", lambda microscope: microscope.set_scan_rotation(wanted_rad, electrons))
-    )
-    if abs(math.remainder(found_rad - wanted_rad, 2 * math.pi)) > _SAME_RAD:
-        raise ReadBackMismatch(
-            f"{name}: the scan was turned to {rotation_deg:g} deg, reads {math.degrees(found_rad):g} deg; not opened"
-        )
+    electrons, wanted_rad = connection.library.electrons, turn_rad(rotation_deg)
+    found = await connection.call("turn the scan", lambda one: one.set_scan_rotation(wanted_rad, electrons))
+    check_turn(name, rotation_deg, float(found))

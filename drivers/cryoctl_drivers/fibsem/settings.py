@@ -69,7 +69,7 @@ class Preset(CommandedPreset):
     """The current that is set at the microscope for it, as its own list has it."""
 
 
-class BeamSettings(MicroscopeSettings, CommandedBeamSettings):
+class ElectronBeamSettings(MicroscopeSettings, CommandedBeamSettings):
     presets: Annotated[dict[str, Preset], Field(min_length=1)]
     voltages_v: Annotated[tuple[Annotated[Volts, Above0], ...], Field(min_length=1)]
     """Those at which the presets' currents were measured."""
