@@ -22,13 +22,15 @@ ELECTRONS, IONS = "electrons", "ions"
 
 
 class FakeMicroscope:
-    """`events` tells what was done to beams, pictures and stage, in order; `lasts_s` what a picture takes besides its
-    pixels, and a move."""
+    """`events` tells what was done to beams, pictures and stage, in order, `blanking` when the electron beam was opened
+    and blanked; `lasts_s` is what a picture takes besides its pixels, and a move."""
 
     stage_is_compustage = False
 
-    def __init__(self, sleep: Callable[[float], None]) -> None:
-        self._sleep = sleep
+    def __init__(self, sleep: Callable[[float], None], clock_s: Callable[[], float]) -> None:
+        self._sleep, self._now_s = sleep, clock_s
+        self.calls_to_fault, self.fault = 0, ""
+        self.blanking: list[tuple[float, bool]] = []
         self.system = SimpleNamespace(
             info=SimpleNamespace(model="fake", serial_number="1", software_version="0", manufacturer="Demo")
         )
@@ -50,14 +52,33 @@ class FakeMicroscope:
         self.detector = "ETD"
 
     def get(self, key: str, column: str | None = None) -> Any:
-        self._sleep(self.call_s)
+        self._pass(self.call_s)
         return self.values.get((key, column))
 
     def set(self, key: str, value: Any, column: str | None = None) -> None:
-        self._sleep(self.call_s)
+        self._pass(self.call_s)
         self.events.append((key, value, column))
         if self.values.get((key, column)) is not None:
             self.values[(key, column)] = value
+            if (key, column) == ("blanked", ELECTRONS):
+                self.blanking.append((self._now_s(), not value))
+
+    def open_s(self) -> float:
+        """For how long the electron beam was open in all."""
+        until_s = [time_s for time_s, _ in self.blanking[1:]] + [self._now_s()]
+        return sum(end - time_s for (time_s, opened), end in zip(self.blanking, until_s, strict=True) if opened)
+
+    def _pass(self, seconds: float) -> None:
+        """Time, and once, after so many calls, what was scheduled."""
+        self.calls_to_fault -= 1
+        if self.calls_to_fault == 0:
+            if self.fault == "late":
+                self._sleep(30.0)
+            elif self.fault == "reset":
+                raise ConnectionResetError("cut")
+            elif self.fault == "refused":
+                raise ValueError("Invalid operation")
+        self._sleep(seconds)
 
     def is_on(self, column: str) -> bool:
         return bool(self.values.setdefault(("on", column), True))
@@ -96,18 +117,18 @@ class FakeMicroscope:
     def acquire_image(self, image_settings: Any) -> Any:
         columns, rows = image_settings.resolution
         self.events.append(("acquire",))
-        self._sleep(rows * columns * image_settings.dwell_time + self.lasts_s)
+        self._pass(rows * columns * image_settings.dwell_time + self.lasts_s)
         side_m = image_settings.hfw / columns * self.pixel_factor
         pixel = SimpleNamespace(x=side_m, y=side_m)
         return SimpleNamespace(data=np.zeros((rows, columns), np.uint8), metadata=SimpleNamespace(pixel_size=pixel))
 
     def get_stage_position(self) -> Any:
-        self._sleep(self.call_s)
+        self._pass(self.call_s)
         return SimpleNamespace(**self.at)
 
     def move_stage_absolute(self, target: dict[str, float]) -> None:
         self.events.append(("move", target))
-        self._sleep(self.lasts_s)
+        self._pass(self.lasts_s)
         self.at |= {axis: value for axis, value in target.items() if axis not in self.deaf_axes}
 
     def _get_axis_limits(self) -> dict[str, Any]:
@@ -146,7 +167,7 @@ class Bench:
             with let_time_pass():
                 await asyncio.sleep(seconds)
 
-        self.microscope = FakeMicroscope(lambda s: asyncio.run_coroutine_threadsafe(nap(s), loop).result())
+        self.microscope = FakeMicroscope(lambda s: asyncio.run_coroutine_threadsafe(nap(s), loop).result(), loop.time)
         self.context = DeviceContext(seed=0)
         self.context.shared["fibsem"] = FakeLibrary(self.microscope)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -139,6 +140,79 @@ def test_a_picture_that_takes_too_long_is_cut_off_within_the_permit() -> None:
         await detector.close()
 
     played(check)
+
+
+def test_an_opening_that_comes_late_is_blanked_again_by_itself() -> None:
+    async def check(bench: Bench) -> None:
+        beam, detector = await ready(bench)
+        microscope = bench.microscope
+        at_once = microscope.set
+
+        def late(key: str, value: object, column: str | None = None) -> None:
+            if value is False:
+                microscope._sleep(8.0)
+            at_once(key, value, column)
+
+        microscope.set = late
+        await refused(DeviceError, beam.expose(permit_for(beam, SCAN, 1.0), SCAN))
+        assert await beam.is_blanked()
+        assert not bench.opened
+        await asyncio.sleep(10.0)
+        assert bench.opened
+        assert microscope.open_s() <= 2 * microscope.call_s
+        assert await beam.is_blanked()
+        await beam.close()
+        await detector.close()
+
+    played(check)
+
+
+@pytest.mark.parametrize("fault", ["late", "reset", "refused"])
+def test_whichever_call_fails_the_beam_is_blanked_and_no_open_time_is_hidden(fault: str) -> None:
+    """Each call of an exposure in turn, of what may fail and of what may be stopped."""
+
+    def once(calls: int, stop_after_s: float | None) -> tuple[str, bool]:
+        async def check(bench: Bench) -> tuple[str, bool]:
+            beam, detector = await ready(bench)
+            microscope = bench.microscope
+            before_s = microscope.open_s()
+            permit = permit_for(beam, SCAN, 1.0)
+            microscope.fault, microscope.calls_to_fault = fault, calls
+            task = await begun(beam.expose(permit, SCAN), stop_after_s or 0.0)
+            if stop_after_s is not None:
+                await beam.stop_exposure()
+            began_s = now_s()
+            try:
+                report = await task
+            except DeviceError as error:
+                outcome = type(error).__name__
+                assert len(str(error)) <= 300
+            else:
+                outcome = report.ended
+                assert microscope.open_s() - before_s <= report.beam_on_s + 1e-9
+            assert now_s() - began_s < 20.0
+            fired = microscope.calls_to_fault <= 0
+            microscope.fault = ""
+            await asyncio.sleep(35.0)  # what was late has come by now
+            assert await beam.is_blanked()
+            assert microscope.values[("blanked", ELECTRONS)] is True
+            assert microscope.open_s() - before_s <= permit.beam_on_s + 2 * 1.0 + 0.1  # two silences of the blanker
+            await detector.arm(SCAN)
+            assert (await beam.expose(permit_for(beam, SCAN, 1.0), SCAN)).ended == "complete"
+            await beam.close()
+            await detector.close()
+            return outcome, fired
+
+        return played(check)
+
+    seen: dict[str, int] = {}
+    for stop_after_s in (None, 0.4):
+        for calls in range(1, 40):
+            outcome, fired = once(calls, stop_after_s)
+            seen[outcome] = seen.get(outcome, 0) + 1
+            if not fired:
+                break
+    assert sum(seen.values()) > 20
 
 
 def test_a_current_that_is_not_to_be_had_is_told() -> None:

@@ -152,7 +152,7 @@ class LeggedStage(ABC):
             await self.send(leg, lasts_s)
             await self._at_rest("a move")
             at = await self.position()
-            if not self._is_at(at, leg):
+            if not self.is_at(at, leg):
                 raise NotReached(f"{self.name}: reads {_told(at, leg)}, was sent to {_listed(leg)}; it ended elsewhere")
         return at
 
@@ -167,7 +167,8 @@ class LeggedStage(ABC):
         between = [{axis: targets[axis] - way[axis] * (1 - k / count) for axis in targets} for k in range(1, count)]
         return [*between, targets], lasts_s / count
 
-    def _is_at(self, at: StagePosition, wanted: dict[str, float]) -> bool:
+    def is_at(self, at: StagePosition, wanted: Mapping[str, float]) -> bool:
+        """Within the stated tolerances."""
         one = self.settings
         return all(
             abs(getattr(at, axis) - value) <= (one.tolerance_deg if axis == "tilt_deg" else one.tolerance_m)

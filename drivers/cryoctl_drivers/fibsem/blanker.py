@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from cryoctl.errors import DeviceError
@@ -26,12 +27,30 @@ class ColumnsBlanker(Blanker):
         self.is_open = True
 
     async def command(self, *, blanked: bool) -> None:
-        def act(microscope: Any) -> None:
-            microscope.set("blanked", blanked, self._library.electrons)
-            if blanked and self._ion_column:
-                microscope.set("blanked", True, self._library.ions)
+        await (self._blank_all() if blanked else self._open_electrons())
 
-        await self.connection.call("blank" if blanked else "unblank", act)
+    async def _blank_all(self) -> None:
+        def act(microscope: Any) -> None:
+            for column in self.columns():
+                microscope.set("blanked", True, column)
+
+        await self.connection.call("blank", act)
+
+    async def _open_electrons(self) -> None:
+        """One that is so late that it was given up blanks again as soon as it is done: the blanking that followed went
+        another way and may have come first."""
+        given_up = threading.Event()
+
+        def act(microscope: Any) -> None:
+            microscope.set("blanked", False, self._library.electrons)
+            if given_up.is_set():
+                microscope.set("blanked", True, self._library.electrons)
+
+        try:
+            await self.connection.call("unblank", act)
+        except BaseException:
+            given_up.set()
+            raise
 
     async def is_blanked(self) -> bool:
         read = await self.connection.call("read its blankers", self._read)

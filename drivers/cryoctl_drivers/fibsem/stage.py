@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from cryoctl.clock import now_s
-from cryoctl.errors import InstrumentError
+from cryoctl.errors import InstrumentError, NoAnswer
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
@@ -26,6 +27,9 @@ _AXES = {"x_m": "x", "y_m": "y", "z_m": "z", "tilt_deg": "t"}
 _LATE_S = 60.0
 """A leg that is not over so much later than it should be never will be."""
 
+_STANDS_S = 0.5
+"""Within which a stage that still moves is seen to."""
+
 
 class FibsemStage(LeggedStage):
     """Positions in m and degrees, radians only towards fibsem."""
@@ -35,6 +39,7 @@ class FibsemStage(LeggedStage):
     def __init__(self, name: str, settings: StageSettings, library: Library) -> None:
         super().__init__(name, settings)
         self._connection = MicroscopeConnection(name, settings, library)
+        self._left_moving = False
 
     @property
     def stop_s(self) -> float:
@@ -77,13 +82,22 @@ class FibsemStage(LeggedStage):
         def act(microscope: Any) -> None:
             microscope.move_stage_absolute(target)
 
-        await self._connection.call("move the stage", act, self.leg_limit_s)
+        try:
+            await self._connection.call("move the stage", act, self.leg_limit_s)
+        except NoAnswer:
+            self._left_moving = True
+            raise
+        self._left_moving = False
         await asyncio.sleep(max(0.0, until_s - now_s()))
 
     async def is_at_rest(self) -> bool:
-        """The call that moves it comes back when it is; whoever asks waits for that."""
-        await self.position()
-        return True
+        """The call that moves it comes back when it is, and whoever asks waits for that. Where it was given up, two
+        readings are compared."""
+        at = await self.position()
+        if not self._left_moving:
+            return True
+        await asyncio.sleep(_STANDS_S)
+        return self.is_at(await self.position(), asdict(at))
 
 
 def _told(microscope: Any) -> tuple[Any, Any, Any]:
