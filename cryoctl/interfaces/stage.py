@@ -33,13 +33,15 @@ class StageSettling:
     """How it comes to rest, as stated or as is usual for it; what plans count with, never what is measured.
 
     After a move it takes `settle_s` until it answers. The specimen drifts at `drift_m_per_s` always, and after a tilt
-    by `tilt_drift_m_per_s_per_deg` times the way more, which decays with `tilt_drift_decay_s`.
+    by `tilt_drift_m_per_s_per_deg` times the way more, which decays with `tilt_drift_decay_s`. A stage that no call
+    stops in the midst of a move is still after `stop_s`.
     """
 
     settle_s: float = 0.0
     drift_m_per_s: float = 0.0
     tilt_drift_m_per_s_per_deg: float = 0.0
     tilt_drift_decay_s: float = 1.0
+    stop_s: float = 0.0
 
 
 @runtime_checkable
@@ -79,5 +81,6 @@ class Stage(Device, Protocol):
     async def is_moving(self) -> bool: ...
 
     async def stop(self) -> None:
-        """Stop all axes at once; also while `move` is awaited, which then raises `NotReached`."""
+        """Stop all axes at once, or within `settling.stop_s`; also while `move` is awaited, which then raises
+        `NotReached`."""
         ...

@@ -80,7 +80,7 @@ class StageContract(DeviceContract[Stage]):
             asked_s = now_s()
             await stage.stop()
             await refused(NotReached, move)
-            assert now_s() - asked_s <= self.stop_within_s
+            assert now_s() - asked_s <= max(self.stop_within_s, stage.settling.stop_s)
             assert not await stage.is_moving()
             at = await stage.position()
             assert abs(at.tilt_deg - far) > self.tolerance_deg

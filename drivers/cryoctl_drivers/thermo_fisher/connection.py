@@ -6,14 +6,13 @@ The client's JSON transport is used, never its pickles.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from typing import Any
 
 from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError, InstrumentError, NoAnswer
+from cryoctl_drivers.by_command.own_thread import NotInTime, OwnThread
 from cryoctl_drivers.thermo_fisher.settings import ServerSettings
 
 _SLACK_S = 1.0
@@ -32,8 +31,7 @@ class ScriptingConnection:
         self._host = settings.host
         self._port = settings.port if port is None else port
         self._deadline_s = settings.deadline_s
-        self._turn = asyncio.Lock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = OwnThread(f"temscript {owner}", self._let_go)
         self._client: Any = None
         self._timeout_s = self._deadline_s
         self._opened = False
@@ -79,35 +77,18 @@ class ScriptingConnection:
     async def close(self) -> None:
         """After the call under way; may be called twice."""
         self._opened = False
-        async with self._turn:
-            self._let_go()
-            self._timeout_s = self._deadline_s
+        await self._thread.close()
+        self._timeout_s = self._deadline_s
 
     async def _in_turn(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
-        asking = asyncio.create_task(self._turned(act, verb, limit_s))
-        asking.add_done_callback(_look_away)  # its asker may have been cancelled
-        return await asyncio.shield(asking)
-
-    async def _turned(self, act: Callable[[], Any], verb: str, limit_s: float) -> Any:
-        async with self._turn:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"temscript {self._owner}")
-            asking = asyncio.get_running_loop().run_in_executor(self._thread, act)
-            try:
-                await asyncio.wait((asking,), timeout=limit_s)
-            finally:
-                if not asking.done():
-                    # The thread is left to its socket's time-out; the next call gets another one.
-                    asking.add_done_callback(_look_away)
-                    self._let_go()
-            if not asking.done():
-                raise self._silent(verb, limit_s)
-            return asking.result()
+        try:
+            return await self._thread.call(act, limit_s)
+        except NotInTime:
+            raise self._silent(verb, limit_s) from None
 
     def _let_go(self) -> None:
-        thread, self._thread, self._client = self._thread, None, None
-        if thread is not None:
-            thread.shutdown(wait=False)
+        """A client whose thread may still wait for its socket's time-out is used no longer."""
+        self._client = None
 
     # What follows runs in the thread
 
@@ -175,8 +156,3 @@ class ScriptingConnection:
 
 def _told(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
-
-
-def _look_away(asking: asyncio.Future[Any]) -> None:
-    if not asking.cancelled():
-        asking.exception()

@@ -12,13 +12,12 @@ from dataclasses import replace
 
 from cryoctl.errors import OutOfRange, ReadBackMismatch
 from cryoctl.interfaces.beam import Optics
+from cryoctl_drivers.by_command.presets import check_preset, check_turn, turn_rad
 from cryoctl_drivers.thermo_fisher.connection import ScriptingConnection
-from cryoctl_drivers.thermo_fisher.settings import BeamSettings, unknown_preset
+from cryoctl_drivers.thermo_fisher.settings import BeamSettings
 
-_SAME_CURRENT_REL = 0.01
 _SAME_REL = 0.1
 """What a camera length or a convergence may differ: they are rounded or calibrated by whoever tells them."""
-_SAME_RAD = 1e-3
 _SAME_INTENSITY = 1e-3
 
 
@@ -27,21 +26,12 @@ def check(name: str, wanted: Optics, settings: BeamSettings) -> None:
     Raises:
         OutOfRange: it can't be had; nothing was asked of the column.
     """
-    preset = settings.presets.get(wanted.name)
+    check_preset(name, wanted, settings.presets)
     if wanted.voltage_v != settings.voltage_v:
         raise OutOfRange(
             f"{name}.voltage_v: {wanted.voltage_v:g} V is not {settings.voltage_v:g} V, at which the column stands; "
             "the interface can't change it"
         )
-    if preset is None:
-        raise OutOfRange(f"{name}: {unknown_preset(wanted.name, settings.presets)}"[:300])
-    if not abs(wanted.beam_current_a - preset.current_a) <= _SAME_CURRENT_REL * preset.current_a:
-        raise OutOfRange(
-            f"{name}.beam_current_a: {wanted.beam_current_a:g} A, measured for preset {wanted.name} is "
-            f"{preset.current_a:g} A: the interface can't set a current, so write the measured one in both"
-        )
-    if wanted.mode != "stem":
-        raise OutOfRange(f"{name}.mode: {wanted.mode[:40]!r}, this driver scans: allowed is stem")
 
 
 async def apply(name: str, server: ScriptingConnection, wanted: Optics, settings: BeamSettings) -> Optics:
@@ -77,13 +67,8 @@ async def apply(name: str, server: ScriptingConnection, wanted: Optics, settings
 
 async def set_rotation(name: str, server: ScriptingConnection, rotation_deg: float) -> None:
     """Of the scan; read back."""
-    wanted_rad = math.remainder(math.radians(rotation_deg), 2 * math.pi)
-    await server.call("set_stem_rotation", wanted_rad)
-    found_rad = float(await server.call("get_stem_rotation"))
-    if abs(math.remainder(found_rad - wanted_rad, 2 * math.pi)) > _SAME_RAD:
-        raise ReadBackMismatch(
-            f"{name}: the scan was turned to {rotation_deg:g} deg, reads {math.degrees(found_rad):g} deg; not opened"
-        )
+    await server.call("set_stem_rotation", turn_rad(rotation_deg))
+    check_turn(name, rotation_deg, float(await server.call("get_stem_rotation")))
 
 
 def _same(name: str, field: str, stated: float, told: object) -> None:

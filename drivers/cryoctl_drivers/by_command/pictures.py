@@ -20,10 +20,11 @@ class Pictures:
         self._taken: dict[tuple[str, int], npt.NDArray[Any]] = {}
 
     @classmethod
-    def of(cls, context: DeviceContext) -> Pictures:
-        found = context.shared.get("thermo-fisher-pictures")
+    def of(cls, context: DeviceContext, column: str) -> Pictures:
+        """Those of one column: the same for all devices of an instrument."""
+        found = context.shared.get(f"{column}-pictures")
         if found is None:
-            found = context.shared["thermo-fisher-pictures"] = cls()
+            found = context.shared[f"{column}-pictures"] = cls()
         return found
 
     def arm(self, detector: str, scan: Scan) -> None:
