@@ -12,10 +12,11 @@ import pytest
 
 from cryoctl.clock import let_time_pass, now_s
 from cryoctl.clock.virtual import run_virtual
+from cryoctl.errors import ConnectionLost
 from cryoctl.interfaces.beam import Beam, Optics, Scan
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.testing.beam import BeamContract, permit_for
-from cryoctl.testing.device import begun
+from cryoctl.testing.device import begun, refused
 from cryoctl.testing.image_detector import ImageDetectorContract
 from cryoctl.testing.stage import StageContract
 from cryoctl.testing.vacuum import VacuumContract
@@ -88,6 +89,25 @@ class TestDetector(OnAnInstallation, ImageDetectorContract):
 
     def build_beam(self) -> Beam:
         return driver("beam", self.context, **SEM)
+
+
+def test_a_computer_without_a_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AutoScript's own error types are not known here."""
+
+    async def check() -> None:
+        bench = Installation(lambda s: None)
+        install(bench, monkeypatch)
+
+        def tell(what: str, of: str) -> None:
+            raise RuntimeError(f"no connection to {of}")
+
+        bench.tell = tell  # type: ignore[method-assign]
+        gauge = driver("vacuum", DeviceContext(seed=0), **SEM)
+        error = await refused(ConnectionLost, gauge.connect())
+        assert "sem-pc:7520" in str(error)
+        await gauge.close()
+
+    run_virtual(check())
 
 
 class TestGauge(OnAnInstallation, VacuumContract):

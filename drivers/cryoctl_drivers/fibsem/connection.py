@@ -15,6 +15,8 @@ from cryoctl_drivers.fibsem.settings import DEMO, MicroscopeSettings
 T = TypeVar("T")
 _CONNECT_S = 60.0
 """The first connection imports fibsem and the maker's package."""
+_AGAIN_S = 4.0
+"""More for a call that has to connect anew before it: one that was given up keeps its connection."""
 
 
 class MicroscopeConnection:
@@ -45,7 +47,7 @@ class MicroscopeConnection:
         """
         self._opened = True
         try:
-            return await self.call("its name", self._who, _CONNECT_S)
+            return await self.call("tell its name", self._who, _CONNECT_S)
         except CryoctlError:
             self._opened = False
             raise
@@ -60,7 +62,7 @@ class MicroscopeConnection:
         """
         if not self._opened:
             raise ConnectionLost(f"{self._owner}: not connected; call connect first")
-        limit_s = limit_s or self.deadline_s
+        limit_s = (limit_s or self.deadline_s) + (0.0 if self._microscope is not None else _AGAIN_S)
         try:
             return await self._thread.call(lambda: self._ask(what, act), limit_s)
         except NotInTime:
@@ -94,17 +96,28 @@ class MicroscopeConnection:
     def _ask(self, what: str, act: Callable[[Any], T]) -> T:
         try:
             if self._microscope is None:
-                self._microscope = self.library.microscope(self._owner, self._settings)
+                self._microscope = self._connected(what)
             return act(self._microscope)
         except CryoctlError:
             raise
         except OSError as error:
             self._microscope = None
-            raise ConnectionLost(
-                f"{self._owner}: {self._where} is not reached or broke off ({what}: {told(error)}); see its server"
-            ) from error
+            raise self._lost(what, error) from error
         except Exception as error:  # the maker's packages have error types of their own
             raise DeviceError(f"{self._owner}: the microscope does not do {what} ({told(error)})"[:300]) from error
+
+    def _connected(self, what: str) -> Any:
+        try:
+            return self.library.microscope(self._owner, self._settings)
+        except CryoctlError:
+            raise
+        except Exception as error:
+            raise self._lost(what, error) from error
+
+    def _lost(self, what: str, error: Exception) -> ConnectionLost:
+        return ConnectionLost(
+            f"{self._owner}: {self._where} is not reached or broke off ({what}: {told(error)}); see its server"[:300]
+        )
 
     @property
     def _where(self) -> str:
