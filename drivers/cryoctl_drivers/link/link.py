@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from cryoctl.errors import ConnectionLost, CryoctlError, InstrumentError, NoAnswer
 from cryoctl_drivers.link.exchange import ANYTHING, Exchange, Shape
@@ -32,9 +32,19 @@ _LONGEST_NOISE_S = 0.5
 T = TypeVar("T")
 
 
+class Call(Protocol):
+    """A question that changes nothing and whose answer is like no other: who are you. It may differ from time to time."""
+
+    @property
+    def send(self) -> str: ...
+
+    @property
+    def shape(self) -> Shape: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """A question that changes nothing and whose answer is like no other: who are you."""
+    """The same at any time."""
 
     send: str
     shape: Shape
@@ -61,7 +71,7 @@ class Link:
         owner: str,
         settings: LinkSettings,
         framing: Framing,
-        sync: Sync,
+        sync: Call,
         form: SerialForm | None = None,
         greet: Sequence[Exchange] = (),
         login: Sequence[Exchange] = (),
