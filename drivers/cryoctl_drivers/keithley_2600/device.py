@@ -49,7 +49,10 @@ from cryoctl_drivers.tsp import Caller, PromptedLines, unprompted
 _PART = r"[ -+\--~]"
 _IDENTITY = re.compile(rf"{_PART}{{2,40}},{_PART}{{2,20}},{_PART}{{1,40}},{_PART}{{1,40}}")
 _HIGH_IMPEDANCE, _ZERO = 2, 1
-_ENDED = {"complete": "complete", "tripped": "compliance"}
+_COMPLETE, _TRIPPED = "complete", "compliance"
+_ENDED = {"complete": _COMPLETE, "tripped": _TRIPPED}
+_MOST_PAGES = 30
+"""Fetched in a row while its script runs; the rest by the next call."""
 _OPEN_CIRCUIT_S = 0.3
 _BEGINS_S = 1.0
 _SLACK = 1e-9
@@ -150,10 +153,13 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
             self._ended = ""
         elif report.doing == "over":
             self._ended = _ENDED.get(report.ended, "")
-        if not self._samples.take(report) and report.doing != "waveform":
-            await self._player.refetch(report, self._sampling_s, self._need_s)
-        if report.doing == "over":
+        elif report.doing and not report.on:  # its script did not see it yet
+            self._ended = _TRIPPED
+        if not (report.doing and report.on):
             await self._script.leave()
+            await self._player.catch_up(report)
+        elif not self._samples.take(report) and report.doing == "bias":
+            await self._player.switch_on(self._sampling_s, self._need_s)  # fetches them
         return report
 
     async def status(self) -> BiasStatus:
@@ -282,9 +288,11 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
     async def samples(self, since: int) -> BiasSamples:
         async with self._asking:
             known = self._samples
-            before, report = -1, await self._look()
-            while before < known.end < report.total:
-                before, report = known.end, await self._look()
+            report = await self._look()
+            for _ in range(_MOST_PAGES):
+                if known.end >= report.total - 1:
+                    break
+                report = await self._look()
             first = min(max(since, known.first), known.end)
             rows = known.rows[first - known.first :]
             return BiasSamples(

@@ -97,8 +97,8 @@ class Player:
         if report is None or not report.doing:
             raise ReadBackMismatch(f"{self._name}: was told to sample and does not; see its display")
         self._samples.take(report)
-        if report.doing == "over" and report.ended != "complete":
-            await script.leave()
+        if not report.on and report.ended != "complete":
+            await script.stop()
             await script.check_errors("its script")
             raise DeviceError(f"{self._name}: its output does not stay on; is its interlock closed?")
 
@@ -116,18 +116,12 @@ class Player:
         await self.catch_up(report)
         return report
 
-    async def refetch(self, report: Report, interval_s: float, need_s: float) -> None:
-        """Samples that got lost on the way, for which a constant bias is sampled no more for a moment."""
-        if report.doing == "bias" and report.on:
-            await self.switch_on(interval_s, need_s)
-        else:
-            await self._stopped()
-
     async def catch_up(self, report: Report) -> None:
-        """With samples whose telling got lost; nothing runs."""
+        """With samples that were not told yet; nothing runs."""
         samples = self._samples
-        if not samples.take(report):
-            samples.skip_to(report.total - self._most)
+        samples.take(report)
+        samples.skip_to(report.total - self._most)
+        if samples.end < report.total:
             samples.add(await self._script.page(samples.end, report.total))
 
     async def _control(self, control: str) -> None:

@@ -132,6 +132,8 @@ class Script:
             NoAnswer: whether it runs or not.
         """
         for _ in range(_TRIES):
+            if self._caller.belief == "unsure":
+                await self.look_for()
             if not self.runs:
                 ask = f'if cryoctl and cryoctl.report then cryoctl.report() else print("{_NONE}") end'
                 shapes = Either((REPORT, Literally(_NONE)))
@@ -140,7 +142,7 @@ class Script:
             try:
                 return report_of(await self._link.ask(TRIGGER, REPORT, again=False, confirm=False))
             except NoAnswer:
-                await self.look_for()
+                self._caller.belief = "unsure"
         raise NoAnswer(f"{self._name}: neither its script nor itself answers; check cable and instrument")
 
     async def look_for(self) -> str:
@@ -236,16 +238,18 @@ class Script:
     # Running
 
     async def begin(self, what: Literal["play", "hold"]) -> None:
+        self._caller.belief = "unsure"
         await self._link.tell(f"cryoctl.{what}()")
         self._caller.belief = "runs"
 
     async def leave(self) -> None:
         """End it where it runs, whatever it does; the output stays."""
-        if self.runs:
+        if self._caller.belief != "idle":
             await self.stop()
 
     async def stop(self, *then: str) -> None:
         """End it whether it runs or not, and go on at once with these commands."""
+        self._caller.belief = "unsure"
         await self._link.tell(ABORT, *then, 'if cryoctl then cryoctl.doing = "" end')
         self._caller.belief = "idle"
 
