@@ -197,6 +197,7 @@ class Link:
                 answer = self._once(exchange)
                 if answer is None or not (exchange.again and exchange.confirm and self._confirm):
                     return answer
+                self._nothing_unasked()
                 same = self._once(replace(exchange, send=exchange.confirm_by or exchange.send))
                 if same is not None and exchange.alike(same, answer):
                     return answer
@@ -212,8 +213,6 @@ class Link:
         if greeting:
             self._read(0.0)
             self._received = b""
-        else:
-            self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             self._unanswered = exchange.send.encode("latin-1")
