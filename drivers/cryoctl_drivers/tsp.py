@@ -1,4 +1,4 @@
-"""TSP as the drivers of Keithley's scripted instruments speak it: answers that end in a sum, prompts that are no answers,
+"""TSP as drivers of Keithley's scripted instruments speak it: answers that end in a sum, prompts that are no answers,
 and a script that may be running, which hears nothing but `*TRG` and `abort`."""
 
 from __future__ import annotations

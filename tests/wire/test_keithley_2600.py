@@ -340,6 +340,22 @@ def test_a_waveform_ends_by_itself_when_its_driver_is_gone() -> None:
     _with(check)
 
 
+def test_a_bias_ends_by_itself_when_nobody_asks_any_more() -> None:
+    async def check(source: Any, emulator: Any) -> None:
+        await source.set_voltage(1.0)
+        await source.output(True)
+        for _ in range(10):
+            await asyncio.sleep(1.0)
+            assert (await source.status()).output_on
+        await source.link.close()
+        await asyncio.sleep(2.9)
+        assert emulator.world.source.record["output_on"]
+        await asyncio.sleep(0.3)
+        assert not emulator.world.source.record["output_on"]
+
+    _with(check, {"unattended_s": 3.0})
+
+
 def test_a_new_driver_finds_the_waveform_of_one_that_is_gone() -> None:
     async def check(source: Any, emulator: Any) -> None:
         await source.start_waveform(forms.constant_voltage(1.0, 10.0))

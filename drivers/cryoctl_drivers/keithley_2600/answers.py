@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ _TIME = r"-?\d+\.\d{6}"
 _VALUE = r"[+-]\d\.\d{7}E[+-]\d{2,3}"
 _FULL = r"[+-]\d\.\d{9}E[+-]\d{2,3}"
 _ROW = rf";{_TIME},{_VALUE},{_VALUE},[01]"
-_WORDS = r"(?:bias|waveform|over)?,(?:complete|tripped|broken)?"
+_WORDS = r"(?:bias|waveform|over)?,(?:complete|tripped|unattended|broken)?"
 _WHO = r"[^,;*]{2,20},[^,;*]{1,20},[^,;*]{1,20},[56]0"
 REPORT = Summed(rf"R,{_WHO},{_WORDS},[01],{_TIME},[01],[012],{_FULL},{_FULL},\d+,\d+(?:{_ROW})*")
 ROWS = Summed(rf"P,\d+(?:{_ROW})*")
@@ -50,7 +49,9 @@ class Report:
 
 def report_of(answer: str) -> Report:
     head, *rows = answer.rpartition("*")[0].split(";")
-    _, model, serial, firmware, mains, doing, ended, mark, clock, on, off_mode, volts, amperes, total, first = head.split(",")
+    _, model, serial, firmware, mains, doing, ended, mark, clock, on, off_mode, volts, amperes, total, first = (
+        head.split(",")
+    )
     return Report(
         model=model,
         serial=serial,

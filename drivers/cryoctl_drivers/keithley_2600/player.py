@@ -112,7 +112,9 @@ class Player:
         await script.leave()
         report = await script.report()
         if report is None:
-            raise ReadBackMismatch(f"{self._name}: was switched off and on and has lost its script; set its limits anew")
+            raise ReadBackMismatch(
+                f"{self._name}: was switched off and on and has lost its script; set its limits anew"
+            )
         await self.catch_up(report)
         return report
 
@@ -129,6 +131,7 @@ class Player:
         await self._script.make(Setting(self._script.of("source.func"), function))
 
     async def _pace(self, interval_s: float, need_s: float, *, scratch: bool) -> None:
+        await self._script.tell("trigger.clear()")  # before it begins: a trigger that comes early is not to be lost
         await self._script.make(
             Setting("cryoctl.interval", float(interval_s)),
             Setting("cryoctl.need", float(min(need_s + _MARGIN_S, interval_s))),

@@ -47,4 +47,4 @@ async def prepare(script: Script, one: Keithley2600Settings) -> None:
     await script.clear_errors()
     # Offset and gain are measured once, and kept.
     await script.tell(script.of(f"measure.autozero = {_ONCE}"))
-    await script.make(*settings_of(script, one))
+    await script.make(*settings_of(script, one), Setting("cryoctl.patience", one.unattended_s or 0.0))

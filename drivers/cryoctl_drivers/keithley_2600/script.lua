@@ -1,7 +1,7 @@
 -- What a 2600 does by itself; loaded by its driver, which puts in CHANNEL, MOST and PAGE. Lua 5.0: no #, no %, no "...".
 cryoctl = {mark = 0, n = 0, most = MOST, base = 0, failures = 0, failure = "", doing = "", ended = ""}
 cryoctl.levels, cryoctl.pieces, cryoctl.turns, cryoctl.current = {}, {}, 1, 0
-cryoctl.interval, cryoctl.need, cryoctl.scratch, cryoctl.newest = 1, 0, 0, 0
+cryoctl.interval, cryoctl.need, cryoctl.scratch, cryoctl.newest, cryoctl.patience = 1, 0, 0, 0, 0
 cryoctl.told = {0, 0, 0}
 local c, smu = cryoctl, CHANNEL
 local node = localnode
@@ -90,6 +90,7 @@ function c.report()
   local first = math.max(c.told[1], c.n - c.most) + 1
   local last = math.min(c.n, first + PAGE - 1)
   c.told = {c.told[2], c.told[3], last}
+  c.asked = c.now()
   local source = smu.source
   c.say(string.format("R,%s,%s,%s,%d,%.6f,%d,%d,%+.9E,%+.9E,%d,%d%s", who, c.doing, c.ended, c.mark, c.now(),
     source.output, source.offmode, source.limitv, source.limiti, c.n, first, rows(first, last)))
@@ -173,6 +174,10 @@ end
 local function hold()
   local at = c.now()
   while smu.source.output == 1 do
+    if c.patience > 0 and c.now() - c.asked > c.patience then
+      smu.source.output = 0
+      return "unattended"
+    end
     at = math.max(at, c.now() - c.interval) + c.interval
     sample(at)
   end
@@ -181,11 +186,9 @@ end
 
 -- Answers for ten minutes more.
 local function linger(ended)
-  c.doing, c.ended = "over", ended
-  local asked = c.now()
-  while c.now() - asked < 600 do
+  c.doing, c.ended, c.asked = "over", ended, c.now()
+  while c.now() - c.asked < 600 do
     if trigger.wait(10) then
-      asked = c.now()
       c.report()
     end
   end
@@ -193,8 +196,7 @@ local function linger(ended)
 end
 
 local function begin(doing)
-  trigger.clear()
-  c.doing, c.ended = doing, ""
+  c.doing, c.ended, c.asked = doing, "", c.now()
 end
 
 -- A waveform: output on, all its pieces, output off, whatever happens between.
@@ -205,7 +207,7 @@ function c.play()
   linger(well and ended or "broken")
 end
 
--- A constant bias, sampled until it is aborted; its output was switched on.
+-- A constant bias, sampled until it is aborted, or until nobody has asked for longer than `patience` (0: no matter).
 function c.hold()
   begin("bias")
   linger(hold())

@@ -25,7 +25,7 @@ from cryoctl_drivers.keithley_2600.answers import (
     words_of,
 )
 from cryoctl_drivers.keithley_2600.settings import PAGE, Keithley2600Settings
-from cryoctl_drivers.link import Exchange, Link
+from cryoctl_drivers.link import Link
 from cryoctl_drivers.tsp import ABORT, TRIGGER, WHO, Caller, Either, Literally, Summed
 
 _TRIES = 4
@@ -256,4 +256,3 @@ class Script:
     async def tell(self, *commands: str) -> None:
         """Nothing runs."""
         await self._link.tell(*commands)
-

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cryoctl.units import Amperes, Volts
+from cryoctl.units import Amperes, Seconds, Volts
 from cryoctl_drivers.cut_off import RelaySettings
 from cryoctl_drivers.link import LinkSettings
 
@@ -33,6 +33,9 @@ class Keithley2600Settings(LinkSettings):
     """That the script keeps in the instrument."""
     offset_a: Annotated[Amperes, Field(ge=0)] = 2e-10
     """Bound of what it reads with nothing connected, in its least range: measure it, see the how-to."""
+    unattended_s: Annotated[Seconds, Field(gt=0)] | None = None
+    """A constant bias is switched off by itself when nobody has asked for so long, as after the computer has died; null
+    never. Of waveforms it has no say."""
     cut_off: RelaySettings | None = None
     """The second way to switch it off."""
 

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Call(Protocol):
-    """A question that changes nothing and whose answer is like no other: who are you. It may differ from time to time."""
+    """A question that changes nothing and whose answer is like no other: who are you. It may differ each time."""
 
     @property
     def send(self) -> str: ...

@@ -38,7 +38,6 @@ _COMPLIANCE = 64
 _SAFE_V = 20.0
 """Above it an interlock has to be closed."""
 _TWO = ("2602B", "2604B", "2612B", "2614B", "2634B", "2636B")
-_COMMON_COMMANDS = {"*CLS", "*RST", "*TRG", "*WAI"}
 
 
 class EmulatedKeithley2600Settings(BiasSettings):
@@ -151,7 +150,7 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
     # Lines: a script that runs hears triggers and an abort, all else waits
 
     def _command(self, line: Line, command: str) -> None:
-        if self._task is not None and command.strip() not in ("abort", "*TRG"):
+        if self._task is not None and command.strip() not in ("abort", "*TRG", "*trg"):
             if len(self._held) < _MOST_HELD:
                 self._held.append((line, command))
             return
@@ -170,7 +169,7 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
         elif command == "abort":
             self._stop()
             self._later()
-        elif command == "*TRG":
+        elif command.upper() == "*TRG":
             self._trigger()
         elif command.startswith("*"):
             self._common(command)
@@ -207,9 +206,7 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
     def _common(self, command: str) -> None:
         match command.upper():
             case "*IDN?":
-                self._host_say(
-                    f"Keithley Instruments Inc., Model {self.settings.model}, {self._serial}, {_REVISION}"
-                )
+                self._host_say(f"Keithley Instruments Inc., Model {self.settings.model}, {self._serial}, {_REVISION}")
             case "*ESR?":
                 self._host_say(str(self._host_get("status.standard.event")))
             case "*OPC?":
@@ -313,6 +310,8 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
                 return len(self._errors)
             case "status.condition":
                 return 4 if self._errors else 0
+            case "status.operation.sweeping.condition":
+                return 2 * int(self._sweeps)
             case "status.standard.event":
                 told, self._power_on = 128 if self._power_on else 0, False
                 return told
@@ -365,9 +364,9 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
         if on:
             control, level = _CONTROL[self._of("source.func")]
             needs_v = self._of("source.levelv" if control == "voltage" else "source.limitv")
-            if family_of(self.settings.model).has_interlock and not self.settings.interlock_closed:
-                if abs(needs_v) > _SAFE_V:
-                    raise Refusal(NO_INTERLOCK)
+            barred = family_of(self.settings.model).has_interlock and not self.settings.interlock_closed
+            if barred and abs(needs_v) > _SAFE_V:
+                raise Refusal(NO_INTERLOCK)
             self._told_world()
             self._drive(control, self._of(f"source.{level}"))
         self._source.switch(on, self.world.time_s)

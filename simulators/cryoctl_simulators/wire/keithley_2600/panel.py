@@ -9,9 +9,12 @@ from typing import Any
 Take = Callable[[Any], Any]
 BAD_TYPE = (-104, "Data type error")
 TOO_SMALL, TOO_BIG = (1101, "Parameter too small"), (1102, "Parameter too big")
-NOT_NOW, NO_INTERLOCK = (5043, "Cannot perform requested action while overlapped operation is in progress"), (
-    802,
-    "OUTPUT blocked by interlock",
+NOT_NOW, NO_INTERLOCK = (
+    (5043, "Cannot perform requested action while overlapped operation is in progress"),
+    (
+        802,
+        "OUTPUT blocked by interlock",
+    ),
 )
 NOT_EMPTY = (5052, "Cannot change the setting unless the buffer is empty")
 TEXTS = dict((BAD_TYPE, TOO_SMALL, TOO_BIG, NOT_NOW, NO_INTERLOCK, NOT_EMPTY))
@@ -144,6 +147,7 @@ COMMON: dict[str, tuple[Any, Take | None]] = {
     "errorqueue.count": READ_ONLY,
     "status.condition": READ_ONLY,
     "status.standard.event": READ_ONLY,
+    "status.operation.sweeping.condition": READ_ONLY,
     "status.standard.enable": (0, _any),
     "status.request_enable": (0, _any),
     "display.screen": (2, whole(0, 3)),

@@ -65,7 +65,14 @@ local function buffer()
     end
     kept.base = nil
   end
-  for name, list in pairs(lists) do meta.Objects[name] = list end
+  for name, list in pairs(lists) do
+    local inner = {getreading = function(k) return list[k] end}
+    local index = function(_, key)
+      if type(key) == "number" then return list[key] end
+      return inner[key]
+    end
+    meta.Objects[name] = setmetatable({}, {luatype = "synchronous_table", Objects = inner, __index = index})
+  end
   meta.Objects.clear, meta.Objects.clearcache = clear, function() end
   meta.Getters = {
     n = function() return #lists.readings end,
@@ -203,10 +210,15 @@ for _, name in ipairs({"smua", "smub"}) do
   if host.has(name) then _G[name] = channel(name) end
 end
 localnode, format = object("localnode"), object("format", {ASCII = 1, SREAL = 2, REAL32 = 2, REAL64 = 3})
-status = object("status", {standard = object("status.standard"), reset = function() end})
+status = object("status", {
+  standard = object("status.standard"), reset = function() end,
+  operation = object("status.operation", {sweeping = object("status.operation.sweeping")}),
+})
 display = object("display", {
   clear = function() end, settext = function() end, setcursor = function() end,
-  SMUA = 0, SMUB = 1, SMUA_SMUB = 2, USER = 3,
+  SMUA = 0, SMUB = 1, SMUA_SMUB = 2, USER = 3, MEASURE_DCAMPS = 0, MEASURE_DCVOLTS = 1, MEASURE_OHMS = 2,
+  MEASURE_WATTS = 3,
+  smua = {measure = object("display.smua.measure")}, smub = {measure = object("display.smub.measure")},
 })
 beeper = object("beeper", {beep = function() end, ON = 1, OFF = 0})
 errorqueue = object("errorqueue", {
