@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from dataclasses import replace
 
-from cryoctl.errors import NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.errors import NoAnswer, ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import (
     BiasCapabilities,
@@ -17,12 +18,10 @@ from cryoctl.interfaces.bias import (
     BiasStatus,
     OffMode,
 )
-from cryoctl.interfaces.bias_rest import bring_to_rest
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
-from cryoctl_drivers.cut_off import CutOff
 from cryoctl_drivers.keithley_2400.settings import (
     LEAST_A,
     LEAST_V,
@@ -38,8 +37,8 @@ from cryoctl_drivers.keithley_2400.settings import (
 from cryoctl_drivers.keithley_2400.sweeper import Sweeper
 from cryoctl_drivers.link import Exchange, Lines, Link, Sync
 from cryoctl_drivers.link.port import SerialForm
-from cryoctl_drivers.port_device import PortDevice
 from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, identity, make
+from cryoctl_drivers.source_device import SourceDevice
 from cryoctl_drivers.staircase import check_waveform, staircase
 
 _PART = r"[ -+\--~]"
@@ -51,23 +50,19 @@ _TRIES = 4
 _LONGEST_INTERVAL_S = 0.5
 _OPEN_CIRCUIT_S = 0.3
 _PATIENCE_S = 3.0
-_SLACK = 1e-9
 _FORM = SerialForm(baud=9600)
 _VALUE_BITS = 140
 """Of a number with its comma on a serial line."""
 
 
-class Keithley2400(PortDevice[Keithley2400Settings]):
-    kind = "bias"
+class Keithley2400(SourceDevice[Keithley2400Settings]):
+    overhead_s = OVERHEAD_S
+    longest_interval_s = _LONGEST_INTERVAL_S
 
     def __init__(self, name: str, settings: Keithley2400Settings, link: Link) -> None:
         super().__init__(name, settings, link)
-        self._cut_off = CutOff(name, settings.cut_off)
         value_s = _VALUE_BITS / (settings.baud or _FORM.baud)
         self._sweeper = Sweeper(link, name, settings.kept_samples, value_s)
-        self._mains_hz = 50.0
-        self._interval_s: float | None = None
-        self._rest_v: float | None = None
         self._restarted = False
         self._limits: BiasLimits | None = None
         self._off_mode = OffMode.ZERO_VOLTS
@@ -75,27 +70,16 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         self._ended = ""
 
     @property
+    def least_limits(self) -> BiasLimits:
+        return BiasLimits(voltage_limit_v=LEAST_V, compliance_a=LEAST_A)
+
+    @property
+    def kept_samples(self) -> int:
+        return self.settings.kept_samples
+
+    @property
     def capabilities(self) -> BiasCapabilities:
-        one = self.settings
-        return BiasCapabilities(
-            voltage_range_v=one.voltage_range_v,
-            current_range_a=one.current_range_a,
-            has_high_impedance_off=True,
-            sample_interval_s=(self._least_interval_s, _LONGEST_INTERVAL_S),
-            buffer_samples=one.kept_samples,
-            longest_waveform_s=one.longest_play_s,
-            least_compliance_a=LEAST_A,
-            offset_a=one.offset_a,
-        )
-
-    @property
-    def _aperture_s(self) -> float:
-        return self.settings.integration_cycles / self._mains_hz
-
-    @property
-    def _least_interval_s(self) -> float:
-        """Voltage and current are measured one after the other."""
-        return 2 * self._aperture_s + OVERHEAD_S
+        return replace(super().capabilities, longest_waveform_s=self.settings.longest_play_s)
 
     async def identify(self) -> Identity:
         told = await identity(self.link, self.name, _IDENTITY)
@@ -124,22 +108,13 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
     async def close(self) -> None:
         self._sweeper.leave()
         await super().close()
-        await self._cut_off.close()
 
     # Limits and rest
 
     async def set_limits(self, limits: BiasLimits) -> BiasLimits:
-        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
         async with self._sweeper.quiet():
             await self._only_off("limits change")
-            if not LEAST_V <= limits.voltage_limit_v <= widest_v:
-                raise OutOfRange(
-                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {LEAST_V:g} to {widest_v:g} V"
-                )
-            if not LEAST_A <= limits.compliance_a <= largest_a:
-                raise OutOfRange(
-                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
-                )
+            self._check_limits(limits)
             await prepare(self.link, self.name, self.settings)
             await make(self.link, self.name, *limit_settings(limits))
             await self.link.ask("*ESR?", WHOLE, confirm=False)  # what it still says is of the past
@@ -176,20 +151,12 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def set_voltage(self, voltage_v: float) -> float:
         async with self._sweeper.quiet():
-            limit_v = (await self._read_limits()).voltage_limit_v
-            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
-                )
+            self._check_voltage(voltage_v, await self._read_limits())
             return await self._drive("voltage", voltage_v)
 
     async def set_current(self, current_a: float) -> float:
         async with self._sweeper.quiet():
-            limit_a = (await self._read_limits()).compliance_a
-            if not abs(current_a) <= limit_a * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
-                )
+            self._check_current(current_a, await self._read_limits())
             return await self._drive("current", current_a)
 
     async def _drive(self, control: str, value: float) -> float:
@@ -258,22 +225,6 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         await make(self.link, self.name, Setting(":SOUR:FUNC", SHORT[stairs.control]))
         await self._sweeper.play(stairs.control, levels, stairs.interval_s, self._least_interval_s)
         return stairs.interval_s
-
-    def _checked(self, interval_s: float | None) -> float:
-        low_s, high_s = self.capabilities.sample_interval_s
-        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
-            raise OutOfRange(
-                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
-            )
-        return low_s if interval_s is None else interval_s
-
-    @property
-    def _sampling_s(self) -> float:
-        return self._interval_s or self._least_interval_s
-
-    async def sample_every(self, interval_s: float | None) -> float:
-        self._interval_s = self._checked(interval_s)
-        return self._interval_s
 
     async def samples(self, since: int) -> BiasSamples:
         async with self._sweeper.quiet():
@@ -375,16 +326,10 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             return float(row[1])
 
     async def make_safe(self) -> None:
-        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back.
-
-        A waveform ends at once.
-        """
+        """As any source; a waveform ends at once."""
         if self._sweeper.sweeps:
             await self.output(False)
-        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
-
-    async def cut_off(self) -> None:
-        await self._cut_off.open_relay()
+        await super().make_safe()
 
 
 def _make(name: str, settings: Keithley2400Settings, context: DeviceContext) -> Keithley2400:

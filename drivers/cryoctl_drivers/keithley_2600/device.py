@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
-from cryoctl.errors import InstrumentError, NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.errors import InstrumentError, NoAnswer, ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import (
-    BiasCapabilities,
     BiasLimits,
     BiasReading,
     BiasRest,
@@ -20,12 +19,10 @@ from cryoctl.interfaces.bias import (
     BiasStatus,
     OffMode,
 )
-from cryoctl.interfaces.bias_rest import bring_to_rest
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
-from cryoctl_drivers.cut_off import CutOff
 from cryoctl_drivers.keithley_2600.answers import REPORT, Report, report_of
 from cryoctl_drivers.keithley_2600.player import Player
 from cryoctl_drivers.keithley_2600.preparation import limit_settings, prepare
@@ -37,12 +34,11 @@ from cryoctl_drivers.keithley_2600.settings import (
     OVERHEAD_S,
     Keithley2600Settings,
     has_channel,
-    least_a,
-    least_v,
+    least_limits,
 )
 from cryoctl_drivers.link import Link
-from cryoctl_drivers.port_device import PortDevice
 from cryoctl_drivers.scpi import identity
+from cryoctl_drivers.source_device import SourceDevice
 from cryoctl_drivers.staircase import check_waveform
 from cryoctl_drivers.tsp import Caller, PromptedLines, unprompted
 
@@ -55,11 +51,11 @@ _MOST_PAGES = 30
 """Fetched in a row while its script runs; the rest by the next call."""
 _OPEN_CIRCUIT_S = 0.3
 _BEGINS_S = 1.0
-_SLACK = 1e-9
 
 
-class Keithley2600(PortDevice[Keithley2600Settings]):
-    kind = "bias"
+class Keithley2600(SourceDevice[Keithley2600Settings]):
+    overhead_s = OVERHEAD_S
+    longest_interval_s = LONGEST_INTERVAL_S
 
     def __init__(self, name: str, settings: Keithley2600Settings, link: Link, caller: Caller) -> None:
         super().__init__(name, settings, link)
@@ -67,39 +63,21 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
         self._script = Script(link, name, settings, caller)
         self._samples = Samples(settings.buffer_samples)
         self._player = Player(self._script, self._samples, name, settings.buffer_samples)
-        self._cut_off = CutOff(name, settings.cut_off)
         self._asking = asyncio.Lock()
         self._model = ""
-        self._mains_hz = 50.0
-        self._interval_s: float | None = None
-        self._rest_v: float | None = None
         self._ended = ""
 
     @property
-    def capabilities(self) -> BiasCapabilities:
-        one = self.settings
-        return BiasCapabilities(
-            voltage_range_v=one.voltage_range_v,
-            current_range_a=one.current_range_a,
-            has_high_impedance_off=True,
-            sample_interval_s=(self._least_interval_s, LONGEST_INTERVAL_S),
-            buffer_samples=one.buffer_samples,
-            least_compliance_a=least_a(self._model),
-            offset_a=one.offset_a,
-        )
+    def least_limits(self) -> BiasLimits:
+        return least_limits(self._model)
+
+    @property
+    def kept_samples(self) -> int:
+        return self.settings.buffer_samples
 
     @property
     def _need_s(self) -> float:
-        """Voltage and current are taken one after the other."""
-        return 2 * self.settings.integration_cycles / self._mains_hz
-
-    @property
-    def _least_interval_s(self) -> float:
-        return self._need_s + OVERHEAD_S
-
-    @property
-    def _sampling_s(self) -> float:
-        return self._interval_s or self._least_interval_s
+        return 2 * self._aperture_s
 
     # Connecting
 
@@ -136,7 +114,6 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
     async def close(self) -> None:
         await super().close()
         self._caller.belief = "stranger"
-        await self._cut_off.close()
 
     # What it is and does
 
@@ -201,18 +178,9 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
     # Limits and rest
 
     async def set_limits(self, limits: BiasLimits) -> BiasLimits:
-        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
-        lowest_v, lowest_a = least_v(self._model), least_a(self._model)
         async with self._asking:
             await self._only_off("limits change")
-            if not lowest_v <= limits.voltage_limit_v <= widest_v:
-                raise OutOfRange(
-                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {lowest_v:g} to {widest_v:g} V"
-                )
-            if not lowest_a <= limits.compliance_a <= largest_a:
-                raise OutOfRange(
-                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {lowest_a:g} to {largest_a:g} A"
-                )
+            self._check_limits(limits)
             await prepare(self._script, self.settings)
             await self._script.make(*limit_settings(self._script, limits))
             self._ended = ""
@@ -236,20 +204,12 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
 
     async def set_voltage(self, voltage_v: float) -> float:
         async with self._asking:
-            limit_v = (await self._look()).limits.voltage_limit_v
-            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
-                )
+            self._check_voltage(voltage_v, (await self._look()).limits)
             return await self._player.drive("voltage", voltage_v, self._sampling_s, self._need_s)
 
     async def set_current(self, current_a: float) -> float:
         async with self._asking:
-            limit_a = (await self._look()).limits.compliance_a
-            if not abs(current_a) <= limit_a * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
-                )
+            self._check_current(current_a, (await self._look()).limits)
             return await self._player.drive("current", current_a, self._sampling_s, self._need_s)
 
     async def output(self, on: bool) -> bool:
@@ -272,18 +232,6 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
             interval_s = await self._player.play(waveform, wanted_s, self._need_s, scratch=False)
             self._interval_s = wanted_s
             return interval_s
-
-    def _checked(self, interval_s: float | None) -> float:
-        low_s, high_s = self.capabilities.sample_interval_s
-        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
-            raise OutOfRange(
-                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
-            )
-        return low_s if interval_s is None else interval_s
-
-    async def sample_every(self, interval_s: float | None) -> float:
-        self._interval_s = self._checked(interval_s)
-        return self._interval_s
 
     async def samples(self, since: int) -> BiasSamples:
         async with self._asking:
@@ -320,13 +268,6 @@ class Keithley2600(PortDevice[Keithley2600Settings]):
                     f"{self.name}: told to switch off, the output reads back on; switch it off by hand"
                 )
             return float((await self._script.values("cryoctl.newest"))[0])
-
-    async def make_safe(self) -> None:
-        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back."""
-        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
-
-    async def cut_off(self) -> None:
-        await self._cut_off.open_relay()
 
 
 def _reading(row: npt.NDArray[np.float64], *, on: bool) -> BiasReading:

@@ -6,13 +6,11 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from cryoctl_simulators.settings import BiasSettings
 from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
 from cryoctl_simulators.wire.line import Line
-from cryoctl_simulators.wire.relay import EmulatedRelay
 from cryoctl_simulators.wire.scpi import (
     BAD_VALUE,
     CONFLICT,
@@ -24,8 +22,9 @@ from cryoctl_simulators.wire.scpi import (
     short,
     switch,
 )
+from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
 from cryoctl_simulators.wire.stairs import pack
-from cryoctl_simulators.world.source import TRIPPED, Source
+from cryoctl_simulators.world.source import TRIPPED
 
 _CONTROL = {"VOLT": "voltage", "CURR": "current"}
 _LIMITED, _FRONT = 1 << 3, 1 << 2
@@ -105,46 +104,19 @@ def _switched_on() -> dict[str, Any]:
     }
 
 
-class EmulatedKeithley2400Settings(BiasSettings):
+class EmulatedKeithley2400Settings(EmulatedSourceSettings):
     wire: Wire = "pty"
     model: str = "2400"
-    relay: bool = True
-    """A relay in its HI line, on a port of its own: the second way to switch it off."""
 
 
-class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
-    kind = "bias"
-    has_own_clock = True
+class EmulatedKeithley2400(SourceEmulator[EmulatedKeithley2400Settings], ScpiEmulator[EmulatedKeithley2400Settings]):
     command_ends = b"\r\n"
-    _relay: EmulatedRelay | None = None
     _waiting: asyncio.TimerHandle | None = None
-
-    def open(self) -> Mapping[str, Any]:
-        told = dict(super().open())
-        if self.settings.relay and self._relay is None:
-            self._relay = EmulatedRelay(self.settings.wire, self._relay_opens)
-        return told if self._relay is None else {**told, "cut_off": self._relay.settings()}
 
     def attach(self) -> None:
         super().attach()
         self._held: list[tuple[Line, str]] = []
         self.world.file.record.setdefault("keithley_2400", _switched_on())
-        if self._relay is not None:
-            self._relay.attach()
-
-    def close(self) -> None:
-        super().close()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-
-    def _relay_opens(self, opens: bool) -> bool:
-        if opens and self.fault("cut-off-fails"):
-            return False
-        if opens:
-            self._source.switch(False, self.world.time_s)
-            self.world.made_safe("source cut off")
-        return True
 
     # Deaf while it sweeps
 
@@ -191,16 +163,8 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
         return self._own["set"]
 
     @property
-    def _source(self) -> Source:
-        return self.world.source
-
-    @property
     def _function(self) -> str:
         return self._set["SOUR:FUNC"]
-
-    @property
-    def _on(self) -> bool:
-        return bool(self._source.record["output_on"])
 
     def look(self) -> None:
         self._source.advance(self.world.time_s)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cryoctl_simulators.settings import BiasSettings
-from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
+from cryoctl_simulators.wire.emulator import EmulatorFactory
 from cryoctl_simulators.wire.keithley_2450.panel import TABLE, WHOLE, switched_on
 from cryoctl_simulators.wire.keithley_2450.trigger_blocks import Program, Walk
-from cryoctl_simulators.wire.relay import EmulatedRelay
 from cryoctl_simulators.wire.scpi import (
     BAD_VALUE,
     CONFLICT,
@@ -26,7 +23,8 @@ from cryoctl_simulators.wire.scpi import (
     short,
     switch,
 )
-from cryoctl_simulators.world.source import BIAS_BUFFER, COMPLETE, TRIPPED, Source
+from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
+from cryoctl_simulators.world.source import BIAS_BUFFER, COMPLETE, TRIPPED
 
 _EPOCH_S = 1_700_000_000
 """Its clock goes on while it is off: what the world's source counts since it was switched on is since then."""
@@ -38,49 +36,19 @@ _FEW = 4
 """More than the samples whose integration is not over."""
 
 
-class EmulatedKeithley2450Settings(BiasSettings):
-    wire: Wire = "tcp"
+class EmulatedKeithley2450Settings(EmulatedSourceSettings):
     language: str = "SCPI"
     """TSP: as it leaves the factory."""
-    relay: bool = True
-    """A relay in its HI line, on a port of its own: the second way to switch it off."""
     echoes: bool = False
     """Commands are repeated on the line, as some emulations of this instrument do."""
 
 
-class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
-    kind = "bias"
-    has_own_clock = True
-    _relay: EmulatedRelay | None = None
-
+class EmulatedKeithley2450(SourceEmulator[EmulatedKeithley2450Settings], ScpiEmulator[EmulatedKeithley2450Settings]):
     # Being plugged in
-
-    def open(self) -> Mapping[str, Any]:
-        told = dict(super().open())
-        if self.settings.relay and self._relay is None:
-            self._relay = EmulatedRelay(self.settings.wire, self._relay_opens)
-        return told if self._relay is None else {**told, "cut_off": self._relay.settings()}
 
     def attach(self) -> None:
         super().attach()
         self.world.file.record.setdefault("keithley_2450", switched_on())
-        if self._relay is not None:
-            self._relay.attach()
-
-    def close(self) -> None:
-        super().close()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-
-    def _relay_opens(self, opens: bool) -> bool:
-        if opens and self.fault("cut-off-fails"):
-            return False
-        if opens:
-            self._source.switch(False, self.world.time_s)
-            self.world.made_safe("source cut off")
-            self.world.commit()
-        return True
 
     def answer(self, command: str, session: dict[str, Any]) -> str | None:
         reply = super().answer(command, session)
@@ -97,16 +65,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         return self._own["set"]
 
     @property
-    def _source(self) -> Source:
-        return self.world.source
-
-    @property
     def _function(self) -> str:
         return self._set["SOUR:FUNC"]
-
-    @property
-    def _on(self) -> bool:
-        return bool(self._source.record["output_on"])
 
     def look(self) -> None:
         source, time_s = self._source, self.world.time_s

@@ -9,11 +9,10 @@ import asyncio
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from cryoctl_simulators.settings import BiasSettings
-from cryoctl_simulators.wire.emulator import Emulator, EmulatorFactory, Wire
+from cryoctl_simulators.wire.emulator import EmulatorFactory
 from cryoctl_simulators.wire.keithley_2600.lua import Lua, LuaError, Wait
 from cryoctl_simulators.wire.keithley_2600.panel import (
     COMMON,
@@ -26,8 +25,8 @@ from cryoctl_simulators.wire.keithley_2600.panel import (
     family_of,
 )
 from cryoctl_simulators.wire.line import Line
-from cryoctl_simulators.wire.relay import EmulatedRelay
-from cryoctl_simulators.world.source import TRIPPED, Source
+from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
+from cryoctl_simulators.world.source import TRIPPED
 
 _EPOCH_S = 1_700_000_000
 _VOLTS = 1
@@ -40,30 +39,18 @@ _SAFE_V = 20.0
 _TWO = ("2602B", "2604B", "2612B", "2614B", "2634B", "2636B")
 
 
-class EmulatedKeithley2600Settings(BiasSettings):
-    wire: Wire = "tcp"
+class EmulatedKeithley2600Settings(EmulatedSourceSettings):
     model: str = "2636B"
     channel: str = "smua"
     """To which the specimen is connected."""
     interlock_closed: bool = False
-    relay: bool = True
-    """A relay in its HI line, on a port of its own: the second way to switch it off."""
 
 
-class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
-    kind = "bias"
-    has_own_clock = True
+class EmulatedKeithley2600(SourceEmulator[EmulatedKeithley2600Settings]):
     reply_end = b"\n"
-    _relay: EmulatedRelay | None = None
     _lua: Lua | None = None
 
     # Being plugged in
-
-    def open(self) -> Mapping[str, Any]:
-        told = dict(super().open())
-        if self.settings.relay and self._relay is None:
-            self._relay = EmulatedRelay(self.settings.wire, self._relay_opens)
-        return told if self._relay is None else {**told, "cut_off": self._relay.settings()}
 
     def attach(self) -> None:
         super().attach()
@@ -72,24 +59,10 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
             self._switched_on()
             if lives:
                 self.forget_settings()
-        if self._relay is not None:
-            self._relay.attach()
 
     def close(self) -> None:
         super().close()
         self._stop()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-
-    def _relay_opens(self, opens: bool) -> bool:
-        if opens and self.fault("cut-off-fails"):
-            return False
-        if opens:
-            self._source.switch(False, self.world.time_s)
-            self.world.made_safe("source cut off")
-            self.world.commit()
-        return True
 
     def _switched_on(self) -> None:
         """As the maker set it, and with an empty memory."""
@@ -125,14 +98,6 @@ class EmulatedKeithley2600(Emulator[EmulatedKeithley2600Settings]):
         self.world.commit()
 
     # What it is
-
-    @property
-    def _source(self) -> Source:
-        return self.world.source
-
-    @property
-    def _on(self) -> bool:
-        return bool(self._source.record["output_on"])
 
     def _of(self, path: str) -> Any:
         """A setting of the channel that the specimen is connected to."""
