@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -226,6 +228,16 @@ def test_a_script_that_is_damaged_on_its_way_is_loaded_again_or_told() -> None:
 
     asyncio.run(play(1))
     asyncio.run(play(4))
+
+
+def test_the_script_keeps_to_the_language_of_the_instrument() -> None:
+    """Lua 5.0; the emulator's is newer and would take more."""
+    text = (files("cryoctl_drivers.keithley_2600") / "script.lua").read_text()
+    code = re.sub(r'"[^"\n]*"', '""', re.sub(r"--[^\n]*", "", text))
+    assert not re.search(r"#|%|\.\.\.|//|\bgoto\b|::", code)
+    known = "byte concat errors format getn gsub insert len max measure min mod reset t wait next"
+    called = set(re.findall(r"\b(?:string|table|math|timer|trigger|errorqueue|timer\.measure)\.(\w+)", code))
+    assert called <= {*known.split(), "count"}
 
 
 def test_limits_of_its_family() -> None:

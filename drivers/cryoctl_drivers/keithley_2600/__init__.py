@@ -10,11 +10,10 @@ which ends it.
 
 Never tried on an instrument by whoever wrote this, and so to be looked at on the first day
 (docs/how-to/connect-a-keithley.md): that `*TRG` reaches a script that waits for it, over each interface; that `abort`
-leaves the output as it is; that a script outlives a lost connection; that `source` of a script is its text; how long
-the script's own pace takes.
+leaves the output as it is; that a script outlives a lost connection; how long the script's own pace takes.
 
 A sample's time is the middle between two looks at the timer, before and after the measurement. The instrument's own
-buffers, of whose stamps the manual does not say where in a measurement they lie, are not used. It has no over-voltage
+buffers, whose stamps lie somewhere in a measurement and wrap after 71 minutes, are not used. It has no over-voltage
 protection beside its limit of the voltage in current control; in voltage control the limit is this driver's. Its limits
 only limit, nothing trips.
 """
