@@ -52,7 +52,7 @@ def test_on_a_bad_line_nothing_wrong_is_believed(wire: str, cases: int) -> None:
         own = {**_FAST, "integration_cycles": 0.01}
         source, emulator = plugged_in("keithley-2600", "keithley-2600", own, emulated)
         await source.connect()
-        loaded_s = emulator._timer_s
+        loaded_s = emulator._host._timer_s
         await source.set_limits(_LIMITS)
         draw = random.Random(3)
         await source.set_voltage(1.0)
@@ -65,9 +65,9 @@ def test_on_a_bad_line_nothing_wrong_is_believed(wire: str, cases: int) -> None:
             reading = await source.read()
             assert reading.voltage_v == pytest.approx(wanted_v, rel=1e-6)
             assert reading.current_a == pytest.approx(wanted_v * 1e-7, rel=1e-5, abs=2e-13)
-            before_s = emulator._host_clock()
+            before_s = emulator._host.clock()
             told_s = loaded_s + await source.clock_s()
-            assert before_s - 2e-3 <= told_s <= emulator._host_clock() + 2e-3
+            assert before_s - 2e-3 <= told_s <= emulator._host.clock() + 2e-3
             assert (await source.status()).limits == _LIMITS
 
         line = BadLine(source, emulator, act, patience_s=60 * source.link.longest_s)
@@ -132,9 +132,9 @@ def test_its_second_channel_is_driven_where_that_is_asked_for() -> None:
 def test_prompts_that_another_program_left_on_are_no_answers() -> None:
     async def play() -> None:
         source, emulator = plugged_in("keithley-2600", "keithley-2600", _FAST, {"relay": False})
-        emulator._set["localnode.prompts"] = 1
+        emulator._host.values["localnode.prompts"] = 1
         await source.connect()
-        assert emulator._set["localnode.prompts"] == 0
+        assert emulator._host.values["localnode.prompts"] == 0
         await source.close()
         emulator.close()
 
