@@ -1,4 +1,4 @@
-"""What scripts call in an emulated 2600: its attributes, its error queue, its timer, and what of them acts on the world."""
+"""What scripts call in an emulated 2600: attributes, error queue, timer, and what of them acts on the world."""
 
 from __future__ import annotations
 
@@ -122,6 +122,9 @@ class Host:
             return
         self._told_world()
         control, level = _CONTROL[self._of("source.func")]
+        if self.is_on and self._is_barred(control):
+            self._output(False)
+            raise Refusal(NO_INTERLOCK)
         if self.is_on and rest in (f"source.{level}", "source.func"):
             self._drive(control, self._of(f"source.{level}"))
 
@@ -142,11 +145,7 @@ class Host:
             return
         if on:
             control, level = _CONTROL[self._of("source.func")]
-            needs_v = self._of("source.levelv" if control == "voltage" else "source.limitv")
-            barred = (
-                family_of(self._emulator.settings.model).has_interlock and not self._emulator.settings.interlock_closed
-            )
-            if barred and abs(needs_v) > _SAFE_V:
+            if self._is_barred(control):
                 raise Refusal(NO_INTERLOCK)
             self._told_world()
             self._drive(control, self._of(f"source.{level}"))
@@ -155,6 +154,12 @@ class Host:
         if not on:
             self._emulator.world.made_safe("bias at rest")
         self._emulator.world.commit()
+
+    def _is_barred(self, control: str) -> bool:
+        """By an interlock that is open, from the range above on."""
+        settings = self._emulator.settings
+        needs_v = abs(self._of("source.levelv" if control == "voltage" else "source.limitv"))
+        return family_of(settings.model).has_interlock and not settings.interlock_closed and needs_v > _SAFE_V
 
     def measure(self, channel: str) -> tuple[float, float, float, int]:
         """A, V, what was sourced and the reading's status; at once: a real one takes its time."""

@@ -142,9 +142,8 @@ class EmulatedKeithley2600(SourceEmulator[EmulatedKeithley2600Settings]):
     def _common(self, command: str) -> None:
         match command.upper():
             case "*IDN?":
-                self._say_line(
-                    f"Keithley Instruments Inc., Model {self.settings.model}, {self._host.serial}, {REVISION}"
-                )
+                told = ("Keithley Instruments Inc.", f"Model {self.settings.model}", self._host.serial, REVISION)
+                self._say_line(", ".join(told))
             case "*ESR?":
                 self._say_line(str(self._host.get("status.standard.event")))
             case "*OPC?":
