@@ -22,7 +22,7 @@ from cryoctl_simulators.wire.scpi import (
     switch,
 )
 from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
-from cryoctl_simulators.wire.stairs import pack
+from cryoctl_simulators.wire.stairs import merged, pack
 from cryoctl_simulators.world.source import TRIPPED
 
 _CONTROL = {"VOLT": "voltage", "CURR": "current"}
@@ -284,7 +284,7 @@ class EmulatedKeithley2400(SourceEmulator[EmulatedKeithley2400Settings], ScpiEmu
                 {"duration_s": period_s, "control": _CONTROL[which], "start": level, "end": level, "until_v": None}
                 for level in (levels[k % len(levels)] for k in range(count))
             ]
-            segments = _merged(segments)
+            segments = merged(segments)
             pack(segments)
             source.play({"segments": segments, "repeats": 1}, time_s)
         source.record["interval_s"] = period_s
@@ -314,17 +314,6 @@ class EmulatedKeithley2400(SourceEmulator[EmulatedKeithley2400Settings], ScpiEmu
 def _stamp(time_s: float) -> str:
     """Seven digits; it counts from when it was switched on, a while before the world's clock began."""
     return f"{(time_s + _ON_SINCE_S) % 1e5:+.6E}"
-
-
-def _merged(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbours of one level as one."""
-    found: list[dict[str, Any]] = []
-    for one in segments:
-        if found and found[-1]["start"] == one["start"]:
-            found[-1]["duration_s"] += one["duration_s"]
-        else:
-            found.append(dict(one))
-    return found
 
 
 FACTORY = EmulatorFactory("bias", EmulatedKeithley2400Settings, EmulatedKeithley2400)
