@@ -307,6 +307,19 @@ def test_a_stuck_output_reads_back_on() -> None:
     _with(check)
 
 
+def test_a_script_that_does_not_answer_is_ended_none_the_less() -> None:
+    async def check(source: Any, emulator: Any) -> None:
+        await source.start_waveform(forms.constant_voltage(1.0, 100.0))
+        command = emulator._command
+        emulator._command = lambda line, told: None if told == "*TRG" else command(line, told)
+        await refused(NoAnswer, source.status())
+        await source.output(False)
+        assert not emulator.world.source.record["output_on"]
+        assert not (await source.status()).output_on
+
+    _with(check, {"deadline_s": 0.05})
+
+
 def test_a_ramp_is_a_staircase_within_half_a_step() -> None:
     async def check(source: Any, emulator: Any) -> None:
         waveform = forms.cyclic_voltammetry(0.0, 1.0, -0.5, 0.5, 2)

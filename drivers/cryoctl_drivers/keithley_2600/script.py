@@ -248,9 +248,9 @@ class Script:
             await self.stop()
 
     async def stop(self, *then: str) -> None:
-        """End it whether it runs or not, and go on at once with these commands."""
+        """End it whether it runs or not, and go on at once with these commands, understood before or not."""
         self._caller.belief = "unsure"
-        await self._link.tell(ABORT, *then, 'if cryoctl then cryoctl.doing = "" end')
+        await self._link.shout(ABORT, *then, 'if cryoctl then cryoctl.doing = "" end')
         self._caller.belief = "idle"
 
     async def tell(self, *commands: str) -> None:

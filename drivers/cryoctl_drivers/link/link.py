@@ -128,6 +128,15 @@ class Link:
         """Commands without an answer; what they did is read back by whoever sends them."""
         await self.talk(*(Exchange(send=send, shape=None) for send in sends))
 
+    async def shout(self, *sends: str) -> None:
+        """Commands without an answer, sent at once whatever is on the line: what has to be heard though nothing else is
+        understood any more.
+
+        Raises:
+            ConnectionLost: the link is gone, or was never opened.
+        """
+        await self._in_thread(lambda: self._shout(sends))
+
     async def talk(self, *exchanges: Exchange) -> list[str]:
         """One after the other with nothing of anybody else's between; the answers of those that have one.
 
@@ -181,6 +190,16 @@ class Link:
             self._drop()
             raise
         return [answer for answer in answers if answer is not None]
+
+    def _shout(self, sends: Sequence[str]) -> None:
+        if self._port is None:
+            raise ConnectionLost(f"{self._owner}: not connected; call connect first")
+        try:
+            for send in sends:
+                self._once(Exchange(send=send, shape=None))
+        except ConnectionLost:
+            self._drop()
+            raise
 
     def _answered(self, exchange: Exchange) -> str | None:
         odd = ""
