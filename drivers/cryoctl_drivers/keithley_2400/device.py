@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
+from dataclasses import replace
 
-from cryoctl.errors import NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.errors import ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import (
     BiasCapabilities,
@@ -17,57 +17,47 @@ from cryoctl.interfaces.bias import (
     BiasStatus,
     OffMode,
 )
-from cryoctl.interfaces.bias_rest import bring_to_rest
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
-from cryoctl_drivers.cut_off import CutOff
+from cryoctl_drivers.keithley_2400.front import Front
 from cryoctl_drivers.keithley_2400.settings import (
     LEAST_A,
     LEAST_V,
-    MARK,
-    MARKED,
-    MOST_POINTS,
     OVERHEAD_S,
     SHORT,
     Keithley2400Settings,
     limit_settings,
     prepare,
 )
-from cryoctl_drivers.keithley_2400.sweeper import Sweeper
-from cryoctl_drivers.link import Exchange, Lines, Link, Sync
+from cryoctl_drivers.keithley_2400.sweeper import Sweeper, swept
+from cryoctl_drivers.link import Lines, Link, Sync
 from cryoctl_drivers.link.port import SerialForm
-from cryoctl_drivers.port_device import PortDevice
-from cryoctl_drivers.scpi import NUMBER, WHOLE, WORD, Setting, clear_errors, identity, make
-from cryoctl_drivers.staircase import check_waveform, staircase
+from cryoctl_drivers.scpi import Setting, clear_errors, identity, make
+from cryoctl_drivers.source_device import SourceDevice
+from cryoctl_drivers.staircase import check_waveform
 
 _PART = r"[ -+\--~]"
 _IDENTITY = re.compile(rf"{_PART}{{2,40}},{_PART}{{2,20}},{_PART}{{1,40}},{_PART}{{1,60}}")
 _MODEL = re.compile(r"MODEL 24(00|01|10|20|25|30|40)(-[A-Z]{1,2})?")
-_SWITCH = re.compile("[01]")
-_POWER_ON = 128
-_TRIES = 4
 _LONGEST_INTERVAL_S = 0.5
 _OPEN_CIRCUIT_S = 0.3
 _PATIENCE_S = 3.0
-_SLACK = 1e-9
 _FORM = SerialForm(baud=9600)
 _VALUE_BITS = 140
 """Of a number with its comma on a serial line."""
 
 
-class Keithley2400(PortDevice[Keithley2400Settings]):
-    kind = "bias"
+class Keithley2400(SourceDevice[Keithley2400Settings]):
+    overhead_s = OVERHEAD_S
+    longest_interval_s = _LONGEST_INTERVAL_S
 
     def __init__(self, name: str, settings: Keithley2400Settings, link: Link) -> None:
         super().__init__(name, settings, link)
-        self._cut_off = CutOff(name, settings.cut_off)
         value_s = _VALUE_BITS / (settings.baud or _FORM.baud)
+        self._front = Front(link, name)
         self._sweeper = Sweeper(link, name, settings.kept_samples, value_s)
-        self._mains_hz = 50.0
-        self._interval_s: float | None = None
-        self._rest_v: float | None = None
         self._restarted = False
         self._limits: BiasLimits | None = None
         self._off_mode = OffMode.ZERO_VOLTS
@@ -75,27 +65,16 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         self._ended = ""
 
     @property
+    def least_limits(self) -> BiasLimits:
+        return BiasLimits(voltage_limit_v=LEAST_V, compliance_a=LEAST_A)
+
+    @property
+    def kept_samples(self) -> int:
+        return self.settings.kept_samples
+
+    @property
     def capabilities(self) -> BiasCapabilities:
-        one = self.settings
-        return BiasCapabilities(
-            voltage_range_v=one.voltage_range_v,
-            current_range_a=one.current_range_a,
-            has_high_impedance_off=True,
-            sample_interval_s=(self._least_interval_s, _LONGEST_INTERVAL_S),
-            buffer_samples=one.kept_samples,
-            longest_waveform_s=one.longest_play_s,
-            least_compliance_a=LEAST_A,
-            offset_a=one.offset_a,
-        )
-
-    @property
-    def _aperture_s(self) -> float:
-        return self.settings.integration_cycles / self._mains_hz
-
-    @property
-    def _least_interval_s(self) -> float:
-        """Voltage and current are measured one after the other."""
-        return 2 * self._aperture_s + OVERHEAD_S
+        return replace(super().capabilities, longest_waveform_s=self.settings.longest_play_s)
 
     async def identify(self) -> Identity:
         told = await identity(self.link, self.name, _IDENTITY)
@@ -111,9 +90,9 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         return await super().connect()
 
     async def set_up(self) -> None:
-        self._mains_hz = float(await self.link.ask(":SYST:LFR?", NUMBER))
+        self._mains_hz = await self._front.mains_hz()
         await self._cut_off.connect()
-        on = await self._is_on()
+        on = await self._front.is_on()
         await self._keep_up(on)
         if not on:
             await prepare(self.link, self.name, self.settings)
@@ -124,25 +103,16 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
     async def close(self) -> None:
         self._sweeper.leave()
         await super().close()
-        await self._cut_off.close()
 
     # Limits and rest
 
     async def set_limits(self, limits: BiasLimits) -> BiasLimits:
-        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
         async with self._sweeper.quiet():
             await self._only_off("limits change")
-            if not LEAST_V <= limits.voltage_limit_v <= widest_v:
-                raise OutOfRange(
-                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {LEAST_V:g} to {widest_v:g} V"
-                )
-            if not LEAST_A <= limits.compliance_a <= largest_a:
-                raise OutOfRange(
-                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
-                )
+            self._check_limits(limits)
             await prepare(self.link, self.name, self.settings)
             await make(self.link, self.name, *limit_settings(limits))
-            await self.link.ask("*ESR?", WHOLE, confirm=False)  # what it still says is of the past
+            await self._front.was_switched_on()  # what its register still says is of the past
             self._restarted, self._ended = False, ""
             return await self._read_limits()
 
@@ -155,49 +125,35 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             return await self._read_off_mode()
 
     async def _only_off(self, what: str) -> None:
-        if await self._is_on():
+        if await self._front.is_on():
             raise Refused(f"{self.name}: {what} with the output off only; switch it off first")
 
-    async def _is_on(self) -> bool:
-        return await self.link.ask(":OUTP?", _SWITCH) == "1"
-
     async def _read_limits(self) -> BiasLimits:
-        asked = [Exchange(send=one, shape=NUMBER, again=True) for one in (":SENS:VOLT:PROT?", ":SENS:CURR:PROT?")]
-        volts, amperes = (float(one) for one in await self.link.talk(*asked))
-        self._limits = BiasLimits(voltage_limit_v=volts, compliance_a=amperes)
+        self._limits = await self._front.limits()
         return self._limits
 
     async def _read_off_mode(self) -> OffMode:
-        told = await self.link.ask(":OUTP:SMOD?", WORD)
-        self._off_mode = OffMode.HIGH_IMPEDANCE if told.startswith("HIMP") else OffMode.ZERO_VOLTS
+        self._off_mode = await self._front.off_mode()
         return self._off_mode
 
     # Bias
 
     async def set_voltage(self, voltage_v: float) -> float:
         async with self._sweeper.quiet():
-            limit_v = (await self._read_limits()).voltage_limit_v
-            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
-                )
+            self._check_voltage(voltage_v, await self._read_limits())
             return await self._drive("voltage", voltage_v)
 
     async def set_current(self, current_a: float) -> float:
         async with self._sweeper.quiet():
-            limit_a = (await self._read_limits()).compliance_a
-            if not abs(current_a) <= limit_a * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
-                )
+            self._check_current(current_a, await self._read_limits())
             return await self._drive("current", current_a)
 
     async def _drive(self, control: str, value: float) -> float:
         """A set point. Between voltage and current it may switch off, and is then switched on again."""
-        on = await self._is_on()
+        on = await self._front.is_on()
         told = (await make(self.link, self.name, Setting(f":SOUR:{SHORT[control]}", float(value))))[0]
         await make(self.link, self.name, Setting(":SOUR:FUNC", SHORT[control]))
-        if on and not await self._is_on():
+        if on and not await self._front.is_on():
             await self.link.tell(":OUTP 1")
         return float(told)
 
@@ -208,9 +164,9 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def _switch_on(self) -> bool:
         await self._sweeper.end_play()
-        if not await self._is_on():
+        if not await self._front.is_on():
             await self.link.tell(":OUTP 1")
-        is_on = await self._is_on()
+        is_on = await self._front.is_on()
         self._doing, self._ended = "bias" if is_on else "", ""
         if is_on:
             await self._sweeper.sample(self._sampling_s, self._least_interval_s)
@@ -218,7 +174,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def _switch_off(self) -> bool:
         await self.link.tell(":OUTP 0")
-        if await self._is_on():
+        if await self._front.is_on():
             return True
         self._doing, self._ended = "", ""
         await clear_errors(self.link)  # what came before must not keep it from its rest
@@ -231,7 +187,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def start_waveform(self, waveform: Waveform, sample_interval_s: float | None = None) -> float:
         async with self._sweeper.quiet():
-            if await self._is_on():
+            if await self._front.is_on():
                 raise Refused(f"{self.name}: a waveform begins with the output off; bring it to rest first")
             check_waveform(waveform, await self._read_limits(), self.name)
             await self._read_off_mode()
@@ -242,38 +198,10 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             return interval_s
 
     async def _play(self, waveform: Waveform, wanted_s: float) -> float:
-        longest_s = self.settings.longest_play_s
-        if waveform.duration_s > longest_s or any(one.until_v is not None for one in waveform.segments):
-            raise Refused(
-                f"{self.name}.waveform: {waveform.form} takes {waveform.duration_s:g} s or waits for a voltage; "
-                f"it can't be asked while it plays: at most {longest_s:g} s by the clock; use a 2450 or a constant bias"
-            )
-        stairs = staircase(waveform, wanted_s, MOST_POINTS, self.name)
-        levels = [one for stair in stairs.stairs for level in stair.levels for one in [level] * stair.ticks]
-        levels *= stairs.repeats
-        if len(levels) > MOST_POINTS:
-            raise Refused(
-                f"{self.name}.waveform: {waveform.form} has {len(levels)} samples, allowed {MOST_POINTS}; sample slower"
-            )
+        stairs, levels = swept(waveform, wanted_s, self.settings.longest_play_s, self.name)
         await make(self.link, self.name, Setting(":SOUR:FUNC", SHORT[stairs.control]))
         await self._sweeper.play(stairs.control, levels, stairs.interval_s, self._least_interval_s)
         return stairs.interval_s
-
-    def _checked(self, interval_s: float | None) -> float:
-        low_s, high_s = self.capabilities.sample_interval_s
-        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
-            raise OutOfRange(
-                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
-            )
-        return low_s if interval_s is None else interval_s
-
-    @property
-    def _sampling_s(self) -> float:
-        return self._interval_s or self._least_interval_s
-
-    async def sample_every(self, interval_s: float | None) -> float:
-        self._interval_s = self._checked(interval_s)
-        return self._interval_s
 
     async def samples(self, since: int) -> BiasSamples:
         async with self._sweeper.quiet():
@@ -290,19 +218,11 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         )
 
     async def clock_s(self) -> float:
-        """Two answers in a row have to be as far apart as they can be."""
         async with self._sweeper.quiet():
             return await self._read_clock()
 
     async def _read_clock(self) -> float:
-        loop = asyncio.get_running_loop()
-        for _ in range(_TRIES):
-            began_s = loop.time()
-            first_s, second_s = [float(await self.link.ask(":SYST:TIME?", NUMBER, confirm=False)) for _ in range(2)]
-            digit_s = max(1e-3, 10.0 ** (math.floor(math.log10(max(second_s, 1.0))) - 6))
-            if -digit_s <= second_s - first_s <= loop.time() - began_s + 2 * digit_s:
-                return self._sweeper.stamp_s(second_s)
-        raise NoAnswer(f"{self.name}: tells no time of its clock twice; check cable and instrument")
+        return self._sweeper.stamp_s(await self._front.clock_s())
 
     # What it is and does
 
@@ -311,7 +231,7 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
         if self._sweeper.sweeps and self._doing == "waveform" and self._limits is not None:
             return BiasStatus(output_on=True, off_mode=self._off_mode, limits=self._limits, playing=True)
         async with self._sweeper.quiet():
-            on = await self._is_on()
+            on = await self._front.is_on()
             await self._keep_up(on)
             return BiasStatus(
                 output_on=on,
@@ -324,28 +244,24 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
 
     async def _keep_up(self, on: bool) -> None:
         """With what it did by itself."""
-        mark, register = await self.link.talk(
-            Exchange(send=f"{MARK}?", shape=NUMBER, again=True),
-            Exchange(send="*ESR?", shape=WHOLE, again=True, confirm=False),
-        )
-        lost = abs(float(mark) - MARKED) > 1e-6 or bool(int(register) & _POWER_ON)
+        lost = await self._front.was_switched_on()
         if lost and not self._restarted:
             self._sweeper.forget()
         self._restarted = self._restarted or lost
         if self._doing and not on:
             self._ended = "complete" if self._doing == "waveform" and not self._restarted else ""
-            if await self.link.ask(":SOUR:VOLT:PROT:TRIP?", _SWITCH) == "1":
+            if await self._front.tripped():
                 self._ended = "compliance"
             self._doing = ""
 
     async def read(self) -> BiasReading:
         async with self._sweeper.quiet():
-            if not await self._is_on():
+            if not await self._front.is_on():
                 return await self._read_off()
         row = await self._sweeper.fresh(self._sweeper.total, _PATIENCE_S + self._sampling_s)
         if row is None:
             async with self._sweeper.quiet():
-                if not await self._is_on():  # it went off meanwhile
+                if not await self._front.is_on():  # it went off meanwhile
                     return await self._read_off()
             raise ReadBackMismatch(f"{self.name}: samples no more though its output is on; bring it to rest")
         return BiasReading(
@@ -375,16 +291,10 @@ class Keithley2400(PortDevice[Keithley2400Settings]):
             return float(row[1])
 
     async def make_safe(self) -> None:
-        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back.
-
-        A waveform ends at once.
-        """
+        """As any source; a waveform ends at once."""
         if self._sweeper.sweeps:
             await self.output(False)
-        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
-
-    async def cut_off(self) -> None:
-        await self._cut_off.open_relay()
+        await super().make_safe()
 
 
 def _make(name: str, settings: Keithley2400Settings, context: DeviceContext) -> Keithley2400:

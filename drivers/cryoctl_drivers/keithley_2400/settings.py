@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cryoctl.interfaces.bias import BiasLimits
-from cryoctl.units import Amperes, Seconds, Volts
-from cryoctl_drivers.cut_off import RelaySettings
-from cryoctl_drivers.link import Link, LinkSettings
+from cryoctl.units import Amperes, Seconds
+from cryoctl_drivers.link import Link
 from cryoctl_drivers.scpi import Setting, clear_errors, make
+from cryoctl_drivers.source_device import SourceSettings
 
 LEAST_V, LEAST_A = 1e-3, 1e-9
 """The least limits: a thousandth of its least ranges."""
@@ -24,20 +24,13 @@ SHORT = {"voltage": "VOLT", "current": "CURR"}
 _OTHER = {"voltage": "CURR", "current": "VOLT"}
 
 
-class Keithley2400Settings(LinkSettings):
-    voltage_range_v: tuple[Volts, Volts] = (-20.0, 20.0)
-    current_range_a: tuple[Amperes, Amperes] = (-1.0, 1.0)
+class Keithley2400Settings(SourceSettings):
     terminals: Literal["front", "rear"] = "front"
-    wires: Literal[2, 4] = 2
-    integration_cycles: Annotated[float, Field(ge=0.01, le=10)] = 1.0
-    """Of the mains, for each of the two measurements that a sample is."""
     longest_play_s: Annotated[Seconds, Field(gt=0, le=8)] = 6.0
     """For so long it can't be asked anything."""
     kept_samples: Annotated[int, Field(ge=1000, le=10_000_000)] = 1_000_000
     offset_a: Annotated[Amperes, Field(ge=0)] = 2e-9
     """Bound of what it reads with nothing connected, in its least range."""
-    cut_off: RelaySettings | None = None
-    """The second way to switch it off."""
 
 
 async def prepare(link: Link, name: str, one: Keithley2400Settings) -> None:

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cryoctl.clock import now_s
-from cryoctl.errors import CryoctlError, ReadBackMismatch
-from cryoctl_drivers.keithley_2400.settings import SHORT
+from cryoctl.errors import CryoctlError, ReadBackMismatch, Refused
+from cryoctl.interfaces.waveform import Waveform
+from cryoctl_drivers.keithley_2400.settings import MOST_POINTS, SHORT
 from cryoctl_drivers.link import Exchange, Link
 from cryoctl_drivers.scpi import NUMBER, Setting, check_errors, clear_errors, make
+from cryoctl_drivers.staircase import Staircase, staircase
 
 _BATCH_S = 0.5
 _PAUSE_S = 0.02
@@ -236,3 +238,24 @@ class Sweeper:
             Setting(":SOUR:VOLT:MODE", "FIX"),
             Setting(":SOUR:CURR:MODE", "FIX"),
         )
+
+
+def swept(waveform: Waveform, wanted_s: float, longest_s: float, name: str) -> tuple[Staircase, list[float]]:
+    """A waveform as one sweep plays it: its stairs, and a level a sample.
+
+    Raises:
+        Refused: nobody could look at it while it plays, or it has more samples than a sweep.
+    """
+    if waveform.duration_s > longest_s or any(one.until_v is not None for one in waveform.segments):
+        raise Refused(
+            f"{name}.waveform: {waveform.form} takes {waveform.duration_s:g} s or waits for a voltage; it can't be "
+            f"asked while it plays: at most {longest_s:g} s by the clock; use a 2450 or a constant bias"
+        )
+    stairs = staircase(waveform, wanted_s, MOST_POINTS, name)
+    levels = [one for stair in stairs.stairs for level in stair.levels for one in [level] * stair.ticks]
+    levels *= stairs.repeats
+    if len(levels) > MOST_POINTS:
+        raise Refused(
+            f"{name}.waveform: {waveform.form} has {len(levels)} samples, allowed {MOST_POINTS}; sample slower"
+        )
+    return stairs, levels

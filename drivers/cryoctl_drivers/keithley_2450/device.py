@@ -8,10 +8,9 @@ import re
 
 import numpy as np
 
-from cryoctl.errors import CryoctlError, InstrumentError, NoAnswer, OutOfRange, ReadBackMismatch, Refused
+from cryoctl.errors import CryoctlError, InstrumentError, NoAnswer, ReadBackMismatch, Refused
 from cryoctl.interfaces import waveform as forms
 from cryoctl.interfaces.bias import (
-    BiasCapabilities,
     BiasLimits,
     BiasReading,
     BiasRest,
@@ -19,12 +18,10 @@ from cryoctl.interfaces.bias import (
     BiasStatus,
     OffMode,
 )
-from cryoctl.interfaces.bias_rest import bring_to_rest
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device import Identity
 from cryoctl.interfaces.device_settings import SettingsFactory
 from cryoctl.interfaces.waveform import Waveform
-from cryoctl_drivers.cut_off import CutOff
 from cryoctl_drivers.keithley_2450.front import Front, until_sample
 from cryoctl_drivers.keithley_2450.player import Player
 from cryoctl_drivers.keithley_2450.preparation import limit_settings, prepare
@@ -39,8 +36,8 @@ from cryoctl_drivers.keithley_2450.settings import (
     Keithley2450Settings,
 )
 from cryoctl_drivers.link import Lines, Link, Sync
-from cryoctl_drivers.port_device import PortDevice
 from cryoctl_drivers.scpi import WORD, Setting, identity, make
+from cryoctl_drivers.source_device import SourceDevice
 from cryoctl_drivers.staircase import check_waveform
 
 _PART = r"[ -+\--~]"
@@ -49,48 +46,26 @@ _MOST_SAMPLES = 20_000
 """That one call gives; the rest by the next."""
 _OPEN_CIRCUIT_S = 0.3
 _BEGINS_S = 1.0
-_SLACK = 1e-9
 
 
-class Keithley2450(PortDevice[Keithley2450Settings]):
-    kind = "bias"
+class Keithley2450(SourceDevice[Keithley2450Settings]):
+    overhead_s = OVERHEAD_S
+    longest_interval_s = LONGEST_INTERVAL_S
 
     def __init__(self, name: str, settings: Keithley2450Settings, link: Link) -> None:
         super().__init__(name, settings, link)
         self._front = Front(link, name)
         self._player = Player(link, name, self._front)
-        self._cut_off = CutOff(name, settings.cut_off)
         self._changing = asyncio.Lock()
-        self._mains_hz = 50.0
-        self._interval_s: float | None = None
-        self._rest_v: float | None = None
         self._restarted = False
 
     @property
-    def capabilities(self) -> BiasCapabilities:
-        one = self.settings
-        return BiasCapabilities(
-            voltage_range_v=one.voltage_range_v,
-            current_range_a=one.current_range_a,
-            has_high_impedance_off=True,
-            sample_interval_s=(self._least_interval_s, LONGEST_INTERVAL_S),
-            buffer_samples=one.buffer_samples,
-            least_compliance_a=LEAST_A,
-            offset_a=one.offset_a,
-        )
+    def least_limits(self) -> BiasLimits:
+        return BiasLimits(voltage_limit_v=LEAST_V, compliance_a=LEAST_A)
 
     @property
-    def _aperture_s(self) -> float:
-        return self.settings.integration_cycles / self._mains_hz
-
-    @property
-    def _least_interval_s(self) -> float:
-        """Its own voltage is measured, then the other quantity."""
-        return 2 * self._aperture_s + OVERHEAD_S
-
-    @property
-    def _sampling_s(self) -> float:
-        return self._interval_s or self._least_interval_s
+    def kept_samples(self) -> int:
+        return self.settings.buffer_samples
 
     # Connecting
 
@@ -114,10 +89,6 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
             return
         await self._prepare()
 
-    async def close(self) -> None:
-        await super().close()
-        await self._cut_off.close()
-
     async def _prepare(self) -> None:
         await prepare(self.link, self.name, self.settings)
         await self._front.check_clock()
@@ -125,17 +96,9 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
     # Limits and rest
 
     async def set_limits(self, limits: BiasLimits) -> BiasLimits:
-        widest_v, largest_a = self.capabilities.largest_v, self.settings.current_range_a[1]
         async with self._changing:
             await self._only_off("limits change")
-            if not LEAST_V <= limits.voltage_limit_v <= widest_v:
-                raise OutOfRange(
-                    f"{self.name}.voltage_limit_v: {limits.voltage_limit_v:g} V is beyond {LEAST_V:g} to {widest_v:g} V"
-                )
-            if not LEAST_A <= limits.compliance_a <= largest_a:
-                raise OutOfRange(
-                    f"{self.name}.compliance_a: {limits.compliance_a:g} A is beyond {LEAST_A:g} to {largest_a:g} A"
-                )
+            self._check_limits(limits)
             await self._prepare()
             await make(self.link, self.name, *limit_settings(limits))
             await self._front.was_switched_on()  # what its register still says is of the past
@@ -158,20 +121,12 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
 
     async def set_voltage(self, voltage_v: float) -> float:
         async with self._changing:
-            limit_v = (await self._front.limits()).voltage_limit_v
-            if not abs(voltage_v) <= limit_v * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.voltage_v: {voltage_v:g} V is beyond its limit of {limit_v:g} V; unchanged"
-                )
+            self._check_voltage(voltage_v, await self._front.limits())
             return await self._player.drive("voltage", voltage_v, self._sampling_s)
 
     async def set_current(self, current_a: float) -> float:
         async with self._changing:
-            limit_a = (await self._front.limits()).compliance_a
-            if not abs(current_a) <= limit_a * (1 + _SLACK):
-                raise OutOfRange(
-                    f"{self.name}.current_a: {current_a:g} A is beyond its limit of {limit_a:g} A; unchanged"
-                )
+            self._check_current(current_a, await self._front.limits())
             return await self._player.drive("current", current_a, self._sampling_s)
 
     async def output(self, on: bool) -> bool:
@@ -192,18 +147,6 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
             interval_s = await self._player.play(waveform, wanted_s, self._least_interval_s, BUFFER)
             self._interval_s = wanted_s
             return interval_s
-
-    def _checked(self, interval_s: float | None) -> float:
-        low_s, high_s = self.capabilities.sample_interval_s
-        if interval_s is not None and not low_s * (1 - _SLACK) <= interval_s <= high_s:
-            raise OutOfRange(
-                f"{self.name}.sample_interval_s: {interval_s:g} s is beyond {low_s:g} to {high_s:g} s; unchanged"
-            )
-        return low_s if interval_s is None else interval_s
-
-    async def sample_every(self, interval_s: float | None) -> float:
-        self._interval_s = self._checked(interval_s)
-        return self._interval_s
 
     async def samples(self, since: int) -> BiasSamples:
         oldest, total = await self._front.ends()
@@ -294,13 +237,6 @@ class Keithley2450(PortDevice[Keithley2450Settings]):
                     f"{self.name}: told to switch off, the output reads back on; switch it off by hand"
                 )
             return float((await self._front.newest(SCRATCH)).voltage_v[0])
-
-    async def make_safe(self) -> None:
-        """Ramp to the cell's own voltage where that is known, output off in high impedance, all read back."""
-        await bring_to_rest(self, BiasRest(off_mode=OffMode.HIGH_IMPEDANCE, voltage_v=self._rest_v))
-
-    async def cut_off(self) -> None:
-        await self._cut_off.open_relay()
 
 
 def _make(name: str, settings: Keithley2450Settings, context: DeviceContext) -> Keithley2450:

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cryoctl.units import Amperes, Volts
-from cryoctl_drivers.cut_off import RelaySettings
-from cryoctl_drivers.link import LinkSettings
+from cryoctl_drivers.source_device import SourceSettings
 
 LEAST_V, LEAST_A = 0.02, 1e-9
 """The least limits that it holds."""
@@ -21,16 +19,6 @@ BUFFER, SCRATCH = '"defbuffer1"', '"defbuffer2"'
 """Samples; single readings."""
 
 
-class Keithley2450Settings(LinkSettings):
-    voltage_range_v: tuple[Volts, Volts] = (-20.0, 20.0)
-    """What the experiment may ever need; above 42 V its interlock has to be closed."""
-    current_range_a: tuple[Amperes, Amperes] = (-1.0, 1.0)
+class Keithley2450Settings(SourceSettings):
     terminals: Literal["front", "rear"] = "front"
-    wires: Literal[2, 4] = 2
-    integration_cycles: Annotated[float, Field(ge=0.01, le=10)] = 1.0
-    """Of the mains, for each of the two measurements that a sample is."""
     buffer_samples: Annotated[int, Field(ge=1000, le=1_000_000)] = 100_000
-    offset_a: Annotated[Amperes, Field(ge=0)] = 2e-10
-    """Bound of what it reads with nothing connected, in its least range: measure it, see the how-to."""
-    cut_off: RelaySettings | None = None
-    """The second way to switch it off."""

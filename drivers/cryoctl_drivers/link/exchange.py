@@ -41,4 +41,4 @@ class Exchange:
 
     @property
     def told(self) -> str:
-        return "***" if self.secret else self.send[:60]
+        return "***" if self.secret else self.send.replace("\n", "; ")[:60]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from cryoctl.errors import ConnectionLost, CryoctlError, InstrumentError, NoAnswer
 from cryoctl_drivers.link.exchange import ANYTHING, Exchange, Shape
@@ -32,9 +32,19 @@ _LONGEST_NOISE_S = 0.5
 T = TypeVar("T")
 
 
+class Call(Protocol):
+    """A question that changes nothing and whose answer is like no other: who are you. It may differ each time."""
+
+    @property
+    def send(self) -> str: ...
+
+    @property
+    def shape(self) -> Shape: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """A question that changes nothing and whose answer is like no other: who are you."""
+    """The same at any time."""
 
     send: str
     shape: Shape
@@ -61,7 +71,7 @@ class Link:
         owner: str,
         settings: LinkSettings,
         framing: Framing,
-        sync: Sync,
+        sync: Call,
         form: SerialForm | None = None,
         greet: Sequence[Exchange] = (),
         login: Sequence[Exchange] = (),
@@ -118,6 +128,15 @@ class Link:
         """Commands without an answer; what they did is read back by whoever sends them."""
         await self.talk(*(Exchange(send=send, shape=None) for send in sends))
 
+    async def shout(self, *sends: str) -> None:
+        """Commands without an answer, sent at once whatever is on the line: what has to be heard though nothing else is
+        understood any more.
+
+        Raises:
+            ConnectionLost: the link is gone, or was never opened.
+        """
+        await self._in_thread(lambda: self._shout(sends))
+
     async def talk(self, *exchanges: Exchange) -> list[str]:
         """One after the other with nothing of anybody else's between; the answers of those that have one.
 
@@ -172,6 +191,16 @@ class Link:
             raise
         return [answer for answer in answers if answer is not None]
 
+    def _shout(self, sends: Sequence[str]) -> None:
+        if self._port is None:
+            raise ConnectionLost(f"{self._owner}: not connected; call connect first")
+        try:
+            for send in sends:
+                self._once(Exchange(send=send, shape=None))
+        except ConnectionLost:
+            self._drop()
+            raise
+
     def _answered(self, exchange: Exchange) -> str | None:
         odd = ""
         for _ in range(TRIES):
@@ -187,6 +216,7 @@ class Link:
                 answer = self._once(exchange)
                 if answer is None or not (exchange.again and exchange.confirm and self._confirm):
                     return answer
+                self._nothing_unasked()
                 same = self._once(replace(exchange, send=exchange.confirm_by or exchange.send))
                 if same is not None and exchange.alike(same, answer):
                     return answer
@@ -202,8 +232,6 @@ class Link:
         if greeting:
             self._read(0.0)
             self._received = b""
-        else:
-            self._nothing_unasked()
         self._write(exchange)
         if exchange.shape is None:
             self._unanswered = exchange.send.encode("latin-1")

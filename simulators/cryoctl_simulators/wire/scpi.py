@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from cryoctl_simulators.wire.emulator import Emulator, S
@@ -22,6 +23,8 @@ _OPTIONAL = (
     (re.compile(r"^FORM$"), "FORM:DATA"),
 )
 _VOWELS = "AEIOU"
+Take = Callable[[str], Any]
+"""What a setting makes of a parameter."""
 
 
 class ScpiError(Exception):
@@ -72,6 +75,22 @@ def switch(text: str) -> int:
     if text.upper() not in known:
         raise ScpiError(BAD_VALUE)
     return known[text.upper()]
+
+
+def between(low: float, high: float) -> Take:
+    return lambda text: number(text, low, high)
+
+
+def word(*allowed: str) -> Take:
+    """One of these, in their short forms, taken in any."""
+
+    def take(text: str) -> str:
+        found = short(text.strip("\"'").split(":", 1)[0])
+        if found not in allowed:
+            raise ScpiError(BAD_VALUE)
+        return found
+
+    return take
 
 
 class ScpiEmulator(Emulator[S]):

@@ -32,3 +32,14 @@ def _continues(last: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
         return True
     before = (last["end"] - last["start"]) / (count - 1)
     return abs(step - before) <= _SAME * max(abs(step), abs(before), 1e-12)
+
+
+def merged(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbours of one level as one."""
+    found: list[dict[str, Any]] = []
+    for one in segments:
+        if found and found[-1]["start"] == one["start"]:
+            found[-1]["duration_s"] += one["duration_s"]
+        else:
+            found.append(dict(one))
+    return found

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cryoctl_simulators.settings import BiasSettings
-from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
+from cryoctl_simulators.wire.emulator import EmulatorFactory
 from cryoctl_simulators.wire.keithley_2450.panel import TABLE, WHOLE, switched_on
+from cryoctl_simulators.wire.keithley_2450.traces import EPOCH_S, Traces, buffer_of
 from cryoctl_simulators.wire.keithley_2450.trigger_blocks import Program, Walk
-from cryoctl_simulators.wire.relay import EmulatedRelay
 from cryoctl_simulators.wire.scpi import (
     BAD_VALUE,
     CONFLICT,
@@ -26,61 +24,28 @@ from cryoctl_simulators.wire.scpi import (
     short,
     switch,
 )
-from cryoctl_simulators.world.source import BIAS_BUFFER, COMPLETE, TRIPPED, Source
+from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
+from cryoctl_simulators.world.source import COMPLETE, TRIPPED
 
-_EPOCH_S = 1_700_000_000
-"""Its clock goes on while it is off: what the world's source counts since it was switched on is since then."""
-_LIMITED, _ON = 32, 128
 _LISTS = {"VOLT": '"VoltCustomSweepList"', "CURR": '"CurrCustomSweepList"'}
 _CONTROL = {"VOLT": "voltage", "CURR": "current"}
 _MOST_LEVELS, _LEVELS_A_COMMAND, _MOST_BLOCKS, _MOST_EVENTS = 2500, 100, 63, 1000
-_FEW = 4
-"""More than the samples whose integration is not over."""
 
 
-class EmulatedKeithley2450Settings(BiasSettings):
-    wire: Wire = "tcp"
+class EmulatedKeithley2450Settings(EmulatedSourceSettings):
     language: str = "SCPI"
     """TSP: as it leaves the factory."""
-    relay: bool = True
-    """A relay in its HI line, on a port of its own: the second way to switch it off."""
     echoes: bool = False
     """Commands are repeated on the line, as some emulations of this instrument do."""
 
 
-class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
-    kind = "bias"
-    has_own_clock = True
-    _relay: EmulatedRelay | None = None
-
+class EmulatedKeithley2450(SourceEmulator[EmulatedKeithley2450Settings], ScpiEmulator[EmulatedKeithley2450Settings]):
     # Being plugged in
-
-    def open(self) -> Mapping[str, Any]:
-        told = dict(super().open())
-        if self.settings.relay and self._relay is None:
-            self._relay = EmulatedRelay(self.settings.wire, self._relay_opens)
-        return told if self._relay is None else {**told, "cut_off": self._relay.settings()}
 
     def attach(self) -> None:
         super().attach()
         self.world.file.record.setdefault("keithley_2450", switched_on())
-        if self._relay is not None:
-            self._relay.attach()
-
-    def close(self) -> None:
-        super().close()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-
-    def _relay_opens(self, opens: bool) -> bool:
-        if opens and self.fault("cut-off-fails"):
-            return False
-        if opens:
-            self._source.switch(False, self.world.time_s)
-            self.world.made_safe("source cut off")
-            self.world.commit()
-        return True
+        self._traces = Traces(self.world, lambda: self._own)
 
     def answer(self, command: str, session: dict[str, Any]) -> str | None:
         reply = super().answer(command, session)
@@ -97,16 +62,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         return self._own["set"]
 
     @property
-    def _source(self) -> Source:
-        return self.world.source
-
-    @property
     def _function(self) -> str:
         return self._set["SOUR:FUNC"]
-
-    @property
-    def _on(self) -> bool:
-        return bool(self._source.record["output_on"])
 
     def look(self) -> None:
         source, time_s = self._source, self.world.time_s
@@ -166,9 +123,9 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
                 word, last = "RUNNING" if self._running() else "IDLE", len(own["blocks"])
                 return f"{word if last else 'EMPTY'};{word if last else 'EMPTY'};{last}"
             case "READ" | "FETC":
-                return self._read(header == "READ", arguments)
+                return self._traces.read(header == "READ", self._running(), arguments)
             case _ if header.startswith("TRAC:"):
-                return self._trace(header, arguments)
+                return self._traces.query(header, arguments)
             case _ if header in TABLE:
                 return self._told(header)
             case _:
@@ -178,40 +135,13 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         value = self._set[header]
         if header == "SENS:FUNC":
             return f'"{value}"' if value == "RES" else f'"{value}:DC"'
-        return f"{value:.0f}" if header in WHOLE else self._number(value) if isinstance(value, float) else str(value)
-
-    def _number(self, value: float) -> str:
-        digits = int(self._set["FORM:ASC:PREC"])
-        return f"{value:.{(digits or 7) - 1}E}"
-
-    def _trace(self, header: str, arguments: list[str]) -> str:
-        match header:
-            case "TRAC:POIN":
-                return str(self._own["points"][_buffer(arguments, 0)])
-            case "TRAC:FILL:MODE":
-                return "CONT"
-            case "TRAC:ACT" | "TRAC:ACT:END" | "TRAC:ACT:STAR":
-                _buffer(arguments, 0)
-                first, last = self._ends()
-                count = last - first + 1 if last else 0
-                return str({"TRAC:ACT": count, "TRAC:ACT:END": last, "TRAC:ACT:STAR": first}[header])
-            case "TRAC:DATA":
-                first, last = int(number(arguments[0], 1, 1e9)), int(number(arguments[1], 1, 1e9))
-                elements = [_element(one) for one in arguments[3:]] or ["READ"]
-                if _buffer(arguments, 2) != '"defbuffer1"':
-                    raise ScpiError(OUT_OF_RANGE)
-                return ",".join(self._elements(row, elements) for row in self._rows(first, last))
-            case "TRAC:STAT:AVER" | "TRAC:STAT:MAX" | "TRAC:STAT:MIN" | "TRAC:STAT:STDD":
-                return self._number(self._statistics(header[-4:].lstrip(":")))
-            case _:
-                raise ScpiError(UNKNOWN)
-
-    def _statistics(self, which: str) -> float:
-        rows = self._own["single"].get('"defbuffer1"') or []
-        column = 1 if self._set["SENS:FUNC"] == "VOLT" else 2
-        values = np.array([row[column] for row in rows]) if rows else np.zeros(1)
-        found = {"AVER": values.mean, "MAX": values.max, "MIN": values.min, "STDD": values.std}[which]()
-        return float(found)
+        return (
+            f"{value:.0f}"
+            if header in WHOLE
+            else self._traces.number(value)
+            if isinstance(value, float)
+            else str(value)
+        )
 
     def _log(self, header: str, arguments: list[str]) -> str:
         events: list[list[Any]] = self._own["events"]
@@ -259,12 +189,12 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
                 kind = {"ERR": 1, "WARN": 2, "INF": 4}[short(arguments[1]) if len(arguments) > 1 else "INF"]
                 self._note(1003, kind, "User: " + arguments[0].strip("\"'"))
             case "TRAC:POIN":
-                own["points"][_buffer(arguments, 1)] = int(number(arguments[0], 10, 6_875_000))
-                self._clear()
+                own["points"][buffer_of(arguments, 1)] = int(number(arguments[0], 10, 6_875_000))
+                self._traces.clear()
             case "TRAC:CLE":
-                self._clear()
+                self._traces.clear()
             case "TRAC:FILL:MODE" if short(arguments[0]) in ("CONT", "ONCE"):
-                self._clear()
+                self._traces.clear()
             case "TRIG:LOAD" if arguments[0].strip("\"'").upper() == "EMPTY":
                 own["blocks"] = {}
             case "SENS:AZER:ONCE" | "STAT:PRES" | "SYST:BEEP" | "DISP:SCR":
@@ -383,102 +313,12 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         source.record["due_s"] = math.inf
         self.look()
 
-    # Readings
-
     @property
     def _aperture_s(self) -> float:
         return self._source.aperture_s
 
     def _clock_s(self) -> float:
-        return _EPOCH_S + float(self._source.clock_s(self.world.time_s))
-
-    def _clear(self) -> None:
-        """The numbers of its samples begin anew, those of the world's source do not."""
-        self._own["hidden"] = [[0, self._source.record["total"]]]
-
-    def _spans(self) -> list[tuple[int, int]]:
-        """Samples of the world's source that are none of the first buffer: [first, behind the last), in their order."""
-        return [(a, 10**12 if b is None else b) for a, b in self._own["hidden"]]
-
-    def _ends(self) -> tuple[int, int]:
-        """Indices of the oldest and newest sample that is there, 0 where there is none."""
-        done = max(0, int(self._source.record["total"]) - _FEW)
-        _, total, _ = self._source.samples(done, self.world.time_s)
-        oldest = max(0, total - BIAS_BUFFER[0][0])
-        hidden_old = sum(min(max(oldest - a, 0), b - a) for a, b in self._spans())
-        newest = total - sum(min(max(total - a, 0), b - a) for a, b in self._spans())
-        return (oldest - hidden_old + 1, newest) if newest else (0, 0)
-
-    def _number_of(self, index: int) -> int:
-        """Of the world's source."""
-        at = index - 1
-        for a, b in self._spans():
-            at += b - a if at >= a else 0
-        return at
-
-    def _rows(self, first: int, last: int) -> list[tuple[float, ...]]:
-        oldest, newest = self._ends()
-        if not max(1, oldest) <= first <= last <= newest:
-            raise ScpiError(OUT_OF_RANGE)
-        start, _, rows = self._source.samples(self._number_of(first), self.world.time_s)
-        wanted = [rows[self._number_of(k) - start] for k in range(first, last + 1)]
-        return [self._row(*(float(value) for value in row)) for row in wanted]
-
-    def _row(self, clock_s: float, voltage_v: float, current_a: float, limited: float) -> tuple[float, ...]:
-        """Stamped at the end of its integration."""
-        return (clock_s + self._aperture_s / 2, voltage_v, current_a, _ON + (_LIMITED if limited else 0))
-
-    def _read(self, anew: bool, arguments: list[str]) -> str:
-        buffer = _buffer(arguments, 0)
-        elements = [_element(one) for one in arguments[1:]] or ["READ"]
-        if anew:
-            if self._running():
-                raise ScpiError(INIT_IGNORED)
-            self._own["single"].setdefault(buffer, []).append(self._single())
-            del self._own["single"][buffer][:-20]
-        rows = self._own["single"].get(buffer)
-        if buffer == '"defbuffer2"' and not anew and self._own["hidden"]:
-            rows = self._hidden_rows() or rows
-        if not rows:
-            raise ScpiError((-230, "Data corrupt or stale"))
-        return self._elements(tuple(rows[-1]), elements)
-
-    def _hidden_rows(self) -> list[tuple[float, ...]]:
-        """The latest that a trigger model put into the second buffer, unless a single reading came after."""
-        first, end = self._own["hidden"][-1]
-        singles = self._own["single"].get('"defbuffer2"') or []
-        start, _, rows = self._source.samples(first, self.world.time_s)
-        found = [self._row(*(float(v) for v in row)) for row in rows[: None if end is None else max(0, end - start)]]
-        return found if found and not (singles and singles[-1][0] > found[-1][0]) else []
-
-    def _single(self) -> list[float]:
-        time_s = self.world.time_s
-        voltage, current, limited = self._source.reading(time_s)
-        if not self._on and self._source.record["off_mode"] == "high-impedance":
-            voltage -= self._source.emf_v(time_s)  # its relay is open
-        status = (_ON + (_LIMITED if limited else 0)) if self._on else 0
-        return [float(self._source.clock_s(time_s)), voltage, current, status]
-
-    def _elements(self, row: tuple[float, ...], elements: list[str]) -> str:
-        clock_s, voltage, current, status = row
-        by_volts = self._set["SENS:FUNC"] == "VOLT"
-        if self._set["SENS:FUNC"] == "RES":
-            voltage = voltage / current if current else 9.9e37
-            by_volts = True
-        stamp_s = _EPOCH_S + clock_s
-        told = {
-            "SEC": f"{math.floor(stamp_s)}",
-            "FRAC": self._number(stamp_s - math.floor(stamp_s)),
-            "REL": self._number(clock_s),
-            "READ": self._number(voltage if by_volts else current),
-            "SOUR": self._number(current if by_volts else voltage),
-            "UNIT": "Volt DC" if by_volts else "Amp DC",
-            "SOURSTAT": str(int(status)),
-            "STAT": "8",
-        }
-        if any(one not in told for one in elements):
-            raise ScpiError(BAD_VALUE)
-        return ",".join(told[one] for one in elements)
+        return EPOCH_S + float(self._source.clock_s(self.world.time_s))
 
     def note_error(self, code: tuple[int, str]) -> None:
         self._note(code[0], 1, code[1])
@@ -489,19 +329,8 @@ class EmulatedKeithley2450(ScpiEmulator[EmulatedKeithley2450Settings]):
         del events[:-_MOST_EVENTS]
 
 
-def _element(text: str) -> str:
-    return "SOURSTAT" if text.upper() in ("SOURSTAT", "SOURSTATUS") else short(text)
-
-
 def _list(text: str) -> str:
     return next((which for which, name in _LISTS.items() if text.strip("\"'") == name.strip('"')), "")
-
-
-def _buffer(arguments: list[str], at: int) -> str:
-    name = '"' + arguments[at].strip("\"'") + '"' if len(arguments) > at else '"defbuffer1"'
-    if name not in ('"defbuffer1"', '"defbuffer2"'):
-        raise ScpiError(BAD_VALUE)
-    return name
 
 
 def _lasts_s(program: Program) -> float:

@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
-from cryoctl_simulators.wire.scpi import BAD_VALUE, ScpiError, number, short, switch
-
-Take = Callable[[str], Any]
-
-
-def _between(low: float, high: float) -> Take:
-    return lambda text: number(text, low, high)
-
-
-def _word(*allowed: str) -> Take:
-    def take(text: str) -> str:
-        found = short(text.strip("\"'").split(":", 1)[0])
-        if found not in allowed:
-            raise ScpiError(BAD_VALUE)
-        return found
-
-    return take
-
+from cryoctl_simulators.wire.scpi import BAD_VALUE, ScpiError, Take, between, switch, word
 
 _OVP = re.compile(r"PROT(2|5|10|20|40|60|80|100|120|140|160|180)|NONE")
 
@@ -35,40 +17,40 @@ def _protection(text: str) -> str:
 
 
 _EACH: dict[str, tuple[Any, Take]] = {
-    "SENS:{}:NPLC": (1.0, _between(0.01, 10.0)),
+    "SENS:{}:NPLC": (1.0, between(0.01, 10.0)),
     "SENS:{}:AZER": (1, switch),
     "SENS:{}:RSEN": (0, switch),
     "SENS:{}:RANG:AUTO": (1, switch),
     "SENS:{}:AVER": (0, switch),
-    "SENS:{}:AVER:COUN": (10.0, _between(1, 100)),
-    "SENS:{}:AVER:TCON": ("REP", _word("REP", "MOV")),
-    "SENS:{}:DEL:USER5": (0.0, _between(0.0, 10_000.0)),
+    "SENS:{}:AVER:COUN": (10.0, between(1, 100)),
+    "SENS:{}:AVER:TCON": ("REP", word("REP", "MOV")),
+    "SENS:{}:DEL:USER5": (0.0, between(0.0, 10_000.0)),
     "SOUR:{}:READ:BACK": (1, switch),
-    "SOUR:{}:DEL": (0.0, _between(0.0, 10_000.0)),
+    "SOUR:{}:DEL": (0.0, between(0.0, 10_000.0)),
     "SOUR:{}:DEL:AUTO": (1, switch),
     "SOUR:{}:RANG:AUTO": (1, switch),
-    "OUTP:{}:SMOD": ("NORM", _word("NORM", "HIMP", "ZERO", "GUAR")),
+    "OUTP:{}:SMOD": ("NORM", word("NORM", "HIMP", "ZERO", "GUAR")),
 }
 TABLE: dict[str, tuple[Any, Take]] = {
     **{header.format(one): told for header, told in _EACH.items() for one in ("CURR", "VOLT")},
-    "SENS:CURR:RANG": (1e-4, _between(-1.05, 1.05)),
-    "SENS:VOLT:RANG": (2.0, _between(-210.0, 210.0)),
-    "SOUR:CURR:RANG": (1e-8, _between(-1.05, 1.05)),
-    "SOUR:VOLT:RANG": (0.02, _between(-210.0, 210.0)),
-    "SOUR:VOLT": (0.0, _between(-210.0, 210.0)),
-    "SOUR:CURR": (0.0, _between(-1.05, 1.05)),
-    "SOUR:VOLT:ILIM": (1.05e-4, _between(1e-9, 1.05)),
-    "SOUR:CURR:VLIM": (21.0, _between(0.02, 210.0)),
+    "SENS:CURR:RANG": (1e-4, between(-1.05, 1.05)),
+    "SENS:VOLT:RANG": (2.0, between(-210.0, 210.0)),
+    "SOUR:CURR:RANG": (1e-8, between(-1.05, 1.05)),
+    "SOUR:VOLT:RANG": (0.02, between(-210.0, 210.0)),
+    "SOUR:VOLT": (0.0, between(-210.0, 210.0)),
+    "SOUR:CURR": (0.0, between(-1.05, 1.05)),
+    "SOUR:VOLT:ILIM": (1.05e-4, between(1e-9, 1.05)),
+    "SOUR:CURR:VLIM": (21.0, between(0.02, 210.0)),
     "SOUR:VOLT:PROT": ("NONE", _protection),
-    "SOUR:FUNC": ("VOLT", _word("VOLT", "CURR")),
-    "SENS:FUNC": ("CURR", _word("VOLT", "CURR", "RES")),
-    "ROUT:TERM": ("FRON", _word("FRON", "REAR")),
-    "FORM:DATA": ("ASC", _word("ASC")),
-    "FORM:ASC:PREC": (0.0, _between(0, 16)),
+    "SOUR:FUNC": ("VOLT", word("VOLT", "CURR")),
+    "SENS:FUNC": ("CURR", word("VOLT", "CURR", "RES")),
+    "ROUT:TERM": ("FRON", word("FRON", "REAR")),
+    "FORM:DATA": ("ASC", word("ASC")),
+    "FORM:ASC:PREC": (0.0, between(0, 16)),
     "TRIG:TIM1:STAT": (0, switch),
-    "TRIG:TIM1:DEL": (1e-5, _between(8e-6, 100_000.0)),
-    "TRIG:TIM1:COUN": (1.0, _between(0, 1_048_575)),
-    "TRIG:TIM1:STAR:STIM": ("NONE", _word("NONE", "NOT1", "NOT2")),
+    "TRIG:TIM1:DEL": (1e-5, between(8e-6, 100_000.0)),
+    "TRIG:TIM1:COUN": (1.0, between(0, 1_048_575)),
+    "TRIG:TIM1:STAR:STIM": ("NONE", word("NONE", "NOT1", "NOT2")),
     "TRIG:TIM1:STAR:GEN": (0, switch),
 }
 WHOLE = ("FORM:ASC:PREC", "TRIG:TIM1:COUN")

@@ -6,13 +6,11 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from cryoctl_simulators.settings import BiasSettings
 from cryoctl_simulators.wire.emulator import EmulatorFactory, Wire
+from cryoctl_simulators.wire.keithley_2400.panel import MOST_POINTS, TABLE, WHOLE, switched_on
 from cryoctl_simulators.wire.line import Line
-from cryoctl_simulators.wire.relay import EmulatedRelay
 from cryoctl_simulators.wire.scpi import (
     BAD_VALUE,
     CONFLICT,
@@ -20,131 +18,35 @@ from cryoctl_simulators.wire.scpi import (
     UNKNOWN,
     ScpiEmulator,
     ScpiError,
-    number,
     short,
     switch,
 )
-from cryoctl_simulators.wire.stairs import pack
-from cryoctl_simulators.world.source import TRIPPED, Source
+from cryoctl_simulators.wire.source_emulator import EmulatedSourceSettings, SourceEmulator
+from cryoctl_simulators.wire.stairs import merged, pack
+from cryoctl_simulators.world.source import TRIPPED
 
 _CONTROL = {"VOLT": "voltage", "CURR": "current"}
 _LIMITED, _FRONT = 1 << 3, 1 << 2
 _OVERHEAD_S = 0.002
-_MOST_POINTS, _VALUES_A_COMMAND, _MOST_ERRORS = 2500, 100, 10
+_VALUES_A_COMMAND, _MOST_ERRORS = 100, 10
 _ON_SINCE_S = 10.0
 _OFF = (803, "Not permitted with OUTPUT off")
 _FULL = (-350, "Queue overflow")
 
 
-def _between(low: float, high: float) -> Callable[[str], float]:
-    return lambda text: number(text, low, high)
-
-
-def _word(*allowed: str) -> Callable[[str], str]:
-    def take(text: str) -> str:
-        found = short(text.strip("\"'").split(":", 1)[0])
-        if found not in allowed:
-            raise ScpiError(BAD_VALUE)
-        return found
-
-    return take
-
-
-_AMPERES, _VOLTS = _between(-1.05, 1.05), _between(-210.0, 210.0)
-_TABLE: dict[str, tuple[Any, Callable[[str], Any]]] = {
-    "ROUT:TERM": ("FRON", _word("FRON", "REAR")),
-    "SYST:RSEN": (0, switch),
-    "SYST:AZER": (1, switch),
-    "SYST:TIME:RES:AUTO": (0, switch),
-    "SENS:CURR:NPLC": (1.0, _between(0.01, 10)),
-    "SENS:VOLT:NPLC": (1.0, _between(0.01, 10)),
-    "SENS:FUNC:CONC": (1, switch),
-    "SENS:CURR:PROT": (1.05e-4, _AMPERES),
-    "SENS:VOLT:PROT": (21.0, _VOLTS),
-    "SENS:CURR:RANG": (1.05e-4, _AMPERES),
-    "SENS:VOLT:RANG": (21.0, _VOLTS),
-    "SENS:CURR:RANG:AUTO": (1, switch),
-    "SENS:VOLT:RANG:AUTO": (1, switch),
-    "SENS:AVER": (0, switch),
-    "SOUR:FUNC": ("VOLT", _word("VOLT", "CURR")),
-    "SOUR:VOLT": (0.0, _VOLTS),
-    "SOUR:CURR": (0.0, _AMPERES),
-    "SOUR:VOLT:RANG": (21.0, _VOLTS),
-    "SOUR:CURR:RANG": (1.05e-4, _AMPERES),
-    "SOUR:VOLT:RANG:AUTO": (1, switch),
-    "SOUR:CURR:RANG:AUTO": (1, switch),
-    "SOUR:VOLT:MODE": ("FIX", _word("FIX", "LIST")),
-    "SOUR:CURR:MODE": ("FIX", _word("FIX", "LIST")),
-    "SOUR:VOLT:PROT": (210.0, _VOLTS),
-    "SOUR:DEL": (0.0, _between(0.0, 999.9999)),
-    "SOUR:DEL:AUTO": (1, switch),
-    "SOUR:CLE:AUTO": (0, switch),
-    "SOUR:CLE:AUTO:MODE": ("ALW", _word("ALW", "TCO")),
-    "OUTP:SMOD": ("NORM", _word("NORM", "HIMP", "ZERO", "GUAR")),
-    "ARM:COUN": (1.0, _between(1, _MOST_POINTS)),
-    "TRIG:COUN": (1.0, _between(1, _MOST_POINTS)),
-    "TRIG:DEL": (0.0, _between(0.0, 999.9999)),
-    "CALC2:LIM5:UPP": (1.0, _between(-1e10, 1e10)),
-    "TRAC:POIN": (100.0, _between(1, _MOST_POINTS)),
-    "FORM:DATA": ("ASC", _word("ASC")),
-}
-_WHOLE = ("ARM:COUN", "TRIG:COUN", "TRAC:POIN")
-
-
-def _switched_on() -> dict[str, Any]:
-    return {
-        "set": {header: value for header, (value, _) in _TABLE.items()},
-        "sensed": ["CURR"],
-        "elements": ["VOLT", "CURR", "RES", "TIME", "STAT"],
-        "lists": {"VOLT": [], "CURR": []},
-        "sweep": None,
-        "rows": [],
-        "errors": [],
-        "power_on": True,
-        "tripped": False,
-    }
-
-
-class EmulatedKeithley2400Settings(BiasSettings):
+class EmulatedKeithley2400Settings(EmulatedSourceSettings):
     wire: Wire = "pty"
     model: str = "2400"
-    relay: bool = True
-    """A relay in its HI line, on a port of its own: the second way to switch it off."""
 
 
-class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
-    kind = "bias"
-    has_own_clock = True
+class EmulatedKeithley2400(SourceEmulator[EmulatedKeithley2400Settings], ScpiEmulator[EmulatedKeithley2400Settings]):
     command_ends = b"\r\n"
-    _relay: EmulatedRelay | None = None
     _waiting: asyncio.TimerHandle | None = None
-
-    def open(self) -> Mapping[str, Any]:
-        told = dict(super().open())
-        if self.settings.relay and self._relay is None:
-            self._relay = EmulatedRelay(self.settings.wire, self._relay_opens)
-        return told if self._relay is None else {**told, "cut_off": self._relay.settings()}
 
     def attach(self) -> None:
         super().attach()
         self._held: list[tuple[Line, str]] = []
-        self.world.file.record.setdefault("keithley_2400", _switched_on())
-        if self._relay is not None:
-            self._relay.attach()
-
-    def close(self) -> None:
-        super().close()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-
-    def _relay_opens(self, opens: bool) -> bool:
-        if opens and self.fault("cut-off-fails"):
-            return False
-        if opens:
-            self._source.switch(False, self.world.time_s)
-            self.world.made_safe("source cut off")
-        return True
+        self.world.file.record.setdefault("keithley_2400", switched_on())
 
     # Deaf while it sweeps
 
@@ -191,16 +93,8 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
         return self._own["set"]
 
     @property
-    def _source(self) -> Source:
-        return self.world.source
-
-    @property
     def _function(self) -> str:
         return self._set["SOUR:FUNC"]
-
-    @property
-    def _on(self) -> bool:
-        return bool(self._source.record["output_on"])
 
     def look(self) -> None:
         self._source.advance(self.world.time_s)
@@ -212,7 +106,7 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
 
     def forget_settings(self) -> None:
         self._source.restart(self.world.time_s)
-        self.world.file.record["keithley_2400"] = _switched_on()
+        self.world.file.record["keithley_2400"] = switched_on()
         self.world.commit()
 
     # Questions
@@ -255,9 +149,9 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
                 if not own["rows"]:
                     raise ScpiError((-230, "Data corrupt or stale"))
                 return ",".join(self._elements(row) for row in own["rows"])
-            case _ if header in _TABLE:
+            case _ if header in TABLE:
                 value = self._set[header]
-                if header in _WHOLE:
+                if header in WHOLE:
                     return f"{value:.0f}"
                 return f"{value:+.6E}" if isinstance(value, float) else str(value)
             case _:
@@ -303,7 +197,7 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
             case "*RST":
                 self._output(False)
                 kept = {name: own[name] for name in ("errors", "power_on")}
-                self.world.file.record["keithley_2400"] = {**_switched_on(), **kept}
+                self.world.file.record["keithley_2400"] = {**switched_on(), **kept}
                 self._told_world()
             case "OUTP":
                 self._output(bool(switch(arguments[0])))
@@ -324,19 +218,19 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
                 pass
             case _ if re.fullmatch(r"SOUR:LIST:(VOLT|CURR)(:APP)?", header):
                 which = header[10:14]
-                values = [_TABLE[f"SOUR:{which}"][1](one) for one in arguments]
+                values = [TABLE[f"SOUR:{which}"][1](one) for one in arguments]
                 before = own["lists"][which] if header.endswith(":APP") else []
-                if not values or len(values) > _VALUES_A_COMMAND or len(before) + len(values) > _MOST_POINTS:
+                if not values or len(values) > _VALUES_A_COMMAND or len(before) + len(values) > MOST_POINTS:
                     raise ScpiError(OUT_OF_RANGE)
                 own["lists"][which] = [*before, *values]
-            case _ if header in _TABLE:
+            case _ if header in TABLE:
                 self._take(header, arguments[0])
             case _:
                 raise ScpiError(UNKNOWN)
         return None
 
     def _take(self, header: str, text: str) -> None:
-        before, value = self._set[header], _TABLE[header][1](text)
+        before, value = self._set[header], TABLE[header][1](text)
         self._set[header] = value
         if header == "SOUR:FUNC" and value != before and self._on:
             self._source.switch(False, self.world.time_s)
@@ -376,7 +270,7 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
         if not (self._on or clears):
             raise ScpiError(_OFF)
         count = int(self._set["TRIG:COUN"] * self._set["ARM:COUN"])
-        if count > _MOST_POINTS:
+        if count > MOST_POINTS:
             raise ScpiError(OUT_OF_RANGE)
         delay_s = self._set["SOUR:DEL"] + self._set["TRIG:DEL"]
         period_s = delay_s + 2 * source.aperture_s + _OVERHEAD_S
@@ -390,7 +284,7 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
                 {"duration_s": period_s, "control": _CONTROL[which], "start": level, "end": level, "until_v": None}
                 for level in (levels[k % len(levels)] for k in range(count))
             ]
-            segments = _merged(segments)
+            segments = merged(segments)
             pack(segments)
             source.play({"segments": segments, "repeats": 1}, time_s)
         source.record["interval_s"] = period_s
@@ -420,17 +314,6 @@ class EmulatedKeithley2400(ScpiEmulator[EmulatedKeithley2400Settings]):
 def _stamp(time_s: float) -> str:
     """Seven digits; it counts from when it was switched on, a while before the world's clock began."""
     return f"{(time_s + _ON_SINCE_S) % 1e5:+.6E}"
-
-
-def _merged(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbours of one level as one."""
-    found: list[dict[str, Any]] = []
-    for one in segments:
-        if found and found[-1]["start"] == one["start"]:
-            found[-1]["duration_s"] += one["duration_s"]
-        else:
-            found.append(dict(one))
-    return found
 
 
 FACTORY = EmulatorFactory("bias", EmulatedKeithley2400Settings, EmulatedKeithley2400)
