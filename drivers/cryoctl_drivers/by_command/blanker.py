@@ -77,7 +77,8 @@ class Blanker(ABC):
     @asynccontextmanager
     async def lifted(self, permit: Permit, left_s: float) -> AsyncGenerator[None]:
         """Inside the beam is on, for an exposure with this permit, of whose beam time `left_s` is left; afterwards it
-        is blanked and read back, whatever happens. That it is on is not read back, since that would be time with the beam on.
+        is blanked and read back, whatever happens. That it is on is not read back, since that would be time with the
+        beam on.
 
         Raises:
             Refused: the permit has expired; it stayed blanked.
