@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cryoctl.interfaces.bias import BiasLimits
+from cryoctl.interfaces.device_settings import InOrder
 from cryoctl.units import Amperes, Seconds, Volts
 from cryoctl_drivers.cut_off import RelaySettings
 from cryoctl_drivers.link import Link, LinkSettings
@@ -25,8 +26,8 @@ _OTHER = {"voltage": "CURR", "current": "VOLT"}
 
 
 class Keithley2400Settings(LinkSettings):
-    voltage_range_v: tuple[Volts, Volts] = (-20.0, 20.0)
-    current_range_a: tuple[Amperes, Amperes] = (-1.0, 1.0)
+    voltage_range_v: Annotated[tuple[Volts, Volts], InOrder] = (-20.0, 20.0)
+    current_range_a: Annotated[tuple[Amperes, Amperes], InOrder] = (-1.0, 1.0)
     terminals: Literal["front", "rear"] = "front"
     wires: Literal[2, 4] = 2
     integration_cycles: Annotated[float, Field(ge=0.01, le=10)] = 1.0
