@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from cryoctl.bluesky.given import is_number, shown
 from cryoctl.bluesky.readings import DataKeys, Reading, flag_key, number_key, readings, text_key
 from cryoctl.bluesky.status import RequestStatus, failed
 from cryoctl.errors import BadInput
@@ -36,14 +37,16 @@ class Bias:
         """The source's own limits to either side, read back with its output off."""
         most_v, most_a = self._capabilities.largest_v, self._capabilities.current_range_a[1]
         for name, value, most in (("voltage_limit_v", voltage_limit_v, most_v), ("compliance_a", compliance_a, most_a)):
-            if not 0.0 < value <= most:
-                return failed(BadInput(f"bias.{name}: {value:g}, allowed is up to {most:g}, above 0"))
+            if not (is_number(value) and 0.0 < value <= most):
+                return failed(BadInput(f"bias.{name}: found {shown(value)}, allowed is up to {most:g}, above 0"))
         return RequestStatus(
             self._session.ask(SetBiasLimits(voltage_limit_v=float(voltage_limit_v), compliance_a=float(compliance_a)))
         )
 
     def check_value(self, value: float) -> None:
-        """Raises `BadInput` beyond what the source can."""
+        """Raises `BadInput` beyond what the source can, or for what is no number."""
+        if not is_number(value):
+            raise BadInput(f"bias: found {shown(value)}, allowed is a number in V, without unit")
         low_v, high_v = self._capabilities.voltage_range_v
         if not low_v <= value <= high_v:
             raise BadInput(f"bias: {value:g} V is beyond the {low_v:g} to {high_v:g} V that are allowed")
@@ -51,7 +54,7 @@ class Bias:
     def set(self, value: float) -> RequestStatus:
         """Apply a voltage, output on, and hold it."""
         try:
-            self.check_value(float(value))
+            self.check_value(value)
         except BadInput as error:
             return failed(error)
         return RequestStatus(self._session.ask(ApplyBias(voltage_v=float(value), switch_on=True)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+from cryoctl.bluesky.given import is_number, is_whole, shown
 from cryoctl.errors import BadInput
 from cryoctl.steps import Expose
 
@@ -31,15 +33,12 @@ class Framing:
     kind: str = "record"
 
     def changed(self, values: dict[str, Any]) -> Framing:
-        """Raises `BadInput` for a name or a kind that there is not."""
+        """Raises `BadInput` for a name or a kind that there is not, and for what is no value of its field."""
         known = asdict(self)
         for name in values:
             if name not in known:
                 raise BadInput(f"framing: found {name[:40]!r}; it has {', '.join(known)}")
-        new = replace(self, **values)
-        if new.kind not in KINDS:
-            raise BadInput(f"framing.kind: found {str(new.kind)[:40]!r}; allowed are {', '.join(KINDS)}")
-        return replace(new, shape=(int(new.shape[0]), int(new.shape[1])))
+        return replace(self, **{name: _value(name, value, known[name]) for name, value in values.items()})
 
     def exposure(self, *, detector: str, edx: bool) -> Expose:
         """The step; where it lies in the specimen's frame the protocol fills in, from where the stage stands."""
@@ -63,3 +62,26 @@ class Framing:
             position_sigma_m=0.0,
             drift_bound_m_per_s=0.0,
         )
+
+
+def _value(name: str, given: Any, like: Any) -> Any:
+    """As a plain value of the field that is `like` this one; nothing is guessed."""
+    if name == "kind":
+        if given in KINDS:
+            return given
+        raise BadInput(f"framing.kind: found {shown(given)}; allowed are {', '.join(KINDS)}")
+    if isinstance(like, tuple):
+        numbers = list(cast(Iterable[Any], given)) if isinstance(given, Iterable) else []
+        if len(numbers) == 2 and all(is_whole(one) for one in numbers):
+            return (int(numbers[0]), int(numbers[1]))
+        wanted = "two whole numbers, rows and columns"
+    elif isinstance(like, bool):
+        if isinstance(given, bool):
+            return given
+        wanted = "True or False"
+    else:
+        whole = isinstance(like, int)
+        if is_whole(given) if whole else is_number(given):
+            return int(given) if whole else float(given)
+        wanted = "a whole number" if whole else f"a number in {'s' if name == 'dwell_s' else 'm'}, without unit"
+    raise BadInput(f"framing.{name}: found {shown(given)}; allowed is {wanted}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
+from cryoctl.bluesky.given import is_number, is_whole, shown
 from cryoctl.bluesky.readings import DataKeys, Reading, flag_key, number_key, readings, text_key
 from cryoctl.bluesky.status import RequestStatus, failed
 from cryoctl.errors import BadInput
@@ -33,8 +34,11 @@ class NeedleTube:
     def check_value(self, value: Sequence[float]) -> None:
         """Raises `BadInput` beyond what the tube reaches."""
         low_m, high_m = self._capabilities.fine_range_m
-        if len(value) != 3 or not all(low_m <= one <= high_m for one in value):
-            raise BadInput(f"needle: {tuple(value)} m, three lengths from {low_m:g} to {high_m:g} m are allowed")
+        given: Any = value
+        three = list(cast(Iterable[Any], given)) if isinstance(given, Iterable) else []
+        if len(three) != 3 or not all(is_number(one) and low_m <= one <= high_m for one in three):
+            found = ", ".join(map(shown, three)) or shown(given)
+            raise BadInput(f"needle: found {found}, allowed are three lengths from {low_m:g} to {high_m:g} m"[:300])
 
     def set(self, value: Sequence[float]) -> RequestStatus:
         """Set point of the fine tube."""
@@ -45,19 +49,24 @@ class NeedleTube:
         x_m, y_m, z_m = (float(one) for one in value)
         return self._ask(PlaceNeedle(x_m=x_m, y_m=y_m, z_m=z_m))
 
-    def step(self, axis: Any, steps: int) -> RequestStatus:
+    def step(self, axis: Any, steps: Any) -> RequestStatus:
         """Coarse steps in open loop, along x, y or z."""
         if axis not in ("x", "y", "z"):
             return failed(BadInput(f"needle: found axis {str(axis)[:20]!r}; it has x, y and z"))
+        if not is_whole(steps):
+            return failed(BadInput(f"needle: found {shown(steps)} steps, allowed are whole numbers"))
         return self._ask(StepNeedle(axis=axis, steps=int(steps)))
 
-    def high_voltage(self, on: bool) -> RequestStatus:
-        return self._ask(SetNeedleVoltage(on=bool(on)))
+    def high_voltage(self, on: Any) -> RequestStatus:
+        if not isinstance(on, bool):
+            return failed(BadInput(f"needle: found {shown(on)} for its high voltage, allowed are True and False"))
+        return self._ask(SetNeedleVoltage(on=on))
 
     def saw_gap(self, gap_m: float, sigma_m: float) -> RequestStatus:
         """The distance from the specimen as it was seen in an image; without one nothing near moves."""
-        if not (gap_m >= 0.0 and 0.0 <= sigma_m < float("inf")):
-            return failed(BadInput(f"needle: gap {gap_m:g} m, sigma {sigma_m:g} m; allowed are 0 m and more"))
+        if not (is_number(gap_m) and is_number(sigma_m) and gap_m >= 0.0 and 0.0 <= sigma_m < float("inf")):
+            told = f"needle: gap {shown(gap_m)} m, sigma {shown(sigma_m)} m; allowed are 0 m and more"
+            return failed(BadInput(told))
         return self._ask(NoteGap(gap_m=float(gap_m), sigma_m=float(sigma_m)))
 
     def withdraw(self) -> RequestStatus:

@@ -24,7 +24,7 @@ from cryoctl.launch.calls import overrides_of
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest, RunResult
 from cryoctl.launch.run import carry_through, undertake
-from cryoctl.steps import CurrentMeasured, MakeSafe, MeasureCurrent, Step
+from cryoctl.steps import CurrentMeasured, MakeSafe, MeasureCurrent, ReadBias, ReadNeedle, Step
 
 RECIPE = "on-request"
 
@@ -89,6 +89,8 @@ class Session:
         self.result: RunResult | None = None
         """Once it is closed."""
         self.last = LastPicture()
+        self.changes = 0
+        """Steps that were asked for, but for those that only read."""
         self.pausing = False
         """A RunEngine pauses: what stops a device now is no emergency."""
         self._error: BaseException | None = None
@@ -115,6 +117,8 @@ class Session:
 
     def ask(self, step: Step[Any]) -> Future[Any]:
         """Have a step carried out, after those asked for before; its result, or what the run refused it with."""
+        if not isinstance(step, ReadBias | ReadNeedle):
+            self.changes += 1
         return self._requests.ask(step)
 
     def look(self, look: Look) -> Future[Any]:

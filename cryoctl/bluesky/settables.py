@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from cryoctl.bluesky.given import is_number, shown
 from cryoctl.bluesky.readings import DataKeys, Reading, number_key, readings
 from cryoctl.bluesky.status import RequestStatus, failed
 from cryoctl.engine.requests import Views
@@ -55,7 +56,9 @@ class Settable:
         return {"fields": [self.name]}
 
     def check_value(self, value: float) -> None:
-        """Raises `BadInput` beyond its limits."""
+        """Raises `BadInput` beyond its limits, or for what is no number."""
+        if not is_number(value):
+            raise BadInput(f"{self.name}: found {shown(value)}, allowed is a number in {self._units}, without unit")
         low, high = self.limits
         if not (low <= value <= high or (self._or_zero and value == 0.0)):
             raise BadInput(f"{self.name}: {value:g} {self._units} is beyond the {low:g} to {high:g} that are allowed")
@@ -63,7 +66,7 @@ class Settable:
     def set(self, value: float) -> RequestStatus:
         """Done when it reads back; failed where it is refused, and then nothing has moved."""
         try:
-            self.check_value(float(value))
+            self.check_value(value)
         except BadInput as error:
             return failed(error)
         self._setpoint = float(value)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Shot:
-    """`partners` are the detectors that it is for, `taken` those of them that have been triggered for it."""
+    """`partners` are the detectors that it is for, `taken` those of them that have been triggered for it, `changes` how
+    much the session had been asked to change by then."""
 
     future: Future[Exposed]
     framing: Framing
+    changes: int
     partners: frozenset[str]
     taken: set[str] = field(default_factory=set[str])
     picture: Picture | None = None
@@ -56,7 +58,8 @@ class Shots:
             self._last = None
 
     def take(self, name: str, detector: str, framing: Framing) -> Shot:
-        """The shot for this trigger: one under way where its partner was triggered first, else a new one.
+        """The shot for this trigger: that for which its partner was triggered first, unless something was moved or set
+        since then, else a new one.
 
         Args:
             detector: whose picture is taken.
@@ -66,7 +69,8 @@ class Shots:
         """
         with self._lock:
             last = self._last
-            if last is not None and name in last.partners and name not in last.taken:
+            of_it = last is not None and name in last.partners and name not in last.taken
+            if last is not None and of_it and last.changes == self._session.changes:
                 last.taken.add(name)
                 return last
             partners = self._partners(name, detector)
@@ -74,8 +78,11 @@ class Shots:
             rows, columns = framing.shape
             if step.edx and self._edx_pixels is not None and rows * columns > self._edx_pixels:
                 raise BadInput(f"shape: {rows} x {columns} pixels, {self._edx} follows {self._edx_pixels}; take fewer")
-            shot = Shot(future=Future(), framing=framing, partners=partners, taken={name})
-            self._session.ask(step).add_done_callback(lambda asked: self._came(shot, asked))
+            asked = self._session.ask(step)
+            shot = Shot(
+                future=Future(), framing=framing, changes=self._session.changes, partners=partners, taken={name}
+            )
+            asked.add_done_callback(lambda asked: self._came(shot, asked))
             self._last = shot
             return shot
 

@@ -106,7 +106,9 @@ def partial_footprint(
 
     field = footprint(scan, timing, x_m=x_m, y_m=y_m, tilt_deg=tilt_deg, current_a=current_a, size=size)[0]
     area_m2 = rows * columns * scan.pixel_size_m**2
-    late_s = extra_s + timing.frame_s  # before its first line a beam that was opened is anywhere in the field
+    late_s = extra_s
+    if timing.frame_s:  # before its first line a beam that was opened is anywhere in the field, maybe all the time
+        late_s += max(timing.frame_s, beam_on_s - whole * rows * line_on_s)
     late = replace(field, dose_e_per_a2=dose_e_per_a2(current_a, late_s, area_m2))
     deposits: tuple[Deposit, ...] = ()
     if whole:

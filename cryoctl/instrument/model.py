@@ -133,6 +133,15 @@ class CalibrationEntry(StrictModel):
         )
 
 
+def _ports(entry: DeviceEntry) -> list[str]:
+    """Wires of its own that it leads to, itself and by the second way to switch a source off."""
+    if entry.emulator is not None:
+        return []
+    cut_off: Any = entry.settings.get("cut_off")
+    given = [entry.settings.get("port"), cut_off.get("port") if isinstance(cut_off, dict) else None]
+    return [one for one in given if isinstance(one, str) and one and not one.startswith("transcript:")]
+
+
 def _flat(value: Any) -> list[float | str]:
     if not isinstance(value, list):
         return [value]
@@ -169,6 +178,20 @@ class InstrumentFile(StrictModel):
                     f"{quoted(first[entry.kind])} and {quoted(name)} are both {entry.kind}: one is allowed, remove one"
                 )
             first[entry.kind] = name
+        return devices
+
+    @field_validator("devices")
+    @classmethod
+    def _a_port_each(cls, devices: dict[str, DeviceEntry]) -> dict[str, DeviceEntry]:
+        """Two drivers on one wire would take each other's answers."""
+        first: dict[str, str] = {}
+        for name, entry in devices.items():
+            for port in _ports(entry):
+                if port in first:
+                    raise ValueError(
+                        f"{quoted(first[port])} and {quoted(name)} are both at the port {quoted(port)}: correct one"
+                    )
+                first[port] = name
         return devices
 
     @field_validator("calibrations")

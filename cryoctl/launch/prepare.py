@@ -16,7 +16,7 @@ from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.launch.against_devices import check_detectors, check_presets, check_shapes, check_wanted_elements
 from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.facts import gather_facts
-from cryoctl.launch.on_emulators import on_emulators
+from cryoctl.launch.on_emulators import check_clock, on_emulators
 from cryoctl.launch.recipes import read_recipe
 from cryoctl.launch.request import RunRequest
 from cryoctl.protocol import InstrumentFacts, Protocol
@@ -80,8 +80,9 @@ def prepare(request: RunRequest, *, rehearsed: bool = False) -> Prepared:
     parameters = validate(protocol_class.Parameters, raw)
     source = _named_instrument(request, raw)
     instrument = load_instrument(source, raw.instrument_overrides)
-    if rehearsed and instrument.file.clock != "virtual":
+    if rehearsed:
         instrument = on_emulators(instrument)
+    check_clock(instrument)
     if raw.simulation and instrument.file.clock != "virtual":
         raise RecipeError("simulation: this instrument is real; fields of the simulation can be set on simulators only")
     seed = request.seed if request.seed is not None else 0

@@ -9,6 +9,7 @@ from pydantic import Field
 from cryoctl.errors import OutOfRange
 from cryoctl.interfaces.bias import BiasCapabilities, BiasLimits, BiasRest, OffMode
 from cryoctl.interfaces.bias_rest import bring_to_rest
+from cryoctl.interfaces.device_settings import InOrder
 from cryoctl.units import Amperes, Volts
 from cryoctl_drivers.cut_off import CutOff, RelaySettings
 from cryoctl_drivers.link import Link, LinkSettings
@@ -18,9 +19,9 @@ _SLACK = 1e-9
 
 
 class SourceSettings(LinkSettings):
-    voltage_range_v: tuple[Volts, Volts] = (-20.0, 20.0)
+    voltage_range_v: Annotated[tuple[Volts, Volts], InOrder] = (-20.0, 20.0)
     """What the experiment may ever need; above some 20 or 42 V its interlock has to be closed."""
-    current_range_a: tuple[Amperes, Amperes] = (-1.0, 1.0)
+    current_range_a: Annotated[tuple[Amperes, Amperes], InOrder] = (-1.0, 1.0)
     wires: Literal[2, 4] = 2
     integration_cycles: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     """Of the mains, for each of the two measurements that a sample is."""

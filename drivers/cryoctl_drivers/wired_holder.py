@@ -7,14 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from cryoctl.errors import OutOfRange
+from cryoctl.interfaces.device_settings import InOrder
 from cryoctl.interfaces.holder import HolderCapabilities
 from cryoctl.units import Degrees, Kelvin, Seconds
 from cryoctl_drivers.link import LinkSettings
 
 
 class WiredHolderSettings(LinkSettings):
-    temperature_range_k: tuple[Kelvin, Kelvin] = (80.0, 350.0)
-    tilt_limits_deg: tuple[Degrees, Degrees] = (-70.0, 70.0)
+    temperature_range_k: Annotated[tuple[Kelvin, Kelvin], InOrder] = (80.0, 350.0)
+    tilt_limits_deg: Annotated[tuple[Degrees, Degrees], InOrder] = (-70.0, 70.0)
     hold_time_s: Annotated[Seconds, Field(gt=0)] = 4 * 3600.0
     """How long the holder's dewar lasts; it can't be measured."""
 

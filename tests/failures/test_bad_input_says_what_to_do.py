@@ -204,3 +204,27 @@ def test_an_instrument_can_be_named_or_given_in_units(tmp_path: Path, capsys: py
     capsys.readouterr()
     assert call(["devices", "--instrument", str(file)]) == 0
     assert "7e-06" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("driver", "field"),
+    [
+        ("keithley-2450", "voltage_range_v: [10, -10]"),
+        ("keithley-2400", "current_range_a: [1 A, 1 A]"),
+        ("lake-shore-33x", "temperature_range_k: [350, 80]"),
+    ],
+)
+def test_limits_of_a_driver_in_a_wrong_order(
+    driver: str, field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = "holder" if driver.startswith("lake") else "bias"
+    text = Path(str(find("cryoctl.instruments", "simulated"))).read_text(encoding="utf-8")
+    old = re.search(rf"^  {kind}:\n(?:    .*\n)+", text, flags=re.MULTILINE)
+    assert old is not None
+    file = tmp_path / "mine.yaml"
+    entry = f"  {kind}: {{kind: {kind}, driver: {driver}, settings: {{port: COM3, {field}}}}}\n"
+    file.write_text(text.replace(old[0], entry), encoding="utf-8")
+    assert call(["devices", "--instrument", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert field.partition(":")[0] in told
+    assert "the lower end stands first" in told

@@ -140,6 +140,66 @@ def test_what_can_not_be_exposed_is_refused_and_the_session_goes_on(session: Ses
     assert haadf.trigger().exception(10) is None
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": 5},
+        {"shape": (24, 32.5)},
+        {"shape": "ab"},
+        {"pixel_size_m": "10 nm"},
+        {"dwell_s": None},
+        {"scans": 1.9},
+        {"register": "false"},
+        {"kind": ["record"]},
+    ],
+)
+def test_what_is_no_value_of_a_framing_is_refused_in_one_sentence(session: Session, changes: dict[str, Any]) -> None:
+    haadf = session.devices.pictures["haadf"]
+    before = haadf.framing
+    failure = haadf.prepare(changes).exception(10)
+    assert isinstance(failure, BadInput)
+    assert f"framing.{next(iter(changes))}: found " in str(failure)
+    assert haadf.framing == before
+
+
+def test_what_is_no_number_is_refused_in_one_sentence(session: Session) -> None:
+    devices = session.devices
+    assert devices.bias is not None
+    assert devices.needle is not None
+    for asked in (
+        devices.tilt.set("3"),
+        devices.tilt.set(None),
+        devices.bias.set("1 V"),
+        devices.bias.limit("1", 1e-6),
+        devices.needle.set(1e-6),
+        devices.needle.set((0.0, "0", 0.0)),
+        devices.needle.step("x", 2.7),
+        devices.needle.saw_gap(None, 0.0),
+        devices.needle.high_voltage("off"),
+    ):
+        failure = asked.exception(10)
+        assert isinstance(failure, BadInput)
+        assert "found" in str(failure) or "allowed" in str(failure)
+
+
+def test_a_detector_does_not_share_what_was_exposed_elsewhere(session: Session) -> None:
+    haadf, edx, tilt = session.devices.pictures["haadf"], session.devices.edx, session.devices.tilt
+    assert edx is not None
+    for one in (haadf, edx):
+        one.stage()
+    try:
+        first = haadf.trigger().wait(10)
+        tilt.set(1.0).wait(10)
+        second = edx.trigger().wait(10)
+        shared = haadf.trigger().wait(10)
+        assert first.exposure < second.exposure
+        assert shared.exposure == second.exposure
+    finally:
+        for one in (haadf, edx):
+            one.unstage()
+        tilt.set(0.0).wait(10)
+
+
 def test_more_pixels_than_the_edx_detector_follows_are_refused() -> None:
     shots = Shots(cast(Session, None), "edx", edx_pixels=100)
     with pytest.raises(BadInput, match="edx follows 100"):

@@ -99,6 +99,22 @@ def test_what_an_opened_beam_did_before_its_first_line_is_charged_all_over_the_f
         assert charged.at(0.0, -21 * 2e-8 / 2) >= (everywhere + line) * (1 - 1e-9)
 
 
+@given(stopped=st.floats(0.05, 1.0), first=st.integers(0, 2))
+@settings(max_examples=40, deadline=None)
+def test_an_opened_beam_whose_acquisition_hangs_is_charged_all_over_the_field(stopped: float, first: int) -> None:
+    """It may have scanned the field for all the time, so many scan frames done before or none."""
+    scan = Scan(shape=(24, 20), pixel_size_m=2e-8, dwell_s=1e-3, scans=3)
+    timing = replace(BY_COMMAND, settle_px=0)
+    frame_s = 24 * (20 * scan.dwell_s + timing.flyback_s)
+    on_s = first * frame_s + stopped * (scan_cost(scan, timing).beam_on_s - first * frame_s)
+    charged = DoseLedger(grid_over((-1e-6, 1e-6, -1e-6, 1e-6)), math.inf)
+    parts = partial_footprint(scan, timing, x_m=0, y_m=0, tilt_deg=0, current_a=CURRENT_A, beam_on_s=on_s, extra_s=0.0)
+    charged.charge("record", charged.settled(parts), 0.0)
+    everywhere = electrons(CURRENT_A * on_s) / ((20 * 24) * (2e-8 * 1e10) ** 2)
+    for row in (-11, 0, 10):
+        assert charged.at(0.0, (row + 0.5) * 2e-8) >= everywhere * (1 - 1e-9)
+
+
 @given(
     places=st.lists(st.tuples(st.floats(-3e-7, 3e-7), st.floats(-3e-7, 3e-7)), min_size=1, max_size=5),
     errors=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=5, max_size=5),

@@ -53,6 +53,12 @@ def test_overrides_of_the_instrument() -> None:
     [
         ("kind: beam", "kind: stage", "'stage' and 'beam' are both stage"),
         ("kind: beam", "kind: baem", "did you mean 'beam'"),
+        (
+            "  haadf: {",
+            "  holder: {kind: holder, driver: a, settings: {port: COM3}}\n"
+            "  bias: {kind: bias, driver: b, settings: {port: COM4, cut_off: {port: COM3}}}\n  haadf: {",
+            "'holder' and 'bias' are both at the port 'COM3'",
+        ),
         ("  beam: {", "  stage: {", "devices.stage is given twice, first in line 5"),
         ("  beam: {", "  'be:am': {", "must match"),
         ("name: sim", "name: 'si:m'", "must match"),

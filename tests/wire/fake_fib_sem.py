@@ -92,6 +92,10 @@ class FakeMicroscope:
     def set_beam_current(self, current_a: float, column: str) -> float:
         return current_a * self.current_factor
 
+    def get_beam_shift(self, column: str) -> Any:
+        self._pass(self.call_s)
+        return SimpleNamespace(x=0.0, y=0.0)
+
     def set_scan_rotation(self, rotation_rad: float, column: str) -> float:
         return rotation_rad
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,29 @@ def test_a_restart_between_two_scan_frames_is_noticed_and_mended_by_the_next_arm
         assert emulator.configuration["PRER"] == "OFF"
 
     played(act)
+
+
+def test_counts_of_a_unit_that_was_restarted_before_the_beam_came_are_not_taken():
+    """It boots counting, with another gain."""
+
+    async def act(detector: Any, emulator: Any) -> None:
+        await detector.connect()
+        await detector.insert()
+        scan = replace(POINT, scans=1)
+        await detector.arm(scan)
+        emulator.start()
+        emulator.counter.clear()
+        emulator.counter.enable()
+        async with BeamOn(beam.FACTORY("beam", {}, emulator.world.context), scan) as column:
+
+            async def done(index: int) -> tuple[float, float]:
+                assert "GAIN" in str(await refused(DeviceError, detector.read_scan(index)))
+                return (0.0, 0.0)
+
+            await column.expose(permit_for(column, scan, 1.0), scan, done)
+        assert emulator.counter.spectrum.any()
+
+    played(act, {"configuration": {"GAIN": "45"}})
 
 
 def test_a_warm_detector_is_not_armed():

@@ -9,6 +9,7 @@ import pytest
 from cryoctl.errors import InstrumentError
 from cryoctl.instrument import parse_instrument
 from cryoctl.launch.on_emulators import on_emulators
+from cryoctl.launch.prepare import prepare
 from cryoctl.launch.rehearse import rehearse
 from cryoctl.launch.request import RunRequest
 
@@ -104,3 +105,33 @@ def test_what_can_not_be_rehearsed_is_named(driver: str, told: str) -> None:
     with pytest.raises(InstrumentError, match=told) as caught:
         on_emulators(parse_instrument(text, check_drivers=False))
     assert str(caught.value).startswith("devices.needle: ")
+
+
+@pytest.mark.parametrize("clock", ["real", "virtual"])
+def test_devices_that_have_an_emulator_already_touch_nothing_else(clock: str) -> None:
+    """A relay that is a real one, a transcript and a needle's record are settings beside an emulator."""
+    text = (DEVICES + SPECIMEN + OPTICS).replace("clock: real", f"clock: {clock}")
+    for model, line_end in (
+        ("lake-shore-336", "transcript: lake-shore.txt}\n"),
+        ("keithley-2450", "cut_off: {port: /dev/ttyNOWHERE2}}\n"),
+    ):
+        assert line_end in text
+        text = text.replace(line_end, f"{line_end}    emulator: {{model: {model}}}\n")
+    text = text.replace("needle.json}", "needle.json}, emulator: {model: pi-gcs2}")
+    found = on_emulators(parse_instrument(text)).file.devices
+    assert all(one.emulator is not None for one in found.values())
+    for name in ("holder", "bias", "needle"):
+        assert not {"port", "transcript", "cut_off", "state_file"} & set(found[name].settings)
+
+
+def test_time_does_not_jump_on_a_real_device(tmp_path: Path) -> None:
+    instrument, recipe = tmp_path / "lab.yaml", tmp_path / "biased_picture.py"
+    instrument.write_text((DEVICES + SPECIMEN + OPTICS).replace("clock: real", "clock: virtual"), encoding="utf-8")
+    recipe.write_text(RECIPE, encoding="utf-8")
+    request = RunRequest(recipe=str(recipe), instrument=instrument, out=tmp_path / "out")
+    with pytest.raises(InstrumentError, match=r"clock: found virtual, and devices\.stage\.settings\.host"):
+        prepare(request)
+    assert not (tmp_path / "out").exists()
+    assert all(
+        entry.emulator is not None for entry in prepare(request, rehearsed=True).instrument.file.devices.values()
+    )

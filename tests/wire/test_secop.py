@@ -131,6 +131,8 @@ def test_on_a_bad_line_nothing_wrong_is_believed(cases: int) -> None:
         ("read T:value", 'reply T:value [95.0,{"t":1699999950.0}]', "50 s ago"),
         ("read T:value", 'reply T:value ["95.0",{}]', "no number"),
         ("read T:value", "reply T:value [true,{}]", "no number"),
+        ("read T:value", "reply T:value [1e999,{}]", "no number"),
+        ("read T:value", f"reply T:value [1{400 * '0'},{{}}]", "no number"),
         ("read T:status", 'reply T:status [[400,"heater broken"],{}]', "heater broken"),
         ("read T:status", 'reply T:status [[430,""],{}]', "430"),
         ("read T:status", 'reply T:status [[0,""],{}]', "disabled"),
@@ -218,6 +220,8 @@ def test_a_level_or_pressure_that_can_not_be_read_is_no_number() -> None:
         assert "0 to 1" in str(await refused(DeviceError, holder.nitrogen()))
         _answers(emulator, "read P:value", lambda: "reply P:value [null,{}]")
         assert "no number" in str(await refused(DeviceError, holder.pressure()))
+        _answers(emulator, "read P:value", lambda: "reply P:value [-1e-3,{}]")
+        assert "-0.1 Pa" in str(await refused(DeviceError, holder.pressure()))
 
     _checked(check)
 
@@ -264,6 +268,10 @@ _T = "modules.T.accessibles."
         ({"ramp_k_per_min": 200.0}, None, ("ramp_k_per_min", "200", "100")),
         ({"ramp_k_per_min": 2.0}, _without(_T + "ramp"), ("ramp_k_per_min", "T:ramp")),
         ({}, _without("modules"), ("describe",)),
+        ({}, _without(_T + "target.datainfo.min", "low"), ("T:target", "min", "low")),
+        ({}, _without(_T + "target.datainfo.max", 10**400), ("T:target", "max", "1000")),
+        ({}, _without(_T + "value.datainfo.unit", ["K"]), ("T:value", "K")),
+        ({}, _without(_T + "target.datainfo", {"type": "scaled", "scale": 0, "unit": "K"}), ("T:target", "scale")),
     ],
 )
 def test_what_does_not_fit_is_told_when_it_is_connected(

@@ -12,10 +12,11 @@ import pytest
 from scipy.constants import elementary_charge
 
 from cryoctl.clock import now_s
-from cryoctl.errors import CryoctlError, DeviceError, NotReached, ReadBackMismatch, Refused
+from cryoctl.errors import CryoctlError, DeviceError, InstrumentError, NotReached, ReadBackMismatch, Refused
+from cryoctl.interfaces.context import DeviceContext
 from cryoctl.testing.beam import permit_for
 from cryoctl.testing.device import begun, refused
-from cryoctl_simulators.wire.line_faults import LATE, LOST, RESET, SPLIT, RandomLineFaults
+from cryoctl_simulators.wire.line_faults import LATE, LOST, RESET, SPLIT, Bent, RandomLineFaults
 from tests.wire.emulated_tem import OPTICS, SCAN, Microscope, played
 
 LONG = replace(SCAN, dwell_s=0.02, scans=2)
@@ -94,6 +95,74 @@ def test_an_acquisition_under_way_goes_on_in_the_dark_and_the_next_exposure_wait
         assert (await haadf.read_scan(2)).shape == SCAN.shape
         await beam.close()
         await haadf.close()
+
+    played(check)
+
+
+def test_who_waits_for_an_acquisition_in_the_dark_can_be_stopped() -> None:
+    async def check(microscope: Microscope) -> None:
+        (beam,) = await microscope.connected("beam")
+        task = await begun(beam.expose(permit_for(beam, LONG, 1.0), LONG), 1.5)
+        await beam.stop_exposure()
+        await task
+        waiting = await begun(beam.expose(permit_for(beam, SCAN, 1.0), SCAN), 0.5)
+        stopped_s = now_s()
+        await beam.stop_exposure()
+        report = await waiting
+        assert now_s() - stopped_s < 0.5
+        assert (report.ended, report.scans_done, report.beam_on_s) == ("stopped", 0, 0.0)
+        again = await beam.expose(permit_for(beam, SCAN, 1.0), SCAN)
+        assert (again.ended, again.scans_done) == ("complete", 3)
+        assert len(microscope.tem.world.column.blanking()) == 2 + 2 * 3
+        await beam.close()
+
+    played(check)
+
+
+def test_a_beam_that_somebody_has_shifted_is_not_opened() -> None:
+    async def check(microscope: Microscope) -> None:
+        (beam,) = await microscope.connected("beam")
+        microscope.tem.world.column.record["shift_x_m"] = 4e-7
+        error = await refused(ReadBackMismatch, beam.expose(permit_for(beam, SCAN, 1.0), SCAN))
+        assert "(4e-07, 0) m" in str(error)
+        assert open_s(microscope) == 0.0
+        await beam.shift_image(0.0, 0.0)
+        assert (await beam.expose(permit_for(beam, SCAN, 1.0), SCAN)).ended == "complete"
+        await beam.close()
+
+    played(check)
+
+
+def test_a_blanker_of_another_microscope_is_refused() -> None:
+    async def check(microscope: Microscope) -> None:
+        other = Microscope(DeviceContext(seed=12))
+        beam = microscope.driver("beam", blanker_port=other.tem.open()["blanker"])
+        try:
+            assert "blanker_port" in str(await refused(InstrumentError, beam.connect()))
+        finally:
+            await beam.close()
+            other.tem.close()
+
+    played(check)
+
+
+def test_an_opening_that_is_not_answered_ends_with_the_permit() -> None:
+    async def check(microscope: Microscope) -> None:
+        (beam,) = await microscope.connected("beam")
+        scan = replace(SCAN, scans=1)
+        permit = permit_for(beam, scan, 1.0)
+        bend = microscope.tem.bend
+
+        def lose_the_opening(path: str, reply: bytes) -> Bent:
+            opened = path.endswith("beam_blanked") and not microscope.tem.world.column.record["blanked"]
+            return Bent(pieces=()) if opened else bend(path, reply)
+
+        for server in microscope.tem._servers:
+            server._bend = lose_the_opening
+        await refused(DeviceError, beam.expose(permit, scan))
+        assert await beam.is_blanked()
+        assert 0.0 < open_s(microscope) <= permit.beam_on_s
+        await beam.close()
 
     played(check)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,10 +21,13 @@ from temscript.server import MicroscopeServer
 
 from cryoctl import registry
 from cryoctl.clock.virtual import run_virtual
-from cryoctl.errors import ConnectionLost, InstrumentError
+from cryoctl.errors import ConnectionLost, InstrumentError, NoAnswer
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.testing.beam import permit_for
 from cryoctl.testing.device import refused
+from cryoctl_drivers.thermo_fisher.blanker import ServerBlanker
+from cryoctl_drivers.thermo_fisher.connection import ScriptingConnection
+from cryoctl_drivers.thermo_fisher.settings import BeamSettings, ServerSettings
 from tests.wire.emulated_tem import BEAM, HAADF, OPTICS, SCAN, Microscope, played
 
 
@@ -198,6 +202,90 @@ def test_drivers_on_temscripts_own_server() -> None:
 
     with served(microscope, 2) as ports:
         asyncio.run(check(ports))
+
+
+def test_an_opening_whose_connection_comes_late_does_not_come_after_the_blanking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the first packet of a connection is lost and its computer sends it again a second later."""
+    microscope = ScanningNullMicroscope()
+    dial, late_s = socket.create_connection, [0.0]
+
+    def dial_late(*how: Any, **further: Any) -> socket.socket:
+        time.sleep(late_s.pop() if late_s else 0.0)
+        return dial(*how, **further)
+
+    async def check(port: int) -> None:
+        settings = BeamSettings.model_validate({**BEAM, "host": "127.0.0.1", "blanker_port": port, "deadline_s": 0.1})
+        blanker = ServerBlanker("beam", settings)
+        await blanker.open()
+        await blanker.try_out()
+        permit = permit_for(driver("beam"), SCAN, 1.0)
+        monkeypatch.setattr(socket, "create_connection", dial_late)
+        late_s.append(0.25)
+        with pytest.raises(NoAnswer):
+            async with blanker.lifted(permit, 1.0):
+                raise AssertionError("it was not opened")
+        await asyncio.sleep(0.3)
+        assert not late_s
+        assert await blanker.is_blanked()
+        await blanker.close()
+
+    with served(microscope) as (port,):
+        asyncio.run(check(port))
+    assert all(blanked for _, blanked, _ in microscope.acts)
+
+
+def test_an_opening_that_has_not_left_this_computer_is_dropped() -> None:
+    def serve(listening: socket.socket, came: list[bytes]) -> None:
+        for _ in range(2):
+            version, _ = listening.accept()
+            version.recv(4096)
+            version.sendall(b'HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"2.1.0"')
+            version.close()
+        opening, _ = listening.accept()
+        try:
+            while part := opening.recv(4096):
+                came.append(part)
+        except ConnectionResetError:
+            came.append(b"reset")
+        opening.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        came: list[bytes] = []
+        serving = threading.Thread(target=serve, args=(listening, came))
+        serving.start()
+
+        async def ask() -> None:
+            port = listening.getsockname()[1]
+            line = ScriptingConnection("beam", ServerSettings(host="127.0.0.1", port=port))
+            await line.open()
+            with pytest.raises(NoAnswer):
+                await line.call("set_beam_blanked", False, limit_s=0.05, revocable=True)
+            await asyncio.to_thread(serving.join, 2.0)
+            await line.close()
+
+        asyncio.run(ask())
+    assert b"beam_blanked" in came[0]
+    assert came[-1] == b"reset"
+
+
+def test_a_leg_may_take_longer_than_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cryoctl_drivers.thermo_fisher.connection._SLACK_S", 0.05)
+
+    class Slow(ScanningNullMicroscope):
+        def _set_stage_position(self, pos: Any = None, method: str = "GO", speed: float | None = None) -> None:
+            time.sleep(0.3)
+            super()._set_stage_position(pos, method, speed)
+
+    async def check(port: int) -> None:
+        stage = driver("stage", port=port, deadline_s=0.1, limits_tilt_deg=[-25, 25], limits_z_m=[-2e-4, 2e-4])
+        await stage.connect()
+        assert (await stage.move(tilt_deg=0.5)).tilt_deg == pytest.approx(0.5)
+        await stage.close()
+
+    with served(Slow()) as (port,):
+        asyncio.run(check(port))
 
 
 def test_the_stage_on_temscripts_own_server() -> None:

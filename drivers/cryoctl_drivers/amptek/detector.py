@@ -42,6 +42,7 @@ class AmptekEdx(MountedEdx[AmptekSettings]):
         self._link = UdpLink(name, settings.host, settings.udp_port, settings.deadline_s)
         self._unit = Unit(name, self._link, settings.channels)
         self._connected = False
+        self._wanted: dict[str, str] = {}
         self._former: Reading | None = None
         self._began_s = 0.0
 
@@ -115,7 +116,8 @@ class AmptekEdx(MountedEdx[AmptekSettings]):
             )
         if status.buffering:  # it tells no spectrum then
             await self._unit.cancel_buffering()
-        await self._unit.configure(self._configuration(status))  # a restart in between would have lost it
+        self._wanted = self._configuration(status)
+        await self._unit.configure(self._wanted)  # a restart in between would have lost it
         await self._unit.clear()
         self._former = await self._unit.spectrum()
         if self._former.counts.any():
@@ -134,6 +136,7 @@ class AmptekEdx(MountedEdx[AmptekSettings]):
         self._armed = None
         rows, columns = scan.shape
         pixels = await (self._one_pixel(scan) if rows * columns == 1 else self._many_pixels(scan))
+        await self._check_configuration()
         events = frame_events(self._name, pixels, scan.dwell_s, self.settings.gate != "OFF")
         self._next = index + 1
         if self._next < scan.scans:
@@ -180,6 +183,14 @@ class AmptekEdx(MountedEdx[AmptekSettings]):
             )  # cleared at each pulse
         check_whole(self._name, pixels, scan, window_s)
         return pixels
+
+    async def _check_configuration(self) -> None:
+        """A unit that was restarted before the beam came counts on from nothing, with what it keeps in its memory."""
+        for command, has in (await self._unit.differing(self._wanted)).items():
+            raise DeviceError(
+                f"{self._name}: {command} was set to {self._wanted[command]} and reads {has or 'nothing'} after the "
+                "scan frame: the unit was restarted or set by somebody else; expose again"
+            )
 
     def _check_scan(self, scan: Scan) -> None:
         rows, columns = scan.shape

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Generic, TypeVar
 
 from cryoctl.clock import now_s
@@ -237,7 +237,7 @@ class CommandedBeam(ABC, Generic[F]):
         if not await self.is_blanked():
             raise ReadBackMismatch(f"{self.name}: reads open before an exposure; {self._blanker.otherwise}")
         cost = scan_cost(scan, self.capabilities.timing)
-        await self.prepare(scan, frame, optics, cost.duration_s / scan.scans + 2 * self._deadline_s)
+        await self._unless_stopped(self._prepare(scan, frame, optics, cost.duration_s / scan.scans))
         lines_s = cost.beam_on_s / scan.scans - self._stated.frame_s
         for index in range(scan.scans):
             if self._stop.is_set():
@@ -272,6 +272,23 @@ class CommandedBeam(ABC, Generic[F]):
             started_s=began_s, ended_s=now_s(), beam_on_s=on_s, scans_done=done, ended=ended, detail=detail
         )
 
+    async def _prepare(self, scan: Scan, frame: F, optics: Optics, lasts_s: float) -> None:
+        await self._deflectors.confirm()
+        await self.prepare(scan, frame, optics, lasts_s + 2 * self._deadline_s)
+
+    async def _unless_stopped(self, preparing: Coroutine[Any, Any, None]) -> None:
+        """An acquisition that goes on in the dark keeps the microscope busy, but no one who wants to stop. What was
+        asked is carried to its end before anything else; no more is."""
+        task, stopping = asyncio.create_task(preparing), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.result()
+
     async def _scan_frame(
         self, permit: Permit, scan: Scan, frame: F, left_s: float
     ) -> tuple[Mapping[str, Any] | None, float]:
@@ -281,7 +298,7 @@ class CommandedBeam(ABC, Generic[F]):
         limit_s = left_s + 2 * self._deadline_s
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            async with self._blanker.lifted(permit):
+            async with self._blanker.lifted(permit, left_s):
                 acquiring = asyncio.create_task(self.acquire(scan, frame, limit_s))
                 acquiring.add_done_callback(self._acquired)
                 self._acquiring = acquiring

@@ -30,8 +30,9 @@ class Blanker(ABC):
         self.is_open = False
 
     @abstractmethod
-    async def command(self, *, blanked: bool) -> None:
-        """Blank or open; nothing is read back."""
+    async def command(self, *, blanked: bool, limit_s: float = PROMPT_S) -> None:
+        """Blank or open; nothing is read back. An opening that was not answered within its limit does not come about
+        later, or not for longer than until it blanks itself again."""
 
     @abstractmethod
     async def is_blanked(self) -> bool: ...
@@ -74,9 +75,10 @@ class Blanker(ABC):
             raise ReadBackMismatch(f"{self._name}: told to blank, reads back open; {self.otherwise}")
 
     @asynccontextmanager
-    async def lifted(self, permit: Permit) -> AsyncGenerator[None]:
-        """Inside the beam is on, for an exposure with this permit; afterwards it is blanked and read back, whatever
-        happens. That it is on is not read back, since that would be time with the beam on.
+    async def lifted(self, permit: Permit, left_s: float) -> AsyncGenerator[None]:
+        """Inside the beam is on, for an exposure with this permit, of whose beam time `left_s` is left; afterwards it
+        is blanked and read back, whatever happens. That it is on is not read back, since that would be time with the
+        beam on.
 
         Raises:
             Refused: the permit has expired; it stayed blanked.
@@ -84,7 +86,8 @@ class Blanker(ABC):
         if now_s() > permit.expires_s:
             raise Refused(f"{self._name}: permit {permit.serial} expired while the scan was set; ask for another")
         try:
-            await self.command(blanked=False)
+            # An answer that is late is time with the beam on.
+            await self.command(blanked=False, limit_s=min(PROMPT_S, max(self.slowest_s, left_s - self.slowest_s)))
             yield
         finally:
             await self.blank()

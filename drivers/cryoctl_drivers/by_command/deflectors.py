@@ -24,6 +24,9 @@ class Deflectors(ABC):
         """As read back."""
 
     @abstractmethod
+    async def read_shift(self) -> tuple[float, float]: ...
+
+    @abstractmethod
     async def set_defocus(self, defocus_m: float) -> float:
         """As read back."""
 
@@ -31,14 +34,24 @@ class Deflectors(ABC):
         reach_m = self._shift_range_m
         if not math.hypot(x_m, y_m) <= reach_m:
             raise OutOfRange(f"{self._name}: image shift ({x_m:g}, {y_m:g}) m is beyond {reach_m:g} m; unchanged")
-        found = await self.set_shift(x_m, y_m)
-        if math.dist(found, (x_m, y_m)) > max(_SAME_M, _SAME_REL * math.hypot(x_m, y_m)):
-            raise ReadBackMismatch(
-                f"{self._name}: the beam was shifted to ({x_m:g}, {y_m:g}) m, reads ({found[0]:g}, {found[1]:g}) m; "
-                "see the microscope's own panel"
-            )
+        self._compare(await self.set_shift(x_m, y_m), (x_m, y_m), "was shifted to")
         self.shift_m = (x_m, y_m)
         return self.shift_m
+
+    async def confirm(self) -> None:
+        """The beam is where it was confirmed last, at first on the axis.
+
+        Raises:
+            ReadBackMismatch: somebody has moved it.
+        """
+        self._compare(await self.read_shift(), self.shift_m, "should be at")
+
+    def _compare(self, found_m: tuple[float, float], wanted_m: tuple[float, float], how: str) -> None:
+        if not math.dist(found_m, wanted_m) <= max(_SAME_M, _SAME_REL * math.hypot(*wanted_m)):
+            raise ReadBackMismatch(
+                f"{self._name}: the beam {how} ({wanted_m[0]:g}, {wanted_m[1]:g}) m, reads ({found_m[0]:g}, "
+                f"{found_m[1]:g}) m; see the microscope's own panel"
+            )
 
     async def focus(self, defocus_m: float) -> float:
         reach_m = self._defocus_range_m

@@ -26,17 +26,18 @@ class ColumnsBlanker(Blanker):
         await self.connection.open()
         self.is_open = True
 
-    async def command(self, *, blanked: bool) -> None:
-        await (self._blank_all() if blanked else self._open_electrons())
+    async def command(self, *, blanked: bool, limit_s: float = PROMPT_S) -> None:
+        limit_s = min(limit_s, self.connection.deadline_s)
+        await (self._blank_all(limit_s) if blanked else self._open_electrons(limit_s))
 
-    async def _blank_all(self) -> None:
+    async def _blank_all(self, limit_s: float) -> None:
         def act(microscope: Any) -> None:
             for column in self.columns():
                 microscope.set("blanked", True, column)
 
-        await self.connection.call("blank", act)
+        await self.connection.call("blank", act, limit_s)
 
-    async def _open_electrons(self) -> None:
+    async def _open_electrons(self, limit_s: float) -> None:
         """One that is so late that it was given up blanks again as soon as it is done: the blanking that followed went
         another way and may have come first."""
         given_up = threading.Event()
@@ -47,7 +48,7 @@ class ColumnsBlanker(Blanker):
                 microscope.set("blanked", True, self._library.electrons)
 
         try:
-            await self.connection.call("unblank", act)
+            await self.connection.call("unblank", act, limit_s)
         except BaseException:
             given_up.set()
             raise

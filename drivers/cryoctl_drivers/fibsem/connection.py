@@ -32,6 +32,7 @@ class MicroscopeConnection:
         self.library = library
         self._thread = OwnThread(f"fibsem {owner}", self._let_go)
         self._microscope: Any = None
+        self._let_go_times = 0
         self._opened = False
 
     @property
@@ -81,6 +82,7 @@ class MicroscopeConnection:
     def _let_go(self) -> None:
         """A connection whose call is still under way is used no longer."""
         self._microscope = None
+        self._let_go_times += 1
 
     # What follows runs in the thread
 
@@ -95,9 +97,12 @@ class MicroscopeConnection:
 
     def _ask(self, what: str, act: Callable[[Any], T]) -> T:
         try:
-            if self._microscope is None:
-                self._microscope = self._connected(what)
-            return act(self._microscope)
+            before, microscope = self._let_go_times, self._microscope
+            if microscope is None:
+                microscope = self._connected(what)
+                if before == self._let_go_times:
+                    self._microscope = microscope
+            return act(microscope)
         except CryoctlError:
             raise
         except OSError as error:

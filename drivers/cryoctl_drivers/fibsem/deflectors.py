@@ -24,6 +24,11 @@ class ElectronDeflectors(Deflectors):
         found = await self._connection.call("shift the beam", act)
         return (float(found.x), float(found.y))
 
+    async def read_shift(self) -> tuple[float, float]:
+        electrons = self._connection.library.electrons
+        found = await self._connection.call("read the beam's shift", lambda it: it.get_beam_shift(electrons))
+        return (float(found.x), float(found.y))
+
     async def set_defocus(self, defocus_m: float) -> float:
         """What is higher than the eucentric plane is nearer to the lens."""
         library = self._connection.library

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,8 @@ class Parameter:
     """Accessible of its module's status, None where it has none."""
 
     def number(self, sent: Any) -> float:
-        """NaN where it is no number."""
-        return float(sent) * self.factor if isinstance(sent, int | float) and not isinstance(sent, bool) else math.nan
+        """NaN where it is no finite number."""
+        return _finite(sent) * self.factor
 
     def to_send(self, number: float) -> float | int:
         return round(number / self.factor) if self.whole else number / self.factor
@@ -74,23 +75,41 @@ def parameter(
     kind = info.get("type") if isinstance(info, dict) else None
     if kind not in ("double", "int", "scaled") or not isinstance(info, dict):
         raise InstrumentError(f"{of}which is a {kind or 'thing without datainfo'}; needed is a number")
-    unit = info.get("unit") or ""
+    unit = str(info.get("unit") or "")
     if unit not in units:
         allowed = " or ".join(one or "none" for one in units)
-        raise InstrumentError(f"{of}whose unit is {quoted(str(unit))}; allowed is {allowed}")
+        raise InstrumentError(f"{of}whose unit is {quoted(unit)}; allowed is {allowed}")
     if settable and described.get("readonly") is not False:
         raise InstrumentError(f"{of}which is read only; name a module that can be set")
-    step = float(info.get("scale", 1.0)) if kind == "scaled" else 1.0
+
+    def told(key: str, default: float) -> float:
+        if key not in info:
+            return default
+        found = _finite(info[key])
+        if math.isnan(found):
+            raise InstrumentError(f"{of}whose {key} is {quoted(str(info[key])[:40])}, no number; see what it describes")
+        return found
+
+    step = told("scale", 1.0) if kind == "scaled" else 1.0
+    if not step > 0:
+        raise InstrumentError(f"{of}whose scale is {step:g}; it has to be above 0")
     factor = units[unit] * step
     return Parameter(
         accessible=f"{module}:{name}",
         factor=factor,
         whole=kind != "double",
-        low=factor * float(info.get("min", -math.inf)),
-        high=factor * float(info.get("max", math.inf)),
-        resolution=factor / 2 if kind != "double" else units[unit] * float(info.get("absolute_resolution", 0.0)),
+        low=factor * told("min", -math.inf),
+        high=factor * told("max", math.inf),
+        resolution=factor / 2 if kind != "double" else units[unit] * told("absolute_resolution", 0.0),
         status=f"{module}:status" if "status" in accessibles else None,
     )
+
+
+def _finite(sent: Any) -> float:
+    """JSON has whole numbers of any length, and 1e999."""
+    if isinstance(sent, bool) or not isinstance(sent, int | float) or not abs(sent) <= sys.float_info.max:
+        return math.nan
+    return float(sent)
 
 
 def has(node: Mapping[str, Any], accessible: str) -> bool:

@@ -166,7 +166,12 @@ class SecopHolder(PortDevice[SecopHolderSettings]):
             DeviceError: there is a gauge, and it does not read.
         """
         used = self._used.pressure
-        return math.nan if used is None else await self._number(used)
+        if used is None:
+            return math.nan
+        pressure_pa = await self._number(used)
+        if not pressure_pa > 0:
+            raise DeviceError(f"{self.name}: {used.accessible} of the node reads {pressure_pa:g} Pa, no gauge can")
+        return pressure_pa
 
     async def make_safe(self) -> None:
         """Rest is cold: the target stays; that the temperature can be trusted is confirmed."""

@@ -11,6 +11,8 @@ from cryoctl_drivers.link import Exchange
 
 _EVENTS = (b"update ", b"error_update ", b"log ")
 """What a node says by itself."""
+_LAST_S = 1e12
+"""No clock shows more."""
 _SAME_TIME_S = 5.0
 """Two answers to the same question have time stamps as near as this."""
 
@@ -81,7 +83,7 @@ class Asked:
             return None
         try:
             told = json.loads(data.encode("latin-1").decode(), parse_constant=_not_a_number)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if action == f"error_{self.action}":
             return _refusal(told)
@@ -100,7 +102,7 @@ class Asked:
 
 def _report(told: Any) -> Report | None:
     match told:
-        case [value, {"t": int() | float() as node_s}, *_] if not isinstance(node_s, bool):
+        case [value, {"t": int() | float() as node_s}, *_] if not isinstance(node_s, bool) and abs(node_s) < _LAST_S:
             return Report(value, float(node_s))
         case [value, {}, *_]:
             return Report(value)

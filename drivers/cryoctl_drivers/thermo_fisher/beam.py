@@ -52,6 +52,12 @@ class ThermoFisherBeam(CommandedBeam[ScanFrame]):
         await self._servers_blanker.open()
         version = await self._server.open()
         who = await identity(self._server, version)
+        other = str(await self._servers_blanker.server.call("get_microscope_id"))
+        if other != who.serial:
+            raise InstrumentError(
+                f"{self.name}: settings.blanker_port {self.settings.blanker_port} leads to {other[:60]!r}, port "
+                f"{self.settings.port} to {who.serial[:60]!r}; both have to be servers of one microscope"
+            )
         if not await self._server.call("is_stem_available"):
             raise InstrumentError(f"{self.name}: {who.model} at {self.settings.host} has no STEM; this driver scans")
         detectors: Mapping[str, Any] = await self._server.call("get_stem_detectors")

@@ -17,8 +17,9 @@ class ServerBlanker(Blanker):
         await self.server.open()
         self.is_open = True
 
-    async def command(self, *, blanked: bool) -> None:
-        await self.server.call("set_beam_blanked", blanked)
+    async def command(self, *, blanked: bool, limit_s: float = PROMPT_S) -> None:
+        limit_s = min(limit_s, self.server.deadline_s)
+        await self.server.call("set_beam_blanked", blanked, limit_s=limit_s, revocable=not blanked)
 
     async def is_blanked(self) -> bool:
         return bool(await self.server.call("get_beam_blanked"))

@@ -6,7 +6,11 @@ The client's JSON transport is used, never its pickles.
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import struct
+import sys
+import threading
 from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
@@ -17,6 +21,43 @@ from cryoctl_drivers.thermo_fisher.settings import ServerSettings
 
 _SLACK_S = 1.0
 """The socket gives up so much later than the call."""
+_UNSENT_IS_DROPPED = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+class _Question:
+    """One call on its way to the server, which may be revoked from another thread."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._is_revoked = False
+
+    def is_asked_by(self, client: Any) -> None:
+        self._client = client
+        client._conn._create_connection = self._dial
+        self._see_whether_wanted()
+
+    def revoke(self) -> None:
+        """What has not left this computer does not leave it any more."""
+        self._is_revoked = True
+        line = getattr(getattr(self._client, "_conn", None), "sock", None)
+        if line is not None:
+            with contextlib.suppress(OSError):
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _UNSENT_IS_DROPPED)
+                line.shutdown(socket.SHUT_RD)  # wakes the thread, which closes it
+
+    def _dial(self, *how: Any, **further: Any) -> socket.socket:
+        """Each question is a connection of its own; over one that comes about too late nothing is sent."""
+        dialled = socket.create_connection(*how, **further)
+        try:
+            self._see_whether_wanted()
+        except ConnectionAbortedError:
+            dialled.close()
+            raise
+        return dialled
+
+    def _see_whether_wanted(self) -> None:
+        if self._is_revoked:
+            raise ConnectionAbortedError("nobody waits for it any more")
 
 
 class ScriptingConnection:
@@ -31,8 +72,9 @@ class ScriptingConnection:
         self._host = settings.host
         self._port = settings.port if port is None else port
         self._deadline_s = settings.deadline_s
-        self._thread = OwnThread(f"temscript {owner}", self._let_go)
-        self._client: Any = None
+        self._thread = OwnThread(f"temscript {owner}", lambda: None)
+        self._of_thread = threading.local()
+        """`client`: one whose thread still waits for its socket's time-out is used by no other."""
         self._timeout_s = self._deadline_s
         self._opened = False
 
@@ -56,8 +98,11 @@ class ScriptingConnection:
             self._opened = False
             raise
 
-    async def call(self, verb: str, *arguments: Any, limit_s: float | None = None) -> Any:
+    async def call(self, verb: str, *arguments: Any, limit_s: float | None = None, revocable: bool = False) -> Any:
         """A method of temscript's microscope.
+
+        Args:
+            revocable: not answered in time, it is taken back if it is still on its way; never for what closes a beam.
 
         Raises:
             NoAnswer: none within the limit; what was asked may still be done.
@@ -66,12 +111,20 @@ class ScriptingConnection:
         """
         if not self._opened:
             raise ConnectionLost(f"{self._owner}: not connected; call connect first")
-        return await self._in_turn(lambda: self._ask(verb, arguments), verb, limit_s or self._deadline_s)
+        question = _Question()
+        limit_s = self._deadline_s if limit_s is None else limit_s
+        try:
+            return await self._in_turn(lambda: self._ask(verb, arguments, question), verb, limit_s)
+        except NoAnswer:
+            if revocable:
+                question.revoke()
+            raise
 
     async def be_patient(self, limit_s: float) -> None:
         """Calls of up to so long will come: the client is made anew for them now, not when the beam is open."""
         if limit_s > self._timeout_s:
-            self._client, self._timeout_s = None, limit_s
+            await self._thread.close()  # after the call under way
+            self._timeout_s = limit_s
             await self.call("get_version")
 
     async def close(self) -> None:
@@ -86,31 +139,29 @@ class ScriptingConnection:
         except NotInTime:
             raise self._silent(verb, limit_s) from None
 
-    def _let_go(self) -> None:
-        """A client whose thread may still wait for its socket's time-out is used no longer."""
-        self._client = None
-
     # What follows runs in the thread
 
     def _greet(self) -> Any:
         try:
-            return self._ask("get_version", ())
+            return self._ask("get_version", (), _Question())
         except (ConnectionLost, NoAnswer, InstrumentError):
             raise
         except CryoctlError as error:
             raise self._another(str(error)) from error
 
-    def _ask(self, verb: str, arguments: tuple[Any, ...]) -> Any:
+    def _ask(self, verb: str, arguments: tuple[Any, ...], question: _Question) -> Any:
         try:
-            if self._client is None:
-                self._client = self._connected()
-            return getattr(self._client, verb)(*arguments)
+            client = getattr(self._of_thread, "client", None)
+            if client is None:
+                client = self._of_thread.client = self._connected()
+            question.is_asked_by(client)
+            return getattr(client, verb)(*arguments)
         except CryoctlError:
             raise
         except (RuntimeError, KeyError) as error:  # the server's own answer; the client can go on
             raise DeviceError(f"{self._owner}: the microscope does not do {verb} ({_told(error)})"[:300]) from error
         except Exception as error:
-            self._client = None
+            self._of_thread.client = None
             if isinstance(error, TimeoutError):
                 raise self._silent(verb, self._timeout_s) from error
             what = _told(error)

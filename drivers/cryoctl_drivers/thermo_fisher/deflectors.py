@@ -15,6 +15,9 @@ class ServerDeflectors(Deflectors):
 
     async def set_shift(self, x_m: float, y_m: float) -> tuple[float, float]:
         await self._server.call("set_beam_shift", (x_m, y_m))
+        return await self.read_shift()
+
+    async def read_shift(self) -> tuple[float, float]:
         x, y = await self._server.call("get_beam_shift")
         return (float(x), float(y))
 

@@ -37,6 +37,7 @@ class ThermoFisherStage(LeggedStage):
 
     async def connect(self) -> Identity:
         version = await self._server.open()
+        await self._server.be_patient(self.leg_limit_s)
         who = await identity(self._server, version)
         told = await self._server.call("get_stage_limits")
         for axis, short in _AXES.items():
@@ -55,7 +56,7 @@ class ThermoFisherStage(LeggedStage):
     async def send(self, leg: Mapping[str, float], lasts_s: float) -> None:
         del lasts_s
         sent = {_AXES[axis]: _inward(axis, value) for axis, value in leg.items()}
-        await self._server.call("set_stage_position", sent, limit_s=self.leg_limit_s)
+        await self._server.call("set_stage_position", sent, limit_s=self.leg_limit_s, revocable=True)
 
     async def is_at_rest(self) -> bool:
         status = await self._server.call("get_stage_status", limit_s=self.leg_limit_s)

@@ -44,7 +44,7 @@ class ThermoFisherVacuum:
     async def pressure(self) -> float:
         """NaN where it reads below or above its range, or nothing valid: the interface gives no number then."""
         told = (await self._server.call("get_vacuum"))["gauges(Pa)"].get(self.settings.gauge)
-        return math.nan if told is None or isinstance(told, str) else float(told)
+        return float(told) if isinstance(told, int | float) and told > 0 else math.nan
 
 
 def _make(name: str, settings: VacuumSettings, context: DeviceContext) -> ThermoFisherVacuum:
