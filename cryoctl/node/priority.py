@@ -1,7 +1,7 @@
 """Node and watchdog go before other programs of the instrument's PC, where the system lets them.
 
 A process that is killed has to run once more, with each of its threads, before its connections close; whoever waits for
-that end waits for the slowest of them. So it counts for all threads, those that numerical libraries began at import too.
+that end waits for the slowest of them. So it counts for all threads, also those that libraries began at import.
 """
 
 from __future__ import annotations

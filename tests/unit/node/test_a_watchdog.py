@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -35,7 +36,7 @@ def ended_by(act: Callable[[int], None], hung_s: float = 0.3) -> tuple[str, floa
 
     async def whole() -> tuple[str, float]:
         out, into = os.pipe()
-        with open(out, "rb", buffering=0) as beats, open(os.devnull, "wb") as echoes:
+        with os.fdopen(out, "rb", buffering=0) as beats, io.BytesIO() as echoes:
             since_s = time.monotonic()
             node = threading.Thread(target=act, args=(into,))
             why = await NodeEnded(beats, echoes, hung_s).wait(node.start)  # type: ignore[arg-type]
