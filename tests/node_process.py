@@ -114,7 +114,7 @@ class Load:
 
     def __init__(self, a_core: int) -> None:
         count = a_core * (os.cpu_count() or 1)
-        busy = [*PYTHON, "-c", "while True: pass"]
+        busy = [*PYTHON, "-c", f"import os\nwhile os.getppid() == {os.getpid()}: pass"]
         self._processes = [subprocess.Popen(busy, start_new_session=number % 2 == 1) for number in range(count)]
 
     def __enter__(self) -> Load:

@@ -7,15 +7,24 @@ CRYOCTL_NODE_LOAD busy processes a core.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+import cryoctl_simulators
+from cryoctl.instrument import load_instrument
+from cryoctl.interfaces.bias import BiasLimits
+from cryoctl.interfaces.context import DeviceContext
+from cryoctl.launch.prepare import build_devices
+from tests.instrument_process import InstrumentProcess
 from tests.node_process import Load, Network, NodeProcess, Runner, blanked_after, p99, told, wait_open
 
 pytestmark = pytest.mark.campaign
@@ -117,3 +126,45 @@ def test_network_cut(tmp_path: Path) -> None:
             network.close()
     print(told(f"network cut {UNDER}", times))
     assert p99(times) <= HEARTBEAT_S + CUT_SPARE_S
+
+
+@pytest.mark.parametrize("wire", ["tcp", "pty"])
+def test_a_source_behind_a_killed_node_is_brought_to_rest_over_a_new_connection(tmp_path: Path, wire: str) -> None:
+    """Its emulator is a process of its own, and held by the node alone until then."""
+    with InstrumentProcess("keithley-2450", SOURCE | {"wire": wire}) as source:
+        file = tmp_path / "holder.yaml"
+        data: dict[str, Any] = yaml.safe_load(HOLDER.read_text())
+        del data["devices"]["bias"]["emulator"]
+        data["devices"]["bias"]["settings"] |= source.settings
+        file.write_text(yaml.safe_dump(data))
+        with NodeProcess(tmp_path, instrument=str(file)) as node:
+            took_s = asyncio.run(biased_and_killed(node))
+    print(f"node killed {UNDER}: its source over {wire} at rest, verified, {took_s:.2f} s later")
+
+
+HOLDER = Path(cryoctl_simulators.__file__).parent / "instruments" / "emulated_needle_holder.yaml"
+SOURCE = {"voltage_range_v": [-20, 20], "cell_voltage_v": 0.0, "cell_resistance_ohm": 1e9}
+
+
+async def biased_and_killed(node: NodeProcess) -> float:
+    """Seconds from the kill, with the source at 2 V and its output on, until it is at rest."""
+    bias: Any = build_devices(load_instrument(node.address), DeviceContext(seed=0), (), "bench").bias
+    await bias.connect()
+    await bias.set_limits(BiasLimits(voltage_limit_v=5.0, compliance_a=1e-7))
+    await bias.set_voltage(2.0)
+    await bias.output(on=True)
+    assert (await bias.status()).output_on
+    took_s = await asyncio.to_thread(at_rest_after, node, node.kill())
+    await bias.close()
+    return took_s
+
+
+def at_rest_after(node: NodeProcess, at_s: float) -> float:
+    """Seconds until the watchdog's line says that all is confirmed."""
+    while time.monotonic() < at_s + 30.0:
+        for line in map(json.loads, node.audit.read_text().splitlines()):
+            if line["message"].startswith("safe state, since the node died"):
+                assert "NOT" not in line["message"], line
+                return time.monotonic() - at_s
+        time.sleep(0.05)
+    raise AssertionError("no safe state")
