@@ -15,8 +15,9 @@ from cryoctl.launch.prepare import build_devices
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
 from cryoctl.node.client import NodeClient
-from cryoctl.node.desk import NodeDesk, Served
+from cryoctl.node.desk import NodeDesk
 from cryoctl.node.direct import DirectLink, DirectSwitch
+from cryoctl.node.own_verbs import Served
 from cryoctl.node.remote import facts_of, remote_device
 from cryoctl.node.roles import Person, Role
 
@@ -56,12 +57,12 @@ class NodeBench:
         self.secured.append(why)
         return [asdict(one) for one in await reach_safe_state(self.devices, alarm=False)]
 
-    def client(self, person: Person = ANNA, *, control: bool = True) -> NodeClient:
+    def client(self, person: Person = ANNA, *, control: bool = True, frames: Sequence[str] = ()) -> NodeClient:
         def make() -> DirectLink:
             self.links.append(self.switch.link(person))
             return self.links[-1]
 
-        return NodeClient("direct", make, "bench", control=control)
+        return NodeClient("direct", make, "bench", control=control, frames=frames)
 
     def remote(self, name: str, client: NodeClient | None = None) -> Any:
         kind, device = named_devices(self.devices)[name]

@@ -27,9 +27,10 @@ from cryoctl.launch.safe import lock_of
 from cryoctl.node.address import DEFAULT_PORT
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
-from cryoctl.node.desk import NodeDesk, Served
+from cryoctl.node.desk import NodeDesk
 from cryoctl.node.keys import ALLOWED, KeyFolder
 from cryoctl.node.lease import HEARTBEAT_LIMIT_S
+from cryoctl.node.own_verbs import Served
 from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote
@@ -155,7 +156,7 @@ class _Node:
             identities |= {name: asdict(one) for name, one in (await connect_all(self._devices)).items()}
             try:
                 watchdog = Watchdog(watchdog_command(), self._told(router))
-                watched = self._watched = Watched(watchdog, desk.lose, self._audit)
+                watched = self._watched = Watched(watchdog, desk.securing.lose, self._audit)
                 await watched.start()
                 keeping = asyncio.create_task(watched.keep())
                 lock.served_at(router.address)
@@ -163,7 +164,9 @@ class _Node:
                 self._audit.note("node", "node", f"serves {instrument.file.name} at {router.address}")
                 on_ready(self._serving(router, watchdog, identities))
                 await self._until_told(stop)
-                actions = await desk.secured("the node was told to end")  # which may take long: the beats go on
+                actions = await desk.securing.secured(
+                    "the node was told to end"
+                )  # which may take long: the beats go on
                 keeping.cancel()
             finally:
                 if self._watched is not None:

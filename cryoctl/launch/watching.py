@@ -30,8 +30,9 @@ from cryoctl.launch.prepare import build_devices
 from cryoctl.launch.safe import lock_of, secured
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
-from cryoctl.node.desk import NodeDesk, Served
+from cryoctl.node.desk import NodeDesk
 from cryoctl.node.keys import KeyFolder
+from cryoctl.node.own_verbs import Served
 from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote

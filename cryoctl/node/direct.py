@@ -59,6 +59,10 @@ class DirectLink:
         if not self.cut:
             self.receive(frames)
 
+    def frames_from(self, port: int) -> None:
+        """There is no network."""
+        del port
+
     def close(self) -> None:
         self._switch.leave(self._identity)
         if not self.cut:

@@ -77,6 +77,8 @@ class RemoteDevice:
             session = await self._client.stopping() if self._by_the_other(verb) else self._client.main
             self._check_lease(verb)
             reply = await session.call(do, given, arrays, frames=frames)
+            if session is self._client.main:
+                reply = await self._client.frames.whole(reply)
         except DeviceError as error:
             self._check_lease(verb)  # it may have been lost on the way
             if not isinstance(error, ConnectionLost):

@@ -140,7 +140,7 @@ def test_only_an_admin_takes_the_lease_over_and_all_is_safe_before() -> None:
 def test_without_a_sign_of_its_runner_the_beam_is_blanked(end: str) -> None:
     async def check(bench: NodeBench) -> None:
         _, task = await exposing(bench)
-        watching = asyncio.create_task(bench.desk.watch_heartbeats())
+        watching = asyncio.create_task(bench.desk.securing.watch_heartbeats(lambda: None))
         await asyncio.sleep(3.0)
         assert not await bench.devices.beam.is_blanked(), "heartbeats keep it"
         main = bench.links[0]
