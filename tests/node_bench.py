@@ -17,6 +17,7 @@ from cryoctl.node.calls import named_devices
 from cryoctl.node.client import NodeClient
 from cryoctl.node.desk import NodeDesk
 from cryoctl.node.direct import DirectLink, DirectSwitch
+from cryoctl.node.frames_out import BUDGET
 from cryoctl.node.own_verbs import Served
 from cryoctl.node.remote import facts_of, remote_device
 from cryoctl.node.roles import Person, Role
@@ -35,7 +36,9 @@ def _loaded(instrument: str) -> Instrument:
 class NodeBench:
     """A desk in front of a simulated instrument; `links` are those that were made, in their order."""
 
-    def __init__(self, instrument: str = "needle-holder", *, heartbeat_limit_s: float = 60.0) -> None:
+    def __init__(
+        self, instrument: str = "needle-holder", *, heartbeat_limit_s: float = 60.0, frame_budget: int = BUDGET
+    ) -> None:
         found = _loaded(instrument)
         self.devices: DeviceSet = build_devices(found, DeviceContext(seed=11), (), "bench")
         self.audit = Audit(None)
@@ -50,6 +53,7 @@ class NodeBench:
             self.audit,
             heartbeat_limit_s=heartbeat_limit_s,
             no_beam=lambda: self.no_beam,
+            frame_budget=frame_budget,
         )
         self.switch = DirectSwitch(self.desk)
 

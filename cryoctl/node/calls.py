@@ -11,7 +11,7 @@ from cryoctl.errors import Refused
 from cryoctl.interfaces.beam import CurrentReading, Scan
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.node.codec import Malformed, decode, encode
+from cryoctl.node.codec import Malformed, Raw, decode, encode
 from cryoctl.node.exposing import Exposing
 from cryoctl.node.lease import Lease, LeaseRefused
 from cryoctl.node.permits import PermitBook
@@ -69,7 +69,7 @@ class DeviceCalls:
         self.controlling: set[asyncio.Task[Any]] = set()
         """Calls under way that only the holder of the lease could begin; an exposure ends by itself and is none."""
 
-    def prepared(self, do: str, given: Mapping[str, Any], arrays: Sequence[bytes]) -> Call:
+    def prepared(self, do: str, given: Mapping[str, Any], arrays: Sequence[Raw]) -> Call:
         """
         Raises:
             Malformed: no such device or verb, or values that it does not take; no device was asked.
@@ -111,7 +111,7 @@ class DeviceCalls:
 
     async def carry_out(
         self, call: Call, lease: int, frame_done: FrameDone | None, no_room: NoRoom | None = None
-    ) -> tuple[Any, list[bytes]]:
+    ) -> tuple[Any, list[Raw]]:
         """What the verb gave, as JSON values, and the bytes of its arrays.
 
         Args:
@@ -135,7 +135,7 @@ class DeviceCalls:
                 self._learn(name, given)
             elif name == "arm":
                 self._armed[call.device.name] = call.values["scan"]
-        arrays: list[bytes] = []
+        arrays: list[Raw] = []
         return encode(given, arrays), arrays
 
     async def _expose(self, call: Call, lease: int, frame_done: FrameDone | None, no_room: NoRoom | None) -> Any:

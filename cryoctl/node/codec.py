@@ -16,7 +16,8 @@ import numpy as np
 
 from cryoctl.errors import CryoctlError
 
-Raw = bytes | bytearray
+Raw = bytes | bytearray | memoryview
+"""The bytes of an array; a view is one on the array itself."""
 _ARRAY = "$array"
 ALLOWED_DTYPES = frozenset({"<f8", "<f4", "<u2", "<u4", "<u1", "|u1", "<i4", "<i8", "<u8", "|b1"})
 MOST_DIMENSIONS = 4
@@ -28,7 +29,7 @@ class Malformed(CryoctlError):
     exit_code = 2
 
 
-def encode(value: Any, arrays: list[bytes]) -> Any:
+def encode(value: Any, arrays: list[Raw]) -> Any:
     """`value` as JSON values; the bytes of its arrays are appended to `arrays`.
 
     Raises:
@@ -43,7 +44,8 @@ def encode(value: Any, arrays: list[bytes]) -> Any:
         dtype = contiguous.dtype.newbyteorder("<").str
         if dtype not in ALLOWED_DTYPES:
             raise TypeError(f"arrays of {contiguous.dtype} are not sent")
-        arrays.append(contiguous.astype(dtype, copy=False).tobytes())
+        whole = contiguous.astype(dtype, copy=False)
+        arrays.append(whole.data.cast("B") if whole.size else b"")
         return {_ARRAY: len(arrays) - 1, "dtype": dtype, "shape": list(contiguous.shape)}
     if isinstance(value, np.generic):
         return encode(value.item(), arrays)

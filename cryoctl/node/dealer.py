@@ -8,6 +8,7 @@ from typing import Any
 
 import zmq
 
+from cryoctl.node.codec import Raw
 from cryoctl.node.frame_push import PullEnd
 from cryoctl.node.keys import KeyFolder
 from cryoctl.node.messages import LARGEST_REPLY
@@ -38,7 +39,7 @@ class DealerLink:
             return
         self._readings = [Reading(socket, self._arrived), Reading(monitor, self._heard)]
 
-    def send(self, frames: list[bytes]) -> None:
+    def send(self, frames: list[Raw]) -> None:
         """Never waits: a queue that is full belongs to a node that is gone."""
         if self._socket is None:
             return

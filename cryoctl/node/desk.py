@@ -14,7 +14,8 @@ from cryoctl.errors import CryoctlError, DeviceError, Refused
 from cryoctl.interfaces.device_set import DeviceSet
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import DeviceCalls
-from cryoctl.node.codec import Malformed
+from cryoctl.node.codec import Malformed, Raw
+from cryoctl.node.frames_out import BUDGET
 from cryoctl.node.lease import HEARTBEAT_LIMIT_S, Held, Lease, LeaseRefused
 from cryoctl.node.messages import LARGEST_REQUEST, pack, unpack
 from cryoctl.node.own_verbs import OwnVerbs, Served
@@ -25,8 +26,8 @@ from cryoctl.node.securing import Secure, Securing
 FRAME_ANSWER_S = 120.0
 """A runner that takes longer over a scan frame has its exposure ended."""
 
-Send = Callable[[bytes, list[bytes]], None]
-Given = tuple[Any, list[bytes]]
+Send = Callable[[bytes, list[Raw]], None]
+Given = tuple[Any, list[Raw]]
 """What a verb gives: JSON values, and the bytes of its arrays."""
 
 
@@ -35,6 +36,7 @@ class NodeDesk:
 
     Args:
         secure: see `Secure`.
+        frame_budget: bytes of frames that may wait to be taken.
         no_beam: why no exposure may begin now, empty where one may; the watchdog is dead, for example.
     """
 
@@ -47,6 +49,7 @@ class NodeDesk:
         *,
         heartbeat_limit_s: float = HEARTBEAT_LIMIT_S,
         no_beam: Callable[[], str] = str,
+        frame_budget: int = BUDGET,
     ) -> None:
         self.audit = audit
         self.lease = Lease(heartbeat_limit_s)
@@ -58,7 +61,7 @@ class NodeDesk:
         )
         self._calls = DeviceCalls(devices, self.lease, no_beam, self.securing.alarm)
         self.own = OwnVerbs(
-            served, self.lease, self.securing, self._peers, audit, lambda: self._calls.exposing.under_way
+            served, self.lease, self.securing, self._peers, audit, lambda: self._calls.exposing.under_way, frame_budget
         )
 
     # Messages in
@@ -90,7 +93,7 @@ class NodeDesk:
             if self.lease.is_with(peer.identity):
                 self.securing.lose(f"the connection of {peer.person.name} ({peer.where}) ended")
 
-    def _take(self, peer: Peer, header: dict[str, Any], arrays: Sequence[bytes]) -> None:
+    def _take(self, peer: Peer, header: dict[str, Any], arrays: Sequence[Raw]) -> None:
         do, given = header.get("do"), header.get("with", {})
         if not isinstance(do, str) or not isinstance(given, dict):
             raise Malformed("message: it says nothing to do")
@@ -218,7 +221,7 @@ class NodeDesk:
             peer.frames_out = None
 
     def _answer(
-        self, peer: Peer, number: int, value: Any, arrays: Sequence[bytes] = (), beside: Mapping[str, Any] | None = None
+        self, peer: Peer, number: int, value: Any, arrays: Sequence[Raw] = (), beside: Mapping[str, Any] | None = None
     ) -> None:
         self.send(peer.identity, pack({"n": number, "is": value, "at_s": now_s(), **(beside or {})}, arrays))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from cryoctl.errors import ConnectionLost, DeviceError
+from cryoctl.node.checksum import checksum
+from cryoctl.node.codec import Raw
 from cryoctl.node.frame_push import CONNECTED_S, TOKEN, PullEnd
 from cryoctl.node.frames_out import MEMORY, NETWORK, REPLY, TOKEN_SIZE
 from cryoctl.node.link import Reply, Session
@@ -102,24 +103,24 @@ class FramesIn:
             self._let_go(reply)
         return replace(reply, arrays=arrays, beside=())
 
-    async def _one(self, told: Mapping[str, Any]) -> bytes | bytearray:
-        number, size, crc = told.get("number"), told.get("size"), told.get("crc")
+    async def _one(self, told: Mapping[str, Any]) -> Raw:
+        number, size, check = told.get("number"), told.get("size"), told.get("check")
         if type(number) is not int or type(size) is not int or size < 0:
             raise DeviceError("node: its reply tells of a frame without number or size")
         try:
             data = await self._by_its_way(number, size, told.get("slot"))
-            if len(data) == size and zlib.crc32(data) == crc:
+            if len(data) == size and checksum(data) == check:
                 return data
         except OSError:  # also that its time is over
             pass
         data = (*(await self._session.call("node.frame", {"number": number})).arrays, b"")[0]
-        if len(data) != size or zlib.crc32(data) != crc:
+        if len(data) != size or checksum(data) != check:
             raise DeviceError(f"node: frame {number} came damaged twice; see to the network and the node's memory")
         if self.way == NETWORK:
             await self._give_up()
         return data
 
-    async def _by_its_way(self, number: int, size: int, slot: Any) -> bytes | bytearray:
+    async def _by_its_way(self, number: int, size: int, slot: Any) -> Raw:
         if isinstance(slot, str):
             return self._reader.read(slot, size)
         return await self._awaited(number, PATIENCE_S)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cryoctl.node.codec import Malformed
+from cryoctl.node.checksum import checksum
+from cryoctl.node.codec import Malformed, Raw
 from cryoctl.node.frame_push import PushEnd
 from cryoctl.node.messages import LARGEST_REPLY
 from cryoctl.node.shared_slots import Slot, Slots
@@ -32,7 +32,7 @@ MEMORY, NETWORK, REPLY = "memory", "network", "reply"
 @dataclass(slots=True)
 class _Kept:
     size: int
-    crc: int
+    check: int
     data: bytes | None
     slot: Slot | None
 
@@ -131,12 +131,12 @@ class FramesOut:
             f"at most {self._budget / 1e6:.4g} MB; expose fewer pixels, or read what waits"
         )
 
-    async def send(self, arrays: Sequence[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+    async def send(self, arrays: Sequence[Raw]) -> tuple[dict[str, Any], list[Raw]]:
         """What the reply's header has to tell of these arrays, and those that the reply itself takes."""
         if self.way == REPLY or all(len(one) < SMALLEST for one in arrays):
             return {}, list(arrays)
         beside: list[dict[str, Any] | None] = []
-        inside: list[bytes] = []
+        inside: list[Raw] = []
         for data in arrays:
             told = await self._beside(data) if len(data) >= SMALLEST else None
             beside.append(told)
@@ -147,7 +147,7 @@ class FramesOut:
             header["gone"], self._slots.gone = self._slots.gone, []
         return header, inside
 
-    async def _beside(self, data: bytes) -> dict[str, Any] | None:
+    async def _beside(self, data: Raw) -> dict[str, Any] | None:
         if self.no_room(len(data)):
             return None
         number = next(self._numbers)
@@ -156,15 +156,15 @@ class FramesOut:
             slot = self._slots.take(len(data))
             if slot is None:
                 return None
-            crc = await _worked(lambda: slot.fill(data), len(data))
-            self._kept[number] = _Kept(len(data), crc, None, slot)
-            return told | {"crc": crc, "slot": slot.name}
-        push = self._push
-        crc = await _worked(lambda: zlib.crc32(data), len(data))
-        if push is None or not push.send(number, data):
+            checked = await _worked(lambda: slot.fill(data), len(data))
+            self._kept[number] = _Kept(len(data), checked, None, slot)
+            return told | {"check": checked, "slot": slot.name}
+        own = bytes(data)
+        checked = await _worked(lambda: checksum(own), len(own))
+        if self._push is None or not self._push.send(number, own):
             return None
-        self._kept[number] = _Kept(len(data), crc, data, None)
-        return told | {"crc": crc}
+        self._kept[number] = _Kept(len(own), checked, own, None)
+        return told | {"check": checked}
 
     def taken(self, numbers: Any) -> None:
         """The runner has them. Raises `Malformed` for what is no list of numbers; unknown ones were taken before."""

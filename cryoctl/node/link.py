@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 from cryoctl import errors
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError
-from cryoctl.node.codec import Malformed
+from cryoctl.node.codec import Malformed, Raw
 from cryoctl.node.frame_push import PullEnd
 from cryoctl.node.lease import LeaseRefused, NodeClosed
 from cryoctl.node.messages import LARGEST_REPLY, pack, unpack
@@ -31,7 +31,7 @@ class Link(Protocol):
         """Begin to connect; returns at once."""
         ...
 
-    def send(self, frames: list[bytes]) -> None: ...
+    def send(self, frames: list[Raw]) -> None: ...
 
     def frames_from(self, port: int) -> PullEnd | None:
         """A connection for frames, to a port of the node; None where there is no network."""
@@ -47,7 +47,7 @@ class Reply:
     """`beside` tells of each array where it is, None for those in `arrays`; empty where all are. `gone` names slots."""
 
     value: Any
-    arrays: Sequence[bytes | bytearray]
+    arrays: Sequence[Raw]
     at_s: float
     """The node's clock when it answered."""
     beside: Sequence[Mapping[str, Any] | None] = ()
@@ -130,7 +130,7 @@ class Session:
         self._fail_all(f"node {self._address}: the connection was closed")
 
     async def call(
-        self, do: str, given: Mapping[str, Any], arrays: Sequence[bytes] = (), *, frames: bool = False
+        self, do: str, given: Mapping[str, Any], arrays: Sequence[Raw] = (), *, frames: bool = False
     ) -> Reply:
         """
         Raises:
@@ -150,7 +150,7 @@ class Session:
         return number
 
     async def _ask(
-        self, link: Link, do: str, given: Mapping[str, Any], arrays: Sequence[bytes] = (), *, frames: bool = False
+        self, link: Link, do: str, given: Mapping[str, Any], arrays: Sequence[Raw] = (), *, frames: bool = False
     ) -> Reply:
         number = next(self._numbers)
         header: dict[str, Any] = {"n": number, "session": self._key, "do": do, "with": dict(given)}

@@ -10,7 +10,7 @@ from cryoctl.errors import DeviceError
 from cryoctl.node.audit import Audit
 from cryoctl.node.codec import Malformed, decode
 from cryoctl.node.frame_push import PushEnd
-from cryoctl.node.frames_out import FramesOut
+from cryoctl.node.frames_out import BUDGET, FramesOut
 from cryoctl.node.lease import Lease, LeaseRefused
 from cryoctl.node.peers import Peer, Peers
 from cryoctl.node.roles import Person
@@ -36,6 +36,7 @@ class OwnVerbs:
 
     Args:
         exposing: whether a beam is on.
+        frame_budget: see `BUDGET`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class OwnVerbs:
         peers: Peers,
         audit: Audit,
         exposing: Callable[[], bool],
+        frame_budget: int = BUDGET,
     ) -> None:
         self._served = served
         self._lease = lease
@@ -53,6 +55,7 @@ class OwnVerbs:
         self._peers = peers
         self._audit = audit
         self._exposing = exposing
+        self._frame_budget = frame_budget
         self.connect_frames: Callable[[Person], PushEnd] | None = None
         """Opens a connection for frames to one person; None where there is no network."""
         self.acts: Mapping[str, Act] = {
@@ -150,7 +153,7 @@ class OwnVerbs:
             raise LeaseRefused("node.frames: frames beside the reply are for whoever controls; take the lease first")
         if peer.frames_out is None:
             connect, person = self.connect_frames, peer.person
-            peer.frames_out = FramesOut(None if connect is None else lambda: connect(person))
+            peer.frames_out = FramesOut(None if connect is None else lambda: connect(person), self._frame_budget)
         return peer.frames_out.agree(given)
 
     async def _taken(self, peer: Peer, number: int, given: Mapping[str, Any]) -> Any:

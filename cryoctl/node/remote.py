@@ -18,7 +18,7 @@ from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.holder import TemperatureReading
 from cryoctl.interfaces.permit import Permit
 from cryoctl.node.client import NodeClient, not_connected
-from cryoctl.node.codec import decode, encode
+from cryoctl.node.codec import Raw, decode, encode
 from cryoctl.node.link import Reply, Session
 from cryoctl.node.verbs import FACTS, VERBS, Needs, Verb
 
@@ -70,7 +70,7 @@ class RemoteDevice:
         """
         if not self._open:
             raise not_connected(self._name, self._client.address)
-        arrays: list[bytes] = []
+        arrays: list[Raw] = []
         given = {name: encode(value, arrays) for name, value in values.items()}
         do = f"{self._name}.{verb.name}"
         try:

@@ -16,6 +16,7 @@ import zmq
 from cryoctl.errors import BadInput, DeviceError
 from cryoctl.node.address import is_loopback
 from cryoctl.node.audit import Audit
+from cryoctl.node.codec import Raw
 from cryoctl.node.desk import NodeDesk
 from cryoctl.node.frame_push import FRAMES_DOMAIN, PushEnd
 from cryoctl.node.keys import KeyFolder
@@ -158,7 +159,7 @@ class Router:
             self._audit.note("refused", "node", error.message)
             return {}
 
-    def _send(self, identity: bytes, frames: list[bytes]) -> None:
+    def _send(self, identity: bytes, frames: list[Raw]) -> None:
         with contextlib.suppress(zmq.ZMQError):  # a peer that is gone, or takes nothing any more
             self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
         for one in self._readings:

@@ -11,11 +11,13 @@ import contextlib
 import os
 import sys
 import threading
-import zlib
 from collections.abc import Generator, Iterable
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, cast
+
+from cryoctl.node.checksum import checksum
+from cryoctl.node.codec import Raw
 
 GRAIN = 65536
 """Slots have a multiple of it, in bytes."""
@@ -41,12 +43,12 @@ class Slot:
     def name(self) -> str:
         return self._block.name
 
-    def fill(self, data: bytes) -> int:
-        """Put data in; their CRC-32."""
+    def fill(self, data: Raw) -> int:
+        """Put data in; the checksum of what is there then."""
         view = self._block.buf
         assert view is not None
         view[: len(data)] = data
-        return zlib.crc32(data)
+        return checksum(view[: len(data)])
 
     def content(self, size: int) -> bytes:
         view = self._block.buf
