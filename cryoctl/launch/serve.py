@@ -117,7 +117,6 @@ class _Node:
             self._devices.truth.check()
         self._keys = None if request.keys is None else KeyFolder(request.keys)
         self._audit = Audit(request.audit)
-        held.callback(self._audit.close)
 
     def _world_file(self, instrument: Instrument) -> Path | None:
         """A simulated instrument's truth lies in a file, so that its watchdog acts on the same world."""

@@ -32,9 +32,10 @@ class Slot:
         self._named = True
         self.size = size
         self.busy = False
-        if hasattr(os, "posix_fallocate"):
+        reserve: Any = getattr(os, "posix_fallocate", None)
+        if reserve is not None:
             try:
-                os.posix_fallocate(cast(int, cast(Any, self._block)._fd), 0, size)
+                reserve(cast(Any, self._block)._fd, 0, size)
             except OSError:
                 self.close()
                 raise
