@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cryoctl.errors import ConnectionLost
+from cryoctl.node.client import NodeClient
+from cryoctl.node.dealer import DealerLink
 from cryoctl.node.keys import KeyFolder
+from cryoctl.node.remote import facts_of, remote_device
 from cryoctl.node.router import Router
+from cryoctl.node.shared_slots import NAMES
 from tests.node_bench import NodeBench
 
 
@@ -63,12 +69,52 @@ async def serve(keys: Path | None) -> None:
     await asyncio.Event().wait()
 
 
-def shared_names() -> Mapping[str, int]:
-    """Blocks of shared memory by name, as the system shows them."""
-    folder = Path("/dev/shm")
-    return {one.name: one.stat().st_size for one in folder.glob("psm_*")}
+async def read(address: str) -> None:
+    """Read one picture after another and hold each against what it has to be, until the connection ends."""
+    keys = KeyFolder(Path("nowhere"))
+    client = NodeClient(address, lambda: DealerLink(address, keys), "bench")
+    detector = NodeBench().devices.image_detectors["haadf"]
+    haadf: Any = remote_device("image_detector", "haadf", client, facts_of("image_detector", detector))
+    await haadf.connect()
+    print(client.frames.way, flush=True)
+    try:
+        for number in itertools.count():
+            side = (300, 1500, 20, 900)[number % 4]
+            assert (await haadf.read_scan(side) == picture(side)).all()
+    except ConnectionLost:
+        print("lost", flush=True)
+    client.frames.close()
+
+
+class Reader:
+    """A process that reads pictures; a context manager."""
+
+    def __init__(self, address: str) -> None:
+        command = [sys.executable, "-m", "tests.frames_process", address]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.way = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode().strip()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def shared_names(process_id: int | None = None) -> list[str]:
+    """Names of blocks of shared memory that a process (this one) made, as the system shows them."""
+    made_by = os.getpid() if process_id is None else process_id
+    return sorted(one.name for one in Path("/dev/shm").glob(f"{NAMES}{made_by}-*"))
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(serve(Path(sys.argv[1]) if sys.argv[1:] else None))
+        if sys.argv[1:] and sys.argv[1].startswith("tcp:"):
+            runner.run(read(sys.argv[1]))
+        else:
+            runner.run(serve(Path(sys.argv[1]) if sys.argv[1:] else None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Generator, Iterable
@@ -19,6 +20,8 @@ from typing import Any, cast
 from cryoctl.node.checksum import checksum
 from cryoctl.node.codec import Raw
 
+NAMES = "cryoctl-"
+"""Names of blocks begin so, with the process that made it after; some systems allow 30 characters."""
 GRAIN = 65536
 """Slots have a multiple of it, in bytes."""
 _attaching = threading.Lock()
@@ -28,7 +31,7 @@ class Slot:
     """One block. Raises `OSError` where the system has no room: it is reserved, not only promised."""
 
     def __init__(self, size: int) -> None:
-        self._block = SharedMemory(create=True, size=size)
+        self._block = SharedMemory(f"{NAMES}{os.getpid()}-{secrets.token_hex(5)}", create=True, size=size)
         self._named = True
         self.size = size
         self.busy = False

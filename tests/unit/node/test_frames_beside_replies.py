@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cryoctl.clock.virtual import run_virtual
-from cryoctl.errors import DeviceError, Refused
+from cryoctl.errors import ConnectionLost, DeviceError, Refused
 from cryoctl.interfaces.beam import Optics, Scan
 from cryoctl.node import frames_in
 from cryoctl.node.checksum import checksum
@@ -47,9 +47,11 @@ def played(check: Callable[[NodeBench], Awaitable[None]], **settings: Any) -> No
     run_virtual(whole())
 
 
-def served(check: Callable[[NodeBench, Router], Awaitable[None]], keys: KeyFolder | None = None) -> None:
+def served(
+    check: Callable[[NodeBench, Router], Awaitable[None]], keys: KeyFolder | None = None, **settings: Any
+) -> None:
     async def whole() -> None:
-        bench = NodeBench()
+        bench = NodeBench(**settings)
         for device in bench.devices:
             await device.connect()
         give_pictures(bench)
@@ -74,7 +76,6 @@ def out_of(bench: NodeBench, client: NodeClient) -> FramesOut:
 def test_frames_by_shared_memory_are_those_of_the_detector_and_leave_nothing_behind() -> None:
     async def check(bench: NodeBench) -> None:
         give_pictures(bench)
-        before = shared_names()
         client = bench.client(frames=("memory",))
         haadf = bench.remote("haadf", client)
         await haadf.connect()
@@ -83,12 +84,12 @@ def test_frames_by_shared_memory_are_those_of_the_detector_and_leave_nothing_beh
             assert (await haadf.read_scan(side) == picture(side)).all()
             await asyncio.sleep(0.01)
             assert out_of(bench, client).waiting == 0
-            assert shared_names() == before, "names are gone once the runner has a slot open"
+            assert shared_names() == [], "names are gone once the runner has a slot open"
         several = await asyncio.gather(*(haadf.read_scan(side) for side in SIDES))
         assert [one.shape[0] for one in several] == list(SIDES)
         assert all((one == picture(side)).all() for one, side in zip(several, SIDES, strict=True))
         await haadf.close()
-        assert shared_names() == before
+        assert shared_names() == []
 
     played(check)
 
@@ -102,14 +103,13 @@ def test_a_runner_on_another_computer_finds_no_such_memory_and_frames_come_in_th
 
     async def check(bench: NodeBench) -> None:
         give_pictures(bench)
-        before = shared_names()
         client = bench.client(frames=("memory", "network"))
         haadf = bench.remote("haadf", client)
         monkeypatch.setattr(SlotReader, "read", elsewhere)
         await haadf.connect()
         assert client.frames.way == "reply"
         assert (await haadf.read_scan(300) == picture(300)).all()
-        assert shared_names() == before
+        assert shared_names() == []
 
     played(check)
 
@@ -267,6 +267,51 @@ async def settled(true: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.parametrize("way", ["memory", "network"])
+def test_a_series_over_a_network_that_is_cut_and_comes_back_lacks_no_frame(tmp_path: Path, way: str) -> None:
+    """Everything is cut, so that the lease is lost; once it was taken again the detector gives what it has."""
+
+    async def check(bench: NodeBench, router: Router) -> None:
+        keys, nets = KeyFolder(tmp_path), [Network(router.port)]
+
+        class Detour(DealerLink):
+            def frames_from(self, port: int) -> PullEnd:
+                nets.append(Network(port))
+                return PullEnd(router.address, int(nets[-1].address.rpartition(":")[2]), keys)
+
+        client = NodeClient("node", lambda: Detour(nets[0].address, keys), "bench", frames=(way,))
+        haadf = bench.remote("haadf", client)
+        await haadf.connect()
+        assert client.frames.way == way
+        came: list[int] = []
+        cuts = 0
+        while len(came) < 30:
+            side = 200 + len(came)
+            reading = asyncio.create_task(haadf.read_scan(side))
+            if len(came) == 10 and not cuts:
+                await asyncio.sleep(0.001)
+                for net in nets:
+                    net.cut()
+                cuts = 1
+            try:
+                got = await reading
+            except ConnectionLost:
+                nets[0] = Network(router.port)
+                await haadf.connect()
+                assert client.frames.way == way
+                continue
+            assert (got == picture(side)).all()
+            came.append(got.shape[0])
+        assert came == list(range(200, 230))
+        assert bench.secured == ["no heartbeat of local (bench) for 0.3 s"]
+        await haadf.close()
+        for net in nets:
+            net.close()
+        assert shared_names() == []
+
+    served(check, heartbeat_limit_s=0.3)
+
+
 def test_only_the_key_of_the_runner_gets_its_frames(tmp_path: Path) -> None:
     node, mine, other = (KeyFolder(tmp_path / name) for name in ("node", "mine", "other"))
     for one in (node, mine, other):
@@ -296,7 +341,6 @@ def test_only_the_key_of_the_runner_gets_its_frames(tmp_path: Path) -> None:
 
 
 def test_slots_are_used_again_grow_and_stay_within_their_limit() -> None:
-    before = shared_names()
     slots, reader = Slots(350_000), SlotReader()
     first = slots.take(100_000)
     assert first is not None
@@ -315,7 +359,7 @@ def test_slots_are_used_again_grow_and_stay_within_their_limit() -> None:
     assert slots.gone == [first.name]
     reader.close()
     slots.close()
-    assert shared_names() == before
+    assert shared_names() == []
 
 
 def test_what_a_killed_node_left_is_removed() -> None:
@@ -323,11 +367,11 @@ def test_what_a_killed_node_left_is_removed() -> None:
     node = subprocess.Popen([sys.executable, "-c", made], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert node.stdout is not None
     name = node.stdout.readline().decode().strip()
-    assert name in shared_names()
+    assert shared_names(node.pid) == [name]
     os.kill(node.pid, signal.SIGKILL)
     node.wait()
     deadline_s = time.monotonic() + 10.0
-    while name in shared_names():
+    while shared_names(node.pid):
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
 
