@@ -207,6 +207,9 @@ class NodeDesk:
     # Messages out
 
     def _tell_of_lost_lease(self, held: Held, why: str) -> None:
+        peer = self._peers.known(held.peer)
+        if peer is not None and peer.frames_out is not None:
+            peer.frames_out.lease_lost()
         self.send(held.peer, pack({"notice": "lease-lost", "message": why[:200], "at_s": now_s()}))
 
     def _drop(self, peer: Peer) -> None:

@@ -115,6 +115,11 @@ class FramesOut:
         if push is not None:
             push.close()
 
+    def lease_lost(self) -> None:
+        """Only the reply from now on; what waits is still to be had there, by its number."""
+        self._withdraw()
+        self._slots.hide()
+
     # What is on its way
 
     @property

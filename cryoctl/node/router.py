@@ -25,6 +25,8 @@ from cryoctl.node.sockets import DOMAIN, HIGH_WATER, Reading, event_of, monitor_
 
 LARGEST_FRAME = 16_000_000
 """A frame beyond this ends its connection before it is read; smaller messages are refused with an answer."""
+KEEPALIVE_S = (10, 5)
+"""Of a silent connection: the first question of the system, and the next ones."""
 _ZAP = "inproc://zeromq.zap.01"
 """Where libzmq asks about keys (RFC 27)."""
 
@@ -66,6 +68,8 @@ class Router:
         socket.linger, socket.sndhwm, socket.rcvhwm = 0, HIGH_WATER, HIGH_WATER
         socket.maxmsgsize = LARGEST_FRAME
         socket.router_handover = False
+        socket.tcp_keepalive, socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl = 1, *KEEPALIVE_S
+        socket.tcp_keepalive_cnt = 3  # what a session whose network was cut still holds goes with its connection
         if self._keys is not None:
             pair = self._keys.own_pair()
             if pair is None:

@@ -106,6 +106,11 @@ class Slots:
         self._slots.append(slot)
         return slot
 
+    def hide(self) -> None:
+        """All that are there now."""
+        for one in self._slots:
+            one.hide()
+
     def close(self) -> None:
         """May be called twice."""
         for one in self._slots:

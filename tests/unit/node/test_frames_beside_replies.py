@@ -305,9 +305,9 @@ def test_a_series_over_a_network_that_is_cut_and_comes_back_lacks_no_frame(tmp_p
         assert came == list(range(200, 230))
         assert bench.secured == ["no heartbeat of local (bench) for 0.3 s"]
         await haadf.close()
+        assert await settled(lambda: shared_names() == [])
         for net in nets:
             net.close()
-        assert shared_names() == []
 
     served(check, heartbeat_limit_s=0.3)
 
