@@ -85,6 +85,12 @@ class NodeDesk:
             self._drop(idle)
             self._peers.forget(idle)
 
+    def end_sessions(self) -> None:
+        """The node ends: nobody is answered any more, and nothing is kept for anybody."""
+        for peer in self._peers:
+            self._drop(peer)
+            self._peers.forget(peer)
+
     def gone(self, link: int) -> None:
         """A connection ended; if it was that of the lease, nobody controls any more."""
         for peer in self._peers.on(link):

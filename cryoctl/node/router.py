@@ -115,6 +115,7 @@ class Router:
         self._readings = []
         self._desk.send = lambda peer, frames: None
         self._desk.own.connect_frames = None
+        self._desk.end_sessions()
         if not self._socket.closed:
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.disable_monitor()

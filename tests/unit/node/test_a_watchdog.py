@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from cryoctl.node import watchdog
 from cryoctl.node.audit import Audit
 from cryoctl.node.watchdog import BEAT, LEAVE, NodeEnded, Watchdog
 from cryoctl.node.watched import Watched
@@ -25,7 +24,7 @@ import asyncio, sys
 from pathlib import Path
 from cryoctl.node.watchdog import NodeEnded, first_line
 first_line(sys.stdin.buffer)
-ended = NodeEnded(sys.stdin.buffer, sys.stdout.buffer, 0.3)
+ended = NodeEnded(sys.stdin.buffer, sys.stdout.buffer, 1.0)
 why = asyncio.run(ended.wait(lambda: print("ready", flush=True)))
 Path(sys.argv[1]).write_text(why)
 """
@@ -63,12 +62,12 @@ def test_a_node_that_beats_lives_and_one_that_stops_hangs() -> None:
         for _ in range(10):
             os.write(into, BEAT)
             time.sleep(0.05)
-        time.sleep(0.5)
+        time.sleep(1.0)
         os.close(into)
 
     why, took_s = ended_by(act)
     assert why == "hangs"
-    assert 0.5 + 0.2 < took_s < 0.5 + 0.5
+    assert 0.5 + 0.2 < took_s < 0.5 + 1.0
 
 
 def kept(script: str, check: Callable[[Watched, Watchdog, list[str]], Awaitable[None]], *words: str) -> None:
@@ -99,10 +98,8 @@ async def soon(true: Callable[[], object], within_s: float = 10.0) -> float:
 
 @pytest.mark.parametrize(("by", "said"), [(signal.SIGKILL, "died"), (signal.SIGSTOP, "hangs")])
 def test_without_its_watchdog_a_node_is_made_safe_and_opens_no_beam_until_another_is_there(
-    by: signal.Signals, said: str, monkeypatch: pytest.MonkeyPatch
+    by: signal.Signals, said: str
 ) -> None:
-    monkeypatch.setattr(watchdog, "HUNG_S", 0.3)
-
     async def check(watched: Watched, dog: Watchdog, lost: list[str]) -> None:
         await asyncio.sleep(0.4)
         assert watched.no_beam() == ""
@@ -139,7 +136,7 @@ def test_a_node_whose_loop_is_blocked_by_a_driver_hangs(tmp_path: Path) -> None:
         del watched, dog, lost
         await asyncio.sleep(0.6)
         assert not file.exists(), "it beats, and is taken for alive"
-        time.sleep(1.0)  # noqa: ASYNC251
+        time.sleep(2.0)  # noqa: ASYNC251
         assert file.read_text() == "hangs"
 
     kept(NOTES, check, str(file))

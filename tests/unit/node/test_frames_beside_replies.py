@@ -42,9 +42,13 @@ def played(check: Callable[[NodeBench], Awaitable[None]], **settings: Any) -> No
         bench = NodeBench(**settings)
         for device in bench.devices:
             await device.connect()
-        await check(bench)
+        try:
+            await check(bench)
+        finally:
+            bench.desk.end_sessions()
 
     run_virtual(whole())
+    assert shared_names() == []
 
 
 def served(
@@ -64,6 +68,7 @@ def served(
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(whole())
+    assert shared_names() == []
 
 
 def out_of(bench: NodeBench, client: NodeClient) -> FramesOut:
