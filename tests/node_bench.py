@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from cryoctl.engine.safe_state import reach_safe_state
@@ -18,9 +20,11 @@ from cryoctl.node.client import NodeClient
 from cryoctl.node.desk import NodeDesk
 from cryoctl.node.direct import DirectLink, DirectSwitch
 from cryoctl.node.frames_out import BUDGET
+from cryoctl.node.keys import KeyFolder
 from cryoctl.node.own_verbs import Served
 from cryoctl.node.remote import facts_of, remote_device
 from cryoctl.node.roles import Person, Role
+from cryoctl.node.router import Router
 
 ANNA = Person("anna", Role.OPERATOR)
 BEN = Person("ben", Role.OPERATOR)
@@ -71,3 +75,21 @@ class NodeBench:
     def remote(self, name: str, client: NodeClient | None = None) -> Any:
         kind, device = named_devices(self.devices)[name]
         return remote_device(kind, name, client or self.client(), facts_of(kind, device))
+
+
+def served(check: Callable[[NodeBench, Router], Awaitable[None]], keys: Path | None = None, **settings: Any) -> None:
+    """Check a bench over loopback, in real time. Args: `keys` folder of the node's keys, None without."""
+
+    async def whole() -> None:
+        bench = NodeBench(**settings)
+        for device in bench.devices:
+            await device.connect()
+        router = Router(bench.desk, "127.0.0.1", 0, None if keys is None else KeyFolder(keys), bench.audit)
+        router.start()
+        try:
+            await check(bench, router)
+        finally:
+            router.close()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(whole())

@@ -72,6 +72,8 @@ class Serving:
     world: Path | None
     key: str
     """The node's public key, empty where there are none."""
+    goes_first: bool
+    """Whether it has priority over other programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +97,17 @@ def serve(request: ServeRequest, on_ready: Callable[[Serving], None], stop: thre
         BadInput: address, keys or instrument; nothing was connected.
         DeviceError: a device does not answer, or the watchdog does not start.
     """
-    if stop is None:  # else a part of somebody's process
-        go_first()
+    first = stop is None and go_first()  # else a part of somebody's process
     with ExitStack() as held:
-        node = _Node(request, held)
+        node = _Node(request, held, first)
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             return runner.run(node.serve(on_ready, stop))
 
 
 class _Node:
-    def __init__(self, request: ServeRequest, held: ExitStack) -> None:
+    def __init__(self, request: ServeRequest, held: ExitStack, goes_first: bool) -> None:
         self._request = request
+        self._goes_first = goes_first
         self._held = held
         instrument = self._instrument = load_instrument(request.instrument)
         if instrument.file.is_remote:
@@ -214,6 +216,7 @@ class _Node:
             devices={name: _who(one) for name, one in identities.items()},
             world=self._world,
             key="" if self._keys is None else self._keys.own_public,
+            goes_first=self._goes_first,
         )
 
     def _no_beam(self) -> str:

@@ -30,7 +30,7 @@ from cryoctl.node.router import Router
 from cryoctl.node.shared_slots import SlotReader, Slots
 from cryoctl.testing.beam import permit_for
 from tests.frames_process import give_pictures, picture, shared_names
-from tests.node_bench import ADMIN, VIEWER, NodeBench
+from tests.node_bench import ADMIN, VIEWER, NodeBench, served
 from tests.node_process import Network
 
 SIDES = (300, 20, 200, 700, 300)
@@ -48,26 +48,6 @@ def played(check: Callable[[NodeBench], Awaitable[None]], **settings: Any) -> No
             bench.desk.end_sessions()
 
     run_virtual(whole())
-    assert shared_names() == []
-
-
-def served(
-    check: Callable[[NodeBench, Router], Awaitable[None]], keys: KeyFolder | None = None, **settings: Any
-) -> None:
-    async def whole() -> None:
-        bench = NodeBench(**settings)
-        for device in bench.devices:
-            await device.connect()
-        give_pictures(bench)
-        router = Router(bench.desk, "127.0.0.1", 0, keys, bench.audit)
-        router.start()
-        try:
-            await check(bench, router)
-        finally:
-            router.close()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(whole())
     assert shared_names() == []
 
 
@@ -234,6 +214,7 @@ def test_frames_over_a_connection_of_their_own_survive_its_end(
         node.allow(mine.own_public, "anna", Role.OPERATOR)
 
     async def check(bench: NodeBench, router: Router) -> None:
+        give_pictures(bench)
         if with_keys:
             mine.know(router.address, node.own_public)
         nets: list[Network] = []
@@ -261,7 +242,8 @@ def test_frames_over_a_connection_of_their_own_survive_its_end(
         if end == "cut":
             nets[0].close()
 
-    served(check, node if with_keys else None)
+    served(check, node.folder if with_keys else None)
+    assert shared_names() == []
 
 
 async def settled(true: Callable[[], bool]) -> bool:
@@ -277,6 +259,7 @@ def test_a_series_over_a_network_that_is_cut_and_comes_back_lacks_no_frame(tmp_p
     """Everything is cut, so that the lease is lost; once it was taken again the detector gives what it has."""
 
     async def check(bench: NodeBench, router: Router) -> None:
+        give_pictures(bench)
         keys, nets = KeyFolder(tmp_path), [Network(router.port)]
 
         class Detour(DealerLink):
@@ -315,6 +298,7 @@ def test_a_series_over_a_network_that_is_cut_and_comes_back_lacks_no_frame(tmp_p
             net.close()
 
     served(check, heartbeat_limit_s=0.3)
+    assert shared_names() == []
 
 
 def test_only_the_key_of_the_runner_gets_its_frames(tmp_path: Path) -> None:
@@ -325,6 +309,7 @@ def test_only_the_key_of_the_runner_gets_its_frames(tmp_path: Path) -> None:
     node.allow(other.own_public, "ben", Role.OPERATOR)
 
     async def check(bench: NodeBench, router: Router) -> None:
+        give_pictures(bench)
         for one in (mine, other):
             one.know(router.address, node.own_public)
         client = NodeClient(router.address, lambda: DealerLink(router.address, mine), "bench", frames=("network",))
@@ -342,7 +327,7 @@ def test_only_the_key_of_the_runner_gets_its_frames(tmp_path: Path) -> None:
         thief.close()
         await haadf.close()
 
-    served(check, node)
+    served(check, node.folder)
 
 
 def test_slots_are_used_again_grow_and_stay_within_their_limit() -> None:
