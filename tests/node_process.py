@@ -51,6 +51,12 @@ class NodeProcess:
         self.process.send_signal(signal.SIGKILL)
         return at_s
 
+    def stop_running(self) -> float:
+        """It lives, and does nothing any more."""
+        at_s = time.monotonic()
+        self.process.send_signal(signal.SIGSTOP)
+        return at_s
+
     def __enter__(self) -> NodeProcess:
         return self
 
@@ -100,6 +106,25 @@ def blanked_after(world: Path, at_s: float, within_s: float = 8.0) -> float:
                 return later[0] - at_s
         time.sleep(0.02)
     raise AssertionError(f"still open {within_s:g} s later")
+
+
+class Load:
+    """Busy processes of ordinary priority on every core: half of them in the session of this process, half each in one
+    of its own, since Linux shares the cores among sessions first."""
+
+    def __init__(self, a_core: int) -> None:
+        count = a_core * (os.cpu_count() or 1)
+        busy = [*PYTHON, "-c", f"import os\nwhile os.getppid() == {os.getpid()}: pass"]
+        self._processes = [subprocess.Popen(busy, start_new_session=number % 2 == 1) for number in range(count)]
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._processes:
+            one.kill()
+        for one in self._processes:
+            one.wait()
 
 
 class Runner:
@@ -190,7 +215,8 @@ def p99(times_s: Sequence[float]) -> float:
 def told(what: str, times_s: Sequence[float]) -> str:
     """Median and p99 in ms."""
     median, p99 = np.percentile(times_s, [50, 99]) * 1e3
+    load = Path("/proc/loadavg")
     return (
         f"{what}: blanked after {median:.1f} ms (median), {p99:.1f} ms (p99), at most {max(times_s) * 1e3:.1f} ms; "
-        f"{len(times_s)} times"
+        f"{len(times_s)} times; load average {load.read_text().split()[0] if load.is_file() else 'unknown'}"
     )

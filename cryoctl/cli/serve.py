@@ -56,6 +56,11 @@ def serve(
             for name, who in now.devices.items():
                 say(f"  {name:<12} {who}")
             say(f"watchdog: process {now.watchdog_id}, {now.watchdog.removeprefix('ready ')}")
+            if not now.goes_first:
+                say(
+                    "priority: ordinary; on a busy computer blanking may be late by 0.2 s after a kill; let whoever "
+                    "runs this have a nice of -10, as the how-to on running on an instrument's PC says"
+                )
             if now.key:
                 say(f"public key of this node: {now.key}")
 
@@ -90,4 +95,5 @@ def _told(now: Serving) -> dict[str, object]:
         "devices": now.devices,
         "world": now.world,
         "key": now.key or None,
+        "goes_first": now.goes_first,
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 from cryoctl.engine.patience import within
 from cryoctl.engine.safe_state import ACTION_LIMIT_S, SafeAction, dangers, reach_safe_state, unconfirmed
-from cryoctl.errors import BadInput, DeviceError
+from cryoctl.errors import BadInput
 from cryoctl.instrument import Instrument, load_instrument
 from cryoctl.interfaces.context import DeviceContext
 from cryoctl.interfaces.device_set import DeviceSet
@@ -27,18 +27,21 @@ from cryoctl.launch.safe import lock_of
 from cryoctl.node.address import DEFAULT_PORT
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
-from cryoctl.node.desk import NodeDesk, Served
+from cryoctl.node.desk import NodeDesk
 from cryoctl.node.keys import ALLOWED, KeyFolder
 from cryoctl.node.lease import HEARTBEAT_LIMIT_S
+from cryoctl.node.own_verbs import Served
 from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote
 from cryoctl.node.router import Router
-from cryoctl.node.watchdog import BEAT_S, Watchdog
+from cryoctl.node.watchdog import HUNG_S, Watchdog
+from cryoctl.node.watched import Watched
 from cryoctl.recipe.canonical import to_yaml
 
 PORT_FREE_WITHIN_S = 3.0
 """The watchdog of a node that died leaves its port once it sees that the instrument is taken again."""
+LOOK_S = 0.05
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -69,6 +72,8 @@ class Serving:
     world: Path | None
     key: str
     """The node's public key, empty where there are none."""
+    goes_first: bool
+    """Whether it has priority over other programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +97,17 @@ def serve(request: ServeRequest, on_ready: Callable[[Serving], None], stop: thre
         BadInput: address, keys or instrument; nothing was connected.
         DeviceError: a device does not answer, or the watchdog does not start.
     """
-    if stop is None:  # else a part of somebody's process
-        go_first()
+    first = stop is None and go_first()  # else a part of somebody's process
     with ExitStack() as held:
-        node = _Node(request, held)
+        node = _Node(request, held, first)
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             return runner.run(node.serve(on_ready, stop))
 
 
 class _Node:
-    def __init__(self, request: ServeRequest, held: ExitStack) -> None:
+    def __init__(self, request: ServeRequest, held: ExitStack, goes_first: bool) -> None:
         self._request = request
+        self._goes_first = goes_first
         self._held = held
         instrument = self._instrument = load_instrument(request.instrument)
         if instrument.file.is_remote:
@@ -114,7 +119,6 @@ class _Node:
             self._devices.truth.check()
         self._keys = None if request.keys is None else KeyFolder(request.keys)
         self._audit = Audit(request.audit)
-        held.callback(self._audit.close)
 
     def _world_file(self, instrument: Instrument) -> Path | None:
         """A simulated instrument's truth lies in a file, so that its watchdog acts on the same world."""
@@ -132,7 +136,7 @@ class _Node:
         lock = lock_of(instrument, self._world)
         assert lock is not None
         self._held.enter_context(lock)
-        self._watchdog: Watchdog | None = None
+        self._watched: Watched | None = None
         identities: dict[str, dict[str, str]] = {}
         served = Served(
             instrument=instrument.file.name,
@@ -152,19 +156,22 @@ class _Node:
         try:
             identities |= {name: asdict(one) for name, one in (await connect_all(self._devices)).items()}
             try:
-                watchdog = self._watchdog = Watchdog(watchdog_command(), self._told(router))
-                if not await watchdog.start():
-                    raise DeviceError("watchdog: its process does not start; without it no beam is opened")
+                watchdog = Watchdog(watchdog_command(), self._told(router))
+                watched = self._watched = Watched(watchdog, desk.securing.lose, self._audit)
+                await watched.start()
+                keeping = asyncio.create_task(watched.keep())
                 lock.served_at(router.address)
                 router.start()
                 self._audit.note("node", "node", f"serves {instrument.file.name} at {router.address}")
                 on_ready(self._serving(router, watchdog, identities))
-                await self._until_told(stop, watchdog)
-                actions = await desk.secured("the node was told to end")
-                watchdog.close()
+                await self._until_told(stop)
+                actions = await desk.securing.secured(
+                    "the node was told to end"
+                )  # which may take long: the beats go on
+                keeping.cancel()
             finally:
-                if self._watchdog is not None:
-                    self._watchdog.close()
+                if self._watched is not None:
+                    self._watched.close()
                 await close_all(self._devices)
         finally:
             router.close()
@@ -193,6 +200,7 @@ class _Node:
             "port": router.port,
             "keys": None if keys is None else str(keys.folder.absolute()),
             "audit": None if request.audit is None else str(request.audit.absolute()),
+            "hung_s": max(HUNG_S, request.heartbeat_limit_s),
         }
         return json.dumps(told).encode()
 
@@ -208,14 +216,14 @@ class _Node:
             devices={name: _who(one) for name, one in identities.items()},
             world=self._world,
             key="" if self._keys is None else self._keys.own_public,
+            goes_first=self._goes_first,
         )
 
     def _no_beam(self) -> str:
-        alive = self._watchdog is not None and self._watchdog.alive
-        return "" if alive else "the node's watchdog is not there, it is being started anew"
+        return "the node has no watchdog yet" if self._watched is None else self._watched.no_beam()
 
-    async def _until_told(self, stop: threading.Event | None, watchdog: Watchdog) -> None:
-        """Beat for the watchdog until somebody ends the node; a watchdog that died is started anew, without a beam."""
+    async def _until_told(self, stop: threading.Event | None) -> None:
+        """Until somebody ends the node."""
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -229,14 +237,8 @@ class _Node:
                 if number is not None:
                     signal.signal(number, told)
         while not ended.is_set() and not (stop is not None and stop.is_set()):
-            watchdog.beat()
-            if not watchdog.alive:
-                self._audit.note("watchdog", "node", "its process died; everything is made safe and it starts anew")
-                self._desk.lose("the node's watchdog died")
-                if not await watchdog.start():
-                    raise DeviceError("watchdog: its process died and does not start again; the node ends here")
             with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_S):
+                async with asyncio.timeout(LOOK_S):
                     await ended.wait()
 
     async def _secure(self, why: str) -> Sequence[Mapping[str, Any]]:

@@ -30,13 +30,14 @@ from cryoctl.launch.device_building import build_devices
 from cryoctl.launch.safe import lock_of, secured
 from cryoctl.node.audit import Audit
 from cryoctl.node.calls import named_devices
-from cryoctl.node.desk import NodeDesk, Served
+from cryoctl.node.desk import NodeDesk
 from cryoctl.node.keys import KeyFolder
+from cryoctl.node.own_verbs import Served
 from cryoctl.node.priority import go_first
 from cryoctl.node.remote import facts_of
 from cryoctl.node.remote_factory import as_remote
 from cryoctl.node.router import Router
-from cryoctl.node.watchdog import READY, NodeEnded, end_process, first_line
+from cryoctl.node.watchdog import BEAT_S, READY, NodeEnded, end_process, first_line
 from cryoctl.recipe.canonical import to_yaml
 from cryoctl.registry import find
 
@@ -74,12 +75,15 @@ class _Watching:
         attach_emulators(self._devices)
         self._connected = await self._connect_beam()
         keeping = asyncio.create_task(self._keep_alive())
-        why = await NodeEnded(sys.stdin.buffer, sys.stdout.buffer).wait(self._ready)
+        hung_s = float(self._told["hung_s"]) - BEAT_S  # the last beat may have come just before it hung
+        why = await NodeEnded(sys.stdin.buffer, sys.stdout.buffer, hung_s).wait(self._ready)
         keeping.cancel()
         if why == "left":
             await close_all(self._devices)
             return 0
         gone_s = now_s()
+        if why == "hangs" and not self._connected:
+            end_process(self._node)  # it holds the only link
         with contextlib.suppress(Exception):
             await within(self._blank(), ACTION_LIMIT_S / 4)
         took_s = now_s() - gone_s

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoctl.errors import Refused
-from cryoctl.interfaces.beam import CurrentReading
+from cryoctl.interfaces.beam import CurrentReading, Scan
 from cryoctl.interfaces.device import Device
 from cryoctl.interfaces.device_set import DeviceSet
-from cryoctl.node.codec import Malformed, decode, encode
+from cryoctl.node.codec import Malformed, Raw, decode, encode
 from cryoctl.node.exposing import Exposing
 from cryoctl.node.lease import Lease, LeaseRefused
 from cryoctl.node.permits import PermitBook
@@ -19,6 +19,9 @@ from cryoctl.node.roles import Person
 from cryoctl.node.verbs import VERBS, Needs, Verb
 
 FrameDone = Callable[[int], Awaitable[tuple[float, float]]]
+NoRoom = Callable[[int], str]
+PIXEL_BYTES = 2
+"""Of an image detector; events of an EDX detector are few."""
 
 
 def named_devices(devices: DeviceSet) -> dict[str, tuple[str, Device]]:
@@ -61,11 +64,12 @@ class DeviceCalls:
         self._lease = lease
         self._no_beam = no_beam
         self._book = PermitBook(devices.beam.name)
+        self._armed: dict[str, Scan] = {}
         self.exposing = Exposing(devices.beam, alarm)
         self.controlling: set[asyncio.Task[Any]] = set()
         """Calls under way that only the holder of the lease could begin; an exposure ends by itself and is none."""
 
-    def prepared(self, do: str, given: Mapping[str, Any], arrays: Sequence[bytes]) -> Call:
+    def prepared(self, do: str, given: Mapping[str, Any], arrays: Sequence[Raw]) -> Call:
         """
         Raises:
             Malformed: no such device or verb, or values that it does not take; no device was asked.
@@ -105,8 +109,13 @@ class DeviceCalls:
         who = f"{held.person.name} ({held.where}) controls" if held is not None else "nobody controls"
         raise LeaseRefused(f"{name}: it needs the lease, and {who} this instrument; take the lease first")
 
-    async def carry_out(self, call: Call, lease: int, frame_done: FrameDone | None) -> tuple[Any, list[bytes]]:
+    async def carry_out(
+        self, call: Call, lease: int, frame_done: FrameDone | None, no_room: NoRoom | None = None
+    ) -> tuple[Any, list[Raw]]:
         """What the verb gave, as JSON values, and the bytes of its arrays.
+
+        Args:
+            no_room: why frames of so many bytes can't be kept for who calls, empty where they can.
 
         Raises:
             Refused: a permit that does not cover the exposure, or no beam is allowed now.
@@ -119,20 +128,27 @@ class DeviceCalls:
             self.controlling.add(task)
             task.add_done_callback(self.controlling.discard)
         if exposes:
-            given = await self._expose(call, lease, frame_done)
+            given = await self._expose(call, lease, frame_done, no_room)
         else:
             given = await getattr(call.device, name)(**call.values)
             if call.kind == "beam":
                 self._learn(name, given)
-        arrays: list[bytes] = []
+            elif name == "arm":
+                self._armed[call.device.name] = call.values["scan"]
+        arrays: list[Raw] = []
         return encode(given, arrays), arrays
 
-    async def _expose(self, call: Call, lease: int, frame_done: FrameDone | None) -> Any:
+    async def _expose(self, call: Call, lease: int, frame_done: FrameDone | None, no_room: NoRoom | None) -> Any:
         held = self._lease.held
         why = "its lease was lost meanwhile" if held is None or held.number != lease else self._no_beam()
         if why:
             raise Refused(f"{self._beam.name}: {why}; the beam stayed blanked")
         scan = call.values["scan"]
+        if no_room is not None:
+            rows, columns = scan.shape
+            why = no_room(rows * columns * PIXEL_BYTES * sum(armed == scan for armed in self._armed.values()))
+            if why:
+                raise Refused(f"{self._beam.name}: {why}; the beam stayed blanked")
         permit = self._book.admit(lease, call.values["permit"], scan, self._beam.capabilities)
         return await self.exposing.expose(permit, scan, frame_done)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost, CryoctlError
+from cryoctl.node.frames_in import FramesIn
+from cryoctl.node.frames_out import MEMORY, NETWORK
 from cryoctl.node.lease import BEATS_A_LIMIT, HEARTBEAT_LIMIT_S
 from cryoctl.node.link import Link, Session
 
@@ -31,6 +33,7 @@ class NodeClient:
         make: makes a link; called once for each session, and again after one was lost.
         control: whether the lease is taken; without it one may look and stop.
         heart: makes what beats beside the loop, of the session's secret and the interval; None: the loop alone beats.
+        frames: see `FramesIn`.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class NodeClient:
         *,
         control: bool = True,
         heart: Callable[[str, float], Heart] | None = None,
+        frames: Sequence[str] = (MEMORY, NETWORK),
     ) -> None:
         self.address = address
         self.main = Session(address, make, where)
+        self.frames = FramesIn(self.main, frames)
         self.urgent = Session(address, make, where)
         self._control = control
         self._users: set[str] = set()
@@ -91,6 +96,7 @@ class NodeClient:
         if beating is not None:
             beating.cancel()
         self._end_heart()
+        self.frames.close()
         self.main.close()
         self.urgent.close()
 
@@ -124,6 +130,7 @@ class NodeClient:
         if self._make_heart is not None:
             self._heart = self._make_heart(self.main.secret, limit_s / BEATS_A_LIMIT)
             self._heart.start()
+        await self.frames.begin()
 
     def _end_heart(self) -> None:
         if self._heart is not None:

@@ -16,6 +16,8 @@ import numpy as np
 
 from cryoctl.errors import CryoctlError
 
+Raw = bytes | bytearray | memoryview
+"""The bytes of an array; a view is one on the array itself."""
 _ARRAY = "$array"
 ALLOWED_DTYPES = frozenset({"<f8", "<f4", "<u2", "<u4", "<u1", "|u1", "<i4", "<i8", "<u8", "|b1"})
 MOST_DIMENSIONS = 4
@@ -27,7 +29,7 @@ class Malformed(CryoctlError):
     exit_code = 2
 
 
-def encode(value: Any, arrays: list[bytes]) -> Any:
+def encode(value: Any, arrays: list[Raw]) -> Any:
     """`value` as JSON values; the bytes of its arrays are appended to `arrays`.
 
     Raises:
@@ -42,7 +44,8 @@ def encode(value: Any, arrays: list[bytes]) -> Any:
         dtype = contiguous.dtype.newbyteorder("<").str
         if dtype not in ALLOWED_DTYPES:
             raise TypeError(f"arrays of {contiguous.dtype} are not sent")
-        arrays.append(contiguous.astype(dtype, copy=False).tobytes())
+        whole = contiguous.astype(dtype, copy=False)
+        arrays.append(whole.data.cast("B") if whole.size else b"")
         return {_ARRAY: len(arrays) - 1, "dtype": dtype, "shape": list(contiguous.shape)}
     if isinstance(value, np.generic):
         return encode(value.item(), arrays)
@@ -53,7 +56,7 @@ def encode(value: Any, arrays: list[bytes]) -> Any:
     raise TypeError(f"{type(value).__name__} is not sent")
 
 
-def decode(hint: Any, plain: Any, arrays: Sequence[bytes] = (), where: str = "value") -> Any:
+def decode(hint: Any, plain: Any, arrays: Sequence[Raw] = (), where: str = "value") -> Any:
     """The value of this type that `encode` made `plain` of.
 
     Raises:
@@ -79,7 +82,7 @@ def decode(hint: Any, plain: Any, arrays: Sequence[bytes] = (), where: str = "va
     return _simple(hint, plain, arrays, where)
 
 
-def _simple(hint: Any, plain: Any, arrays: Sequence[bytes], where: str) -> Any:
+def _simple(hint: Any, plain: Any, arrays: Sequence[Raw], where: str) -> Any:
     if hint is float:
         if type(plain) not in (int, float):
             raise _wrong(where, "a number", plain)
@@ -101,7 +104,7 @@ def _simple(hint: Any, plain: Any, arrays: Sequence[bytes], where: str) -> Any:
     raise Malformed(f"{where}: values of {hint} are not sent")
 
 
-def _one_of(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: str) -> Any:
+def _one_of(hints: tuple[Any, ...], plain: Any, arrays: Sequence[Raw], where: str) -> Any:
     problem: Malformed | None = None
     for hint in hints:
         try:
@@ -111,7 +114,7 @@ def _one_of(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: 
     raise problem or _wrong(where, "a value", plain)
 
 
-def _tuple(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: str) -> tuple[Any, ...]:
+def _tuple(hints: tuple[Any, ...], plain: Any, arrays: Sequence[Raw], where: str) -> tuple[Any, ...]:
     if not isinstance(plain, list):
         raise _wrong(where, "a list", plain)
     items = cast("list[Any]", plain)
@@ -124,7 +127,7 @@ def _tuple(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: s
     )
 
 
-def _array(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: str) -> Any:
+def _array(hints: tuple[Any, ...], plain: Any, arrays: Sequence[Raw], where: str) -> Any:
     asked = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
     index, dtype, shape = asked.get(_ARRAY), asked.get("dtype"), asked.get("shape")
     if type(index) is not int or not 0 <= index < len(arrays) or len(asked) != 3:
@@ -144,10 +147,11 @@ def _array(hints: tuple[Any, ...], plain: Any, arrays: Sequence[bytes], where: s
         size *= side
     if size != len(data):
         raise _wrong(where, f"{size} bytes of an array", f"{len(data)} bytes")
-    return np.frombuffer(bytearray(data), dtype=dtype).reshape(sides)
+    own = data if isinstance(data, bytearray) else bytearray(data)
+    return np.frombuffer(own, dtype=dtype).reshape(sides)
 
 
-def _data_class(hint: type[Any], plain: Any, arrays: Sequence[bytes], where: str) -> Any:
+def _data_class(hint: type[Any], plain: Any, arrays: Sequence[Raw], where: str) -> Any:
     if not isinstance(plain, dict):
         raise _wrong(where, f"the fields of {hint.__name__}", plain)
     given = cast("dict[str, Any]", plain)

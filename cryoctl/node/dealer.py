@@ -8,6 +8,8 @@ from typing import Any
 
 import zmq
 
+from cryoctl.node.codec import Raw
+from cryoctl.node.frame_push import PullEnd
 from cryoctl.node.keys import KeyFolder
 from cryoctl.node.messages import LARGEST_REPLY
 from cryoctl.node.sockets import HIGH_WATER, Reading, event_of, monitor_of, refusal
@@ -17,7 +19,7 @@ class DealerLink:
     """See `Link`. Args: `keys` where this end's pair and the nodes' keys are."""
 
     def __init__(self, address: str, keys: KeyFolder) -> None:
-        self._address = address
+        self._address, self._keys = address, keys
         self._pair, self._server = keys.own_pair(), keys.server_key(address)
         self._context: zmq.Context[Any] | None = None
         self._socket: Any = None
@@ -37,7 +39,7 @@ class DealerLink:
             return
         self._readings = [Reading(socket, self._arrived), Reading(monitor, self._heard)]
 
-    def send(self, frames: list[bytes]) -> None:
+    def send(self, frames: list[Raw]) -> None:
         """Never waits: a queue that is full belongs to a node that is gone."""
         if self._socket is None:
             return
@@ -49,6 +51,9 @@ class DealerLink:
             self.lost(f"can't be spoken to ({error.strerror})")
         for one in self._readings:
             one.nudge()
+
+    def frames_from(self, port: int) -> PullEnd:
+        return PullEnd(self._address, port, self._keys)
 
     def close(self) -> None:
         for one in self._readings:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
+from cryoctl.node.codec import Raw
 from cryoctl.node.desk import NodeDesk
 from cryoctl.node.roles import Person
 
@@ -29,10 +30,10 @@ class DirectSwitch:
     def leave(self, identity: bytes) -> None:
         self._ends.pop(identity, None)
 
-    def _send(self, identity: bytes, frames: list[bytes]) -> None:
+    def _send(self, identity: bytes, frames: list[Raw]) -> None:
         end = self._ends.get(identity)
         if end is not None:
-            asyncio.get_running_loop().call_soon(end.arrive, frames)
+            asyncio.get_running_loop().call_soon(end.arrive, [bytes(one) for one in frames])
 
 
 class DirectLink:
@@ -50,14 +51,19 @@ class DirectLink:
     def open(self) -> None:
         self._switch.join(self._identity, self)
 
-    def send(self, frames: list[bytes]) -> None:
+    def send(self, frames: list[Raw]) -> None:
         if not self.cut:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._switch.desk.received, self._identity, frames, self._person, self._number)
+            told = [bytes(one) for one in frames]
+            loop.call_soon(self._switch.desk.received, self._identity, told, self._person, self._number)
 
     def arrive(self, frames: list[bytes]) -> None:
         if not self.cut:
             self.receive(frames)
+
+    def frames_from(self, port: int) -> None:
+        """There is no network."""
+        del port
 
     def close(self) -> None:
         self._switch.leave(self._identity)

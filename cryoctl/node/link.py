@@ -11,7 +11,8 @@ from typing import Any, Protocol, cast
 from cryoctl import errors
 from cryoctl.clock import now_s
 from cryoctl.errors import ConnectionLost, CryoctlError, DeviceError
-from cryoctl.node.codec import Malformed
+from cryoctl.node.codec import Malformed, Raw
+from cryoctl.node.frame_push import PullEnd
 from cryoctl.node.lease import LeaseRefused, NodeClosed
 from cryoctl.node.messages import LARGEST_REPLY, pack, unpack
 
@@ -30,7 +31,11 @@ class Link(Protocol):
         """Begin to connect; returns at once."""
         ...
 
-    def send(self, frames: list[bytes]) -> None: ...
+    def send(self, frames: list[Raw]) -> None: ...
+
+    def frames_from(self, port: int) -> PullEnd | None:
+        """A connection for frames, to a port of the node; None where there is no network."""
+        ...
 
     def close(self) -> None:
         """May be called twice."""
@@ -39,10 +44,14 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """`beside` tells of each array where it is, None for those in `arrays`; empty where all are. `gone` names slots."""
+
     value: Any
-    arrays: Sequence[bytes]
+    arrays: Sequence[Raw]
     at_s: float
     """The node's clock when it answered."""
+    beside: Sequence[Mapping[str, Any] | None] = ()
+    gone: Sequence[str] = ()
 
 
 class Session:
@@ -65,6 +74,8 @@ class Session:
         self.frame_done: Callable[[int, int], None] = lambda number, index: None
         self.notice: Callable[[str, str], None] = lambda kind, message: None
         self.ended: Callable[[str], None] = lambda why: None
+        self.unclaimed: Callable[[Reply], None] = lambda reply: None
+        """Called with a reply that nobody awaits any more."""
         self.told: Mapping[str, Any] = {}
         """What the node answered to the greeting."""
         self.offset_s = 0.0
@@ -106,6 +117,10 @@ class Session:
             self.told = cast("Mapping[str, Any]", greeting.value)
             self._key = str(self.told.get("session", ""))
 
+    def frames_from(self, port: int) -> PullEnd | None:
+        """See `Link`."""
+        return None if self._link is None else self._link.frames_from(port)
+
     def close(self) -> None:
         """May be called twice."""
         link, self._link = self._link, None
@@ -115,7 +130,7 @@ class Session:
         self._fail_all(f"node {self._address}: the connection was closed")
 
     async def call(
-        self, do: str, given: Mapping[str, Any], arrays: Sequence[bytes] = (), *, frames: bool = False
+        self, do: str, given: Mapping[str, Any], arrays: Sequence[Raw] = (), *, frames: bool = False
     ) -> Reply:
         """
         Raises:
@@ -135,7 +150,7 @@ class Session:
         return number
 
     async def _ask(
-        self, link: Link, do: str, given: Mapping[str, Any], arrays: Sequence[bytes] = (), *, frames: bool = False
+        self, link: Link, do: str, given: Mapping[str, Any], arrays: Sequence[Raw] = (), *, frames: bool = False
     ) -> Reply:
         number = next(self._numbers)
         header: dict[str, Any] = {"n": number, "session": self._key, "do": do, "with": dict(given)}
@@ -174,12 +189,16 @@ class Session:
             self.frame_done(int(header["of"]), int(header["frame"]))
             return
         answer = self._waiting.get(header.get("n", 0))
-        if answer is None or answer.done():
-            return
         if "error" in header:
-            answer.set_exception(error_of(str(header["error"]), str(header.get("message", ""))))
+            if answer is not None and not answer.done():
+                answer.set_exception(error_of(str(header["error"]), str(header.get("message", ""))))
+            return
+        at_s = float(header.get("at_s", 0.0))
+        reply = Reply(header.get("is"), arrays, at_s, header.get("beside") or (), header.get("gone") or ())
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
         else:
-            answer.set_result(Reply(header.get("is"), arrays, float(header.get("at_s", 0.0))))
+            self.unclaimed(reply)
 
     def _lost(self, link: Link, why: str) -> None:
         if self._link is not link:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from cryoctl.node.codec import Malformed
+from cryoctl.node.codec import Malformed, Raw
 
 FORMAT = b"J"
 LARGEST_REQUEST = 1_000_000
@@ -21,11 +21,11 @@ MOST_FRAMES = 64
 DEEPEST = 32
 
 
-def pack(header: dict[str, Any], arrays: Sequence[bytes] = ()) -> list[bytes]:
+def pack(header: dict[str, Any], arrays: Sequence[Raw] = ()) -> list[Raw]:
     return [FORMAT, json.dumps(header, separators=(",", ":")).encode(), *arrays]
 
 
-def unpack(frames: Sequence[bytes], largest: int) -> tuple[dict[str, Any], list[bytes]]:
+def unpack(frames: Sequence[Raw], largest: int) -> tuple[dict[str, Any], list[bytes]]:
     """Header and arrays.
 
     Raises:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryoctl.node.codec import Malformed
+from cryoctl.node.frames_out import FramesOut
 from cryoctl.node.roles import Person
 
 MOST_PEERS = 200
@@ -31,6 +32,7 @@ class Peer:
         default_factory=dict[tuple[int, int], "asyncio.Future[Any]"]
     )
     """Scan frames that it was told of and has not answered, by call and index."""
+    frames_out: FramesOut | None = None
 
     def begin(self, where: str) -> str:
         self.session, self.where, self.last = secrets.token_hex(16), where[:80], 0

@@ -18,7 +18,7 @@ from cryoctl.interfaces.device import Device, Identity
 from cryoctl.interfaces.holder import TemperatureReading
 from cryoctl.interfaces.permit import Permit
 from cryoctl.node.client import NodeClient, not_connected
-from cryoctl.node.codec import decode, encode
+from cryoctl.node.codec import Raw, decode, encode
 from cryoctl.node.link import Reply, Session
 from cryoctl.node.verbs import FACTS, VERBS, Needs, Verb
 
@@ -70,13 +70,15 @@ class RemoteDevice:
         """
         if not self._open:
             raise not_connected(self._name, self._client.address)
-        arrays: list[bytes] = []
+        arrays: list[Raw] = []
         given = {name: encode(value, arrays) for name, value in values.items()}
         do = f"{self._name}.{verb.name}"
         try:
             session = await self._client.stopping() if self._by_the_other(verb) else self._client.main
             self._check_lease(verb)
             reply = await session.call(do, given, arrays, frames=frames)
+            if session is self._client.main:
+                reply = await self._client.frames.whole(reply)
         except DeviceError as error:
             self._check_lease(verb)  # it may have been lost on the way
             if not isinstance(error, ConnectionLost):

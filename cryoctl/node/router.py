@@ -13,16 +13,20 @@ from typing import Any, cast
 
 import zmq
 
-from cryoctl.errors import BadInput
+from cryoctl.errors import BadInput, DeviceError
 from cryoctl.node.address import is_loopback
 from cryoctl.node.audit import Audit
+from cryoctl.node.codec import Raw
 from cryoctl.node.desk import NodeDesk
+from cryoctl.node.frame_push import FRAMES_DOMAIN, PushEnd
 from cryoctl.node.keys import KeyFolder
 from cryoctl.node.roles import Person, Role
 from cryoctl.node.sockets import DOMAIN, HIGH_WATER, Reading, event_of, monitor_of
 
 LARGEST_FRAME = 16_000_000
 """A frame beyond this ends its connection before it is read; smaller messages are refused with an answer."""
+KEEPALIVE_S = (10, 5)
+"""Of a silent connection: the first question of the system, and the next ones."""
 _ZAP = "inproc://zeromq.zap.01"
 """Where libzmq asks about keys (RFC 27)."""
 
@@ -41,6 +45,7 @@ class Router:
                 "`cryoctl keys allow`, or serve on 127.0.0.1"
             )
         self._desk = desk
+        self._host = host
         self._keys = keys
         self._audit = audit
         self._context: zmq.Context[Any] = zmq.Context(io_threads=1)
@@ -56,13 +61,15 @@ class Router:
         self.port = int(endpoint.rpartition(":")[2])
         self.address = f"tcp://{host}:{self.port}"
         desk.send = self._send
-        desk.read_first = self._catch_up
+        desk.own.connect_frames = self._frames_to
 
     def _bound(self, host: str, port: int) -> Any:
         socket = self._context.socket(zmq.ROUTER)
         socket.linger, socket.sndhwm, socket.rcvhwm = 0, HIGH_WATER, HIGH_WATER
         socket.maxmsgsize = LARGEST_FRAME
         socket.router_handover = False
+        socket.tcp_keepalive, socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl = 1, *KEEPALIVE_S
+        socket.tcp_keepalive_cnt = 3  # what a session whose network was cut still holds goes with its connection
         if self._keys is not None:
             pair = self._keys.own_pair()
             if pair is None:
@@ -97,7 +104,7 @@ class Router:
         self._readings = [ends, messages]
         if self._zap is not None:
             self._readings.append(Reading(self._zap, self._authenticate))
-        self._watching = asyncio.create_task(self._desk.watch_heartbeats())
+        self._watching = asyncio.create_task(self._desk.securing.watch_heartbeats(self._catch_up))
 
     def close(self) -> None:
         """May be called twice."""
@@ -107,11 +114,20 @@ class Router:
             one.close()
         self._readings = []
         self._desk.send = lambda peer, frames: None
-        self._desk.read_first = lambda: None
+        self._desk.own.connect_frames = None
+        self._desk.end_sessions()
         if not self._socket.closed:
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.disable_monitor()
             self._context.destroy(linger=200)
+
+    def _frames_to(self, person: Person) -> PushEnd:
+        """Raises `DeviceError` where no port is to be had."""
+        pair = None if self._keys is None else self._keys.own_pair()
+        try:
+            return PushEnd(self._context, self._host, pair, person.key)
+        except zmq.ZMQError as error:
+            raise DeviceError(f"node.frames: no port for frames ({error.strerror})") from error
 
     def _catch_up(self) -> None:
         for one in self._readings:
@@ -148,7 +164,7 @@ class Router:
             self._audit.note("refused", "node", error.message)
             return {}
 
-    def _send(self, identity: bytes, frames: list[bytes]) -> None:
+    def _send(self, identity: bytes, frames: list[Raw]) -> None:
         with contextlib.suppress(zmq.ZMQError):  # a peer that is gone, or takes nothing any more
             self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
         for one in self._readings:
@@ -157,8 +173,8 @@ class Router:
     def _authenticate(self, asked: Sequence[bytes]) -> None:
         """Answer libzmq's question about a key (RFC 27)."""
         request = asked[1] if len(asked) > 1 else b""
-        key = asked[6].hex() if len(asked) == 7 and asked[5] == b"CURVE" and asked[2] == DOMAIN else ""
-        if key in self._allowed():
+        key = asked[6].hex() if len(asked) == 7 and asked[5] == b"CURVE" else ""
+        if key in self._allowed() and asked[2] in (DOMAIN, FRAMES_DOMAIN + key.encode()):
             answer = [b"200", b"OK", key.encode()]
         else:
             where = asked[3].decode("ascii", "replace") if len(asked) > 3 else ""

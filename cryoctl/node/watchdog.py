@@ -18,8 +18,9 @@ from typing import BinaryIO
 from cryoctl.clock import now_s
 
 BEAT_S = 0.05
-HUNG_S = 3.0
-"""A node that lives but has not beaten for so long hangs: it is ended, after the beam was stopped."""
+HUNG_S = 1.0
+"""A node that lives but has not beaten for so long hangs: it is ended, after the beam was stopped. A watchdog that has
+not echoed for so long hangs as well."""
 READY_S = 60.0
 BEAT, LEAVE = b".", b"Q"
 READY = b"ready"
@@ -37,8 +38,10 @@ class Watchdog:
         self._command = list(command)
         self._told = told + b"\n"
         self._process: subprocess.Popen[bytes] | None = None
-        self._echoed = True
+        self._owed_s: float | None = None
         self.report = ""
+        self.ended: Callable[[], None] = lambda: None
+        """Called at once, in the loop, when a process that was ready ends without being told to."""
 
     @property
     def process_id(self) -> int | None:
@@ -46,12 +49,18 @@ class Watchdog:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs and is ready."""
-        return bool(self.report) and self._process is not None and self._process.poll() is None
+        """Whether it runs, is ready, and answers beats."""
+        running = bool(self.report) and self._process is not None and self._process.poll() is None
+        return running and not self.hangs
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a beat is without an echo for `HUNG_S`."""
+        return self._owed_s is not None and now_s() - self._owed_s > HUNG_S
 
     async def start(self) -> bool:
         """Start it anew and wait until it is ready; False where it does not become so."""
-        self.close()
+        self.close(at_once=not self.alive)
         process = self._process = self._spawned()
         loop = asyncio.get_running_loop()
         said: asyncio.Future[str] = loop.create_future()
@@ -66,7 +75,14 @@ class Watchdog:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(tell, line.decode("utf-8", "replace").strip())
             while output.read(1):
-                self._echoed = True
+                self._owed_s = None
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(gone)
+
+        def gone() -> None:
+            if self._process is process and self.report:
+                self.report = ""
+                self.ended()
 
         def tell(line: str) -> None:
             if not said.done():
@@ -81,7 +97,7 @@ class Watchdog:
         if not line.startswith(READY.decode()):
             self.close()
             return False
-        self.report, self._echoed = line, True
+        self.report, self._owed_s = line, None
         return True
 
     def _spawned(self) -> subprocess.Popen[bytes]:
@@ -95,18 +111,22 @@ class Watchdog:
     def beat(self) -> None:
         """Say that the node lives; nothing is written to one that does not read."""
         process = self._process
-        if process is None or process.stdin is None or not self._echoed:
+        if process is None or process.stdin is None or self._owed_s is not None:
             return
-        self._echoed = False
+        self._owed_s = now_s()
         with contextlib.suppress(OSError, ValueError):
             process.stdin.write(BEAT)
             process.stdin.flush()
 
-    def close(self) -> None:
-        """The node ends in good order: the watchdog leaves without doing anything."""
+    def close(self, *, at_once: bool = False) -> None:
+        """The node ends in good order: the watchdog leaves without doing anything; `at_once`: it is not waited for."""
         process, self._process = self._process, None
         self.report = ""
         if process is None:
+            return
+        if at_once:
+            process.kill()
+            process.wait()
             return
         with contextlib.suppress(OSError, ValueError):
             if process.stdin is not None:
@@ -152,13 +172,17 @@ class NodeEnded:
         self._beat_s = now_s()
         threading.Thread(target=self._read, args=(loop,), name="watchdog-beats", daemon=True).start()
         on_ready()
+        late = False
         while True:
-            try:
-                async with asyncio.timeout(self._hung_s / 10):
-                    return await asyncio.shield(self._ended)
-            except TimeoutError:
-                if now_s() - self._beat_s > self._hung_s:
+            left_s = self._beat_s + self._hung_s - now_s()
+            if left_s <= 0.0:
+                if late or left_s > -BEAT_S:
                     return "hangs"
+                left_s = 2 * BEAT_S  # this process was held up as well: what the node said meanwhile is read first
+            late = left_s == 2 * BEAT_S
+            await asyncio.wait((self._ended,), timeout=left_s)
+            if self._ended.done():
+                return self._ended.result()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         why = "died"

@@ -21,6 +21,14 @@ if sys.platform == "win32":
         except OSError:
             return False
         return True
+
+    def _is_held(fd: int) -> bool:
+        """By an owner; who only looks has it for a moment."""
+        for _ in range(5):
+            if _take(fd):
+                return False
+            threading.Event().wait(0.01)
+        return True
 else:
     import fcntl
 
@@ -31,6 +39,14 @@ else:
         except OSError:
             return False
         return True
+
+    def _is_held(fd: int) -> bool:
+        """By an owner: those who look share it among them."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 _held: weakref.WeakSet[OwnedFile] = weakref.WeakSet()
@@ -91,13 +107,13 @@ class RunLock(OwnedFile):
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock."""
+    """Whether a living process holds the lock; however many look at once."""
     try:
         fd = os.open(path, os.O_RDWR)
     except OSError:
         return False
     try:
-        return not _take(fd)
+        return _is_held(fd)
     finally:
         os.close(fd)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,7 @@ from cryoctl.node.keys import KeyFolder
 from cryoctl.node.roles import Role
 from cryoctl.node.router import LARGEST_FRAME, Router
 from cryoctl.testing.beam import permit_for
-from tests.node_bench import NodeBench
-
-
-def served(check: Callable[[NodeBench, Router], Awaitable[None]], keys: Path | None = None, **settings: Any) -> None:
-    async def whole() -> None:
-        bench = NodeBench(**settings)
-        for device in bench.devices:
-            await device.connect()
-        router = Router(bench.desk, "127.0.0.1", 0, None if keys is None else KeyFolder(keys), bench.audit)
-        router.start()
-        try:
-            await check(bench, router)
-        finally:
-            router.close()
-
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(whole())
+from tests.node_bench import NodeBench, served
 
 
 def connected(router: Router, keys: Path, *, control: bool = True) -> NodeClient:

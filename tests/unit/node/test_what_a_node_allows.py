@@ -140,7 +140,7 @@ def test_only_an_admin_takes_the_lease_over_and_all_is_safe_before() -> None:
 def test_without_a_sign_of_its_runner_the_beam_is_blanked(end: str) -> None:
     async def check(bench: NodeBench) -> None:
         _, task = await exposing(bench)
-        watching = asyncio.create_task(bench.desk.watch_heartbeats())
+        watching = asyncio.create_task(bench.desk.securing.watch_heartbeats(lambda: None))
         await asyncio.sleep(3.0)
         assert not await bench.devices.beam.is_blanked(), "heartbeats keep it"
         main = bench.links[0]
@@ -268,10 +268,22 @@ NO_VERBS: list[Any] = [
 ]
 
 
+NO_FRAMES: list[Any] = [
+    *(
+        ("node.frames", given)
+        for given in ({}, {"by": "pickle"}, {"by": ["memory"]}, {"by": "memory", "slot": "psm_0"})
+    ),
+    *(("node.frames", {"by": by, "token": token}) for by in ("memory", "network") for token in ("", "0" * 32, 5, {})),
+    *(("node.taken", {"frames": numbers}) for numbers in (None, "1", {}, [1.0], ["1"], [None])),
+    *(("node.frame", {"number": number}) for number in (None, 0, -1, 1, 1.0, "1", True, 10**30, [])),
+    *(("node.frames", given) for given in ({"by": "reply", "token": []}, {"by": None}, {"by": "memory", "token": [1]})),
+]
+
+
 def _hurt(rng: random.Random, valid: list[bytes]) -> list[bytes]:
     """A message that no node may carry out, made of one that it would."""
     header = json.loads(valid[1])
-    kind = rng.randrange(12)
+    kind = rng.randrange(13)
     if kind == 0:
         return [rng.randbytes(rng.randrange(200)) for _ in range(rng.randrange(5))]
     if kind == 1:
@@ -298,6 +310,8 @@ def _hurt(rng: random.Random, valid: list[bytes]) -> list[bytes]:
     elif kind == 10:
         header["do"] = rng.choice(["bias.output", "needle.step", "bias.set_voltage", "beam.apply", "beam.expose"])
         header["with"] = rng.choice([{"on": 1}, {"axis": "x", "steps": 1.5}, {"voltage_v": True}, {"optics": {}}, {}])
+    elif kind == 11:
+        header["do"], header["with"] = rng.choice(NO_FRAMES)
     else:
         header["do"], header["with"] = "needle.note_hold", {"hold": rng.choice(["glued", 1, None, "FREE"])}
     return [valid[0], json.dumps(header).encode()]

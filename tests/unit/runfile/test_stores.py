@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -191,3 +192,16 @@ def test_the_lock_excludes_tells_its_owner_and_dies_with_it(tmp_path):
     with RunLock(path):
         assert is_locked(path)
     assert not is_locked(path)
+
+
+def test_those_who_look_at_a_lock_are_not_taken_for_its_owner(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+
+    def look(_):
+        return sum(is_locked(path) for _ in range(300))
+
+    with ThreadPoolExecutor(4) as lookers:
+        assert sum(lookers.map(look, range(4))) == 0
+        with RunLock(path):
+            assert sum(lookers.map(look, range(4))) == 1200
