@@ -157,7 +157,7 @@ class _Node:
             identities |= {name: asdict(one) for name, one in (await connect_all(self._devices)).items()}
             try:
                 watchdog = Watchdog(watchdog_command(), self._told(router))
-                watched = self._watched = Watched(watchdog, desk.securing.lose, self._audit)
+                watched = self._watched = Watched(watchdog, desk.securing.lose_and_wait, self._audit)
                 await watched.start()
                 keeping = asyncio.create_task(watched.keep())
                 lock.served_at(router.address)
