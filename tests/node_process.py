@@ -26,14 +26,14 @@ FRAME_S = 6.0
 
 
 class NodeProcess:
-    """`cryoctl serve` on a world file; a context manager."""
+    """`cryoctl serve` on a world file, in a session of its own, which it raises; a context manager."""
 
     def __init__(self, folder: Path, *options: str, instrument: str = "needle-holder") -> None:
         self.world = folder / "world"
         self.audit = folder / "audit.jsonl"
         command = ["-m", "cryoctl", "serve", instrument, "--port", "0", "--json", "--quiet"]
         command += ["--world", str(self.world), "--audit", str(self.audit), *options]
-        self.process = subprocess.Popen(PYTHON + command, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(PYTHON + command, stdout=subprocess.PIPE, start_new_session=True)
         assert self.process.stdout is not None
         self.told: dict[str, Any] = json.loads(self.process.stdout.readline())
 

@@ -97,17 +97,16 @@ def serve(request: ServeRequest, on_ready: Callable[[Serving], None], stop: thre
         BadInput: address, keys or instrument; nothing was connected.
         DeviceError: a device does not answer, or the watchdog does not start.
     """
-    first = stop is None and go_first()  # else a part of somebody's process
     with ExitStack() as held:
-        node = _Node(request, held, first)
+        node = _Node(request, held)
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             return runner.run(node.serve(on_ready, stop))
 
 
 class _Node:
-    def __init__(self, request: ServeRequest, held: ExitStack, goes_first: bool) -> None:
+    def __init__(self, request: ServeRequest, held: ExitStack) -> None:
         self._request = request
-        self._goes_first = goes_first
+        self._goes_first = False
         self._held = held
         instrument = self._instrument = load_instrument(request.instrument)
         if instrument.file.is_remote:
@@ -153,11 +152,12 @@ class _Node:
             no_beam=self._no_beam,
         )
         router = await self._listening(desk)
+        self._goes_first = stop is None and go_first()  # else it is a part of somebody's process
         try:
             identities |= {name: asdict(one) for name, one in (await connect_all(self._devices)).items()}
             try:
                 watchdog = Watchdog(watchdog_command(), self._told(router))
-                watched = self._watched = Watched(watchdog, desk.securing.lose, self._audit)
+                watched = self._watched = Watched(watchdog, desk.securing.lose_and_wait, self._audit)
                 await watched.start()
                 keeping = asyncio.create_task(watched.keep())
                 lock.served_at(router.address)

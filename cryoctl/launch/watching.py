@@ -54,7 +54,10 @@ def main() -> int:
         if number is not None:
             signal.signal(number, signal.SIG_IGN)  # whoever ends the node ends this by its beats
     go_first()
-    told: dict[str, Any] = json.loads(first_line(sys.stdin.buffer))
+    line = first_line(sys.stdin.buffer)
+    if not line:
+        return 0  # the node ended while it started this: nothing has begun
+    told: dict[str, Any] = json.loads(line)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(_Watching(told).watch())
 

@@ -67,6 +67,11 @@ class Securing:
         if self._under_way is not None:
             await asyncio.wait((self._under_way,))
 
+    async def lose_and_wait(self, why: str) -> None:
+        """As `lose`; over once the safe state has been brought."""
+        self.lose(why)
+        await self.over()
+
     async def secured(self, why: str) -> Actions:
         """End the lease for good and bring the safe state, now; for the end of the node itself."""
         self._lease.closed = why

@@ -60,15 +60,15 @@ class Watchdog:
 
     async def start(self) -> bool:
         """Start it anew and wait until it is ready; False where it does not become so."""
-        self.close(at_once=not self.alive)
-        process = self._process = self._spawned()
+        process = await asyncio.to_thread(self._anew, not self.alive)
         loop = asyncio.get_running_loop()
         said: asyncio.Future[str] = loop.create_future()
         output, given = process.stdout, process.stdin
         assert output is not None
         assert given is not None
-        given.write(self._told)
-        given.flush()
+        with contextlib.suppress(OSError):  # it has ended already
+            given.write(self._told)
+            given.flush()
 
         def listen() -> None:
             line = output.readline()
@@ -99,6 +99,11 @@ class Watchdog:
             return False
         self.report, self._owed_s = line, None
         return True
+
+    def _anew(self, at_once: bool) -> subprocess.Popen[bytes]:
+        self.close(at_once=at_once)
+        self._process = self._spawned()
+        return self._process
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         """In a group of its own: Ctrl-C in the node's window is not for it."""

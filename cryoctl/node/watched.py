@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from cryoctl.errors import DeviceError
 from cryoctl.node.audit import Audit
@@ -17,12 +17,12 @@ class Watched:
     """Of one node.
 
     Args:
-        lose: brings the safe state and ends the lease, for the reason given.
+        make_safe: ends the lease for the reason given; over once the safe state has been brought.
     """
 
-    def __init__(self, watchdog: Watchdog, lose: Callable[[str], None], audit: Audit) -> None:
+    def __init__(self, watchdog: Watchdog, make_safe: Callable[[str], Awaitable[None]], audit: Audit) -> None:
         self._watchdog = watchdog
-        self._lose = lose
+        self._make_safe = make_safe
         self._audit = audit
         self._lost = asyncio.Event()
         watchdog.ended = self._noticed
@@ -61,7 +61,7 @@ class Watched:
     async def _start_another(self) -> None:
         how = "hangs" if self._watchdog.hangs else "died"
         self._audit.note("watchdog", "node", f"its process {how}; everything is made safe and another is started")
-        self._lose(f"the node's watchdog {how}")
+        await self._make_safe(f"the node's watchdog {how}")  # first: to start a process holds up all of this one
         while not await self._watchdog.start():
             self._audit.note("watchdog", "node", "its process does not start; no beam until it does")
             await asyncio.sleep(AGAIN_S)

@@ -73,8 +73,12 @@ def test_a_node_that_beats_lives_and_one_that_stops_hangs() -> None:
 def kept(script: str, check: Callable[[Watched, Watchdog, list[str]], Awaitable[None]], *words: str) -> None:
     async def whole() -> None:
         lost: list[str] = []
+
+        async def make_safe(why: str) -> None:
+            lost.append(why)
+
         dog = Watchdog([sys.executable, "-c", script, *words], b"told")
-        watched = Watched(dog, lost.append, Audit(None))
+        watched = Watched(dog, make_safe, Audit(None))
         assert watched.no_beam()
         await watched.start()
         keeping = asyncio.create_task(watched.keep())
