@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,8 +41,14 @@ class Port(Protocol):
     def close(self) -> None: ...
 
 
-_in_use: dict[str, str] = {}
-_guard = threading.Lock()
+@dataclass(frozen=True, eq=False, slots=True)
+class _Claim:
+    owner: str
+
+
+_in_use: dict[str, _Claim] = {}
+_guard = threading.RLock()
+"""A collector may let a port go while this very thread holds it."""
 
 
 def open_port(url: str, form: SerialForm, owner: str) -> Port:
@@ -53,28 +60,45 @@ def open_port(url: str, form: SerialForm, owner: str) -> Port:
     """
     if not url:
         raise InstrumentError(f"{owner}: settings.port is empty, allowed is a serial port or socket://HOST:PORT")
+    claim = _Claim(owner)
     with _guard:
-        other = _in_use.setdefault(url, owner)
-    if other != owner:
-        raise InstrumentError(f"{owner}: the port {url} belongs to {other}; give each device a port of its own")
+        other = _in_use.get(url)
+        if other is not None and other.owner != owner:
+            raise InstrumentError(
+                f"{owner}: the port {url} belongs to {other.owner}; give each device a port of its own"
+            )
+        _in_use[url] = claim
     try:
-        if url.startswith(TRANSCRIPT):
-            from cryoctl_drivers.link.transcript import TranscriptPort
-
-            return TranscriptPort.of_file(url.removeprefix(TRANSCRIPT), owner)
-        if url.startswith(VISA):
-            from cryoctl_drivers.link.visa_port import VisaPort
-
-            return VisaPort(url.removeprefix(VISA), form, owner)
-        return PyserialPort(url, form, owner)
+        port = _opened(url, form, owner)
     except BaseException:
         let_go(url)
         raise
+    weakref.finalize(port, _left, url, claim)
+    return port
+
+
+def _opened(url: str, form: SerialForm, owner: str) -> Port:
+    if url.startswith(TRANSCRIPT):
+        from cryoctl_drivers.link.transcript import TranscriptPort
+
+        return TranscriptPort.of_file(url.removeprefix(TRANSCRIPT), owner)
+    if url.startswith(VISA):
+        from cryoctl_drivers.link.visa_port import VisaPort
+
+        return VisaPort(url.removeprefix(VISA), form, owner)
+    return PyserialPort(url, form, owner)
 
 
 def let_go(url: str) -> None:
     with _guard:
         _in_use.pop(url, None)
+
+
+def _left(url: str, claim: _Claim) -> None:
+    """Nobody has it any more, though it was not closed."""
+    with _guard:
+        if _in_use.get(url) is claim:
+            del _in_use[url]
 
 
 class PyserialPort:

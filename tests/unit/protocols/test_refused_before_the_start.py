@@ -84,7 +84,7 @@ BAD = [
 
 
 def test_what_a_source_of_its_own_can_not_play_or_hold() -> None:
-    deaf = "instrument.devices.bias={kind: bias, driver: keithley-2400, settings: {port: COM1}}"
+    deaf = "instrument.devices.bias={kind: bias, driver: keithley-2400, emulator: {model: keithley-2400}}"
     with pytest.raises(BadInput, match="the source plays up to"):
         looked_at("biased-series", deaf)
     with pytest.raises(BadInput, match="the source holds 1e-09 A or more"):
