@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -28,7 +28,26 @@ InOrder = AfterValidator(_in_order)
 
 
 class Settings(StrictModel):
-    """Numbers in the unit of the field's name, or quantities with a unit."""
+    """Numbers in the unit of the field's name, or quantities with a unit.
+
+    Attributes:
+        leads_elsewhere: fields that name something of the laboratory, which a rehearsal leaves out; a driver that has
+            others adds them.
+    """
+
+    leads_elsewhere: ClassVar[frozenset[str]] = frozenset(
+        {
+            "blanker_port",
+            "cut_off",
+            "folder",
+            "host",
+            "password_variable",
+            "port",
+            "state_file",
+            "transcript",
+            "udp_port",
+        }
+    )
 
 
 S = TypeVar("S", bound=Settings)

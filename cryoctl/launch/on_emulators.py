@@ -8,12 +8,8 @@ from typing import Any
 from cryoctl import registry
 from cryoctl.errors import InstrumentError
 from cryoctl.instrument import DeviceEntry, EmulatorEntry, Instrument
+from cryoctl.interfaces.device_settings import Settings
 from cryoctl.units import quoted
-
-_LEADS_ELSEWHERE = frozenset(
-    {"blanker_port", "cut_off", "folder", "host", "password_variable", "port", "state_file", "transcript", "udp_port"}
-)
-"""Settings of drivers that name something of the laboratory: in a rehearsal nothing of it is touched."""
 
 
 def on_emulators(instrument: Instrument) -> Instrument:
@@ -39,7 +35,7 @@ def leads_elsewhere(entry: DeviceEntry) -> str:
         return ""
     if entry.driver.startswith("remote-"):
         return "node"
-    found = (key for key, value in entry.settings.items() if key in _LEADS_ELSEWHERE and value)
+    found = (key for key, value in entry.settings.items() if key in _outward(entry) and value)
     return next((key for key in found if not str(entry.settings[key]).startswith("transcript:")), "")
 
 
@@ -59,11 +55,17 @@ def check_clock(instrument: Instrument) -> None:
             )
 
 
-def _on_emulator(name: str, entry: DeviceEntry) -> DeviceEntry:
+def _outward(entry: DeviceEntry) -> frozenset[str]:
+    """Settings of its driver that name something of the laboratory."""
     driver: Any = registry.find("cryoctl.devices", entry.driver)
+    model: Any = getattr(driver, "settings_model", Settings)
+    return getattr(model, "leads_elsewhere", Settings.leads_elsewhere)
+
+
+def _on_emulator(name: str, entry: DeviceEntry) -> DeviceEntry:
     if entry.driver.startswith("simulated-"):
         return entry
-    own = {key: value for key, value in entry.settings.items() if key not in _LEADS_ELSEWHERE}
+    own = {key: value for key, value in entry.settings.items() if key not in _outward(entry)}
     if entry.emulator is not None:
         return entry.model_copy(update={"settings": own})
     if entry.driver.startswith("remote-"):
@@ -71,6 +73,7 @@ def _on_emulator(name: str, entry: DeviceEntry) -> DeviceEntry:
             f"devices.{name}: a node has it, and a node's devices can't be rehearsed; rehearse on that PC's own "
             "instrument file (--instrument FILE)"
         )
+    driver: Any = registry.find("cryoctl.devices", entry.driver)
     model = getattr(driver, "emulated_by", None) or entry.driver
     if model not in registry.names("cryoctl.emulators"):
         raise InstrumentError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from cryoctl.launch.on_emulators import on_emulators
 from cryoctl.launch.prepare import prepare
 from cryoctl.launch.rehearse import rehearse
 from cryoctl.launch.request import RunRequest
+from cryoctl_drivers.lake_shore import FACTORY, LakeShoreSettings
 
 DEVICES = """\
 schema_version: 1
@@ -135,3 +137,12 @@ def test_time_does_not_jump_on_a_real_device(tmp_path: Path) -> None:
     assert all(
         entry.emulator is not None for entry in prepare(request, rehearsed=True).instrument.file.devices.values()
     )
+
+
+def test_a_driver_names_what_else_leads_out_of_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(LakeShoreSettings):
+        leads_elsewhere: ClassVar[frozenset[str]] = LakeShoreSettings.leads_elsewhere | {"sensor"}
+
+    monkeypatch.setattr(FACTORY, "settings_model", Own)
+    text = DEVICES + SPECIMEN.replace("transcript: lake-shore.txt", "sensor: B") + OPTICS
+    assert on_emulators(parse_instrument(text)).file.devices["holder"].settings == {"temperature_range_k": [90, 350]}
